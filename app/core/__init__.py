@@ -1,0 +1,1 @@
+"""The ground that every room stands on: identity, settings, errors, log, and the way to the database."""

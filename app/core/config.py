@@ -1,0 +1,75 @@
+"""Settings: flags first, then `IMEI_GATEWAY_*`, then what a fresh machine needs. See deploy/SETTINGS.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from app.core.errors import Invalid
+
+ROOT_STATE = Path("/var/lib/imei-gateway")
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Everything that can be set. Sizes are bytes, times are seconds."""
+
+    data_dir: Path
+    database_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8470
+    max_upload: int = 1024 * 1024 * 1024
+    max_body: int = 64 * 1024 * 1024
+    unknown_equipment: str = "404"
+    worker_slots: int = 64
+    log_level: str = "info"
+    public_url: str = ""
+
+
+def load(
+    environ: Mapping[str, str] = os.environ, *, data_dir: str | None = None, database_url: str | None = None
+) -> Settings:
+    """The settings in force. Raises Invalid naming the variable that is wrong."""
+    values: dict[str, str] = {}
+    for field in msgspec.structs.fields(Settings):
+        name = f"IMEI_GATEWAY_{field.name.upper()}"
+        if environ.get(name):
+            values[field.name] = environ[name]
+    values.setdefault("database_url", environ.get("DATABASE_URL", ""))
+    if data_dir:
+        values["data_dir"] = data_dir
+    if database_url is not None:
+        values["database_url"] = database_url
+    values["data_dir"] = str(
+        Path(values.get("data_dir") or default_data_dir(environ)).expanduser().absolute()
+    )
+    try:
+        settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"A setting is wrong: {error} (its variable is IMEI_GATEWAY_ and the name).") from None
+    return _checked(settings)
+
+
+def _path(kind: type, value: str) -> Path:
+    if kind is Path:
+        return Path(value)
+    raise NotImplementedError(kind)
+
+
+def _checked(settings: Settings) -> Settings:
+    if settings.unknown_equipment not in ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"):
+        raise Invalid(
+            f"IMEI_GATEWAY_UNKNOWN_EQUIPMENT is '{settings.unknown_equipment}'; it would be 404, WHITELISTED,"
+            " GREYLISTED or BLACKLISTED."
+        )
+    return settings
+
+
+def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """The user's state directory (XDG); for root, whose home others cannot enter, /var/lib/imei-gateway."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and not environ.get("XDG_STATE_HOME"):
+        return ROOT_STATE
+    state = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "imei-gateway"

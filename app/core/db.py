@@ -1,0 +1,181 @@
+"""The way to the database: a pool that never waits for ever, and transactions that survive passing faults.
+
+Only momentary faults are repeated here. Work that must outlast an outage keeps its retry in a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import asyncpg
+import msgspec
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from app.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+    from asyncpg.transaction import Transaction
+
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    Connection = asyncpg.Connection
+
+T = TypeVar("T")
+
+_CONNECT = 10.0
+_PASSING = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    # Refused, reset, or no socket there; TimeoutError is one of them.
+    OSError,
+)
+
+
+class Lost(ConnectionError):
+    """The connection went away before COMMIT was sent: nothing of the transaction was kept."""
+
+
+async def open_pool(
+    dsn: str,
+    *,
+    size: int = 8,
+    min_size: int = 1,
+    command_timeout: float = 60.0,
+    statement_timeout: float | None = None,
+    application_name: str = "imei-gateway",
+) -> Pool:
+    """A pool of at most `size` connections. Times are in seconds; the server ends a statement after
+    `statement_timeout`, the client gives up on it after `command_timeout`.
+    """
+    settings = {"application_name": application_name, "jit": "off"}
+    settings["idle_in_transaction_session_timeout"] = "30s"
+    if statement_timeout is not None:
+        settings["statement_timeout"] = f"{statement_timeout * 1000:.0f}ms"
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=min_size,
+        max_size=size,
+        timeout=_CONNECT,
+        command_timeout=command_timeout,
+        server_settings=settings,
+        init=_prepare,
+    )
+
+
+async def _prepare(conn: asyncpg.Connection[asyncpg.Record]) -> None:
+    await conn.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_json, decoder=msgspec.json.decode, format="text"
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def asks_again(error: BaseException) -> bool:
+    """Whether the database was only away for a moment, so that the same call may succeed soon."""
+    # Arguments that do not fit their query are InterfaceErrors too, and stay wrong.
+    return isinstance(error, _PASSING) and not isinstance(error, ValueError)
+
+
+async def transaction(pool: Pool, work: Callable[[Connection], Awaitable[T]], *, attempts: int = 5) -> T:
+    """What `work(conn)` returns, in a transaction which is committed then.
+
+    `work` runs again from its start after a serialization failure, a deadlock or a connection that was lost
+    before COMMIT: it must change nothing but the database, and let the database's errors out. Unavailable
+    means that the connection was lost during COMMIT: nobody knows whether it was kept, the caller must look.
+    """
+    # One shared by several callers would count their attempts together.
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type((asyncpg.SerializationError, asyncpg.DeadlockDetectedError, Lost)),
+        stop=stop_after_attempt(attempts),
+        wait=wait_random_exponential(multiplier=0.05, max=2),
+        reraise=True,
+    )
+    return await retrying(_once, pool, work)
+
+
+async def _once(pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
+    conn = await _acquire(pool)
+    try:
+        running = conn.transaction()
+        result = await _before_commit(conn, running, work)
+        await _commit(conn, running)
+    finally:
+        # A connection that can't be given back is thrown away; what was committed stays committed.
+        with suppress(Exception):
+            await pool.release(conn)
+    return result
+
+
+async def _acquire(pool: Pool) -> PoolConnectionProxy[asyncpg.Record]:
+    try:
+        return await pool.acquire(timeout=_CONNECT)
+    except TimeoutError:
+        # Ten seconds were no moment, and waiting again would only lengthen the queue.
+        raise
+    except Exception as error:
+        if asks_again(error):
+            raise Lost(f"The database could not be reached: {error}") from error
+        raise
+
+
+async def _before_commit(
+    conn: PoolConnectionProxy[asyncpg.Record],
+    running: Transaction,
+    work: Callable[[Connection], Awaitable[T]],
+) -> T:
+    try:
+        await running.start()
+        return await work(conn)
+    except BaseException as error:
+        if isinstance(error, Exception) and _is_gone(conn, error):
+            _drop(conn)
+            raise Lost(f"The connection to the database was lost before COMMIT: {error}") from error
+        with suppress(Exception):
+            await running.rollback()
+        raise
+
+
+async def _commit(conn: PoolConnectionProxy[asyncpg.Record], running: Transaction) -> None:
+    try:
+        await running.commit()
+    except Exception as error:
+        if isinstance(error, asyncpg.PostgresError) and not _is_gone(conn, error):
+            raise
+        _drop(conn)
+        raise Unavailable(
+            "The connection to the database was lost during COMMIT, so nobody knows whether the change was "
+            f"kept: look before you try again ({error})"
+        ) from error
+
+
+def _is_gone(conn: PoolConnectionProxy[asyncpg.Record], error: Exception) -> bool:
+    """The server's farewell (severity FATAL) arrives before the connection is seen to be closed."""
+    fatal = isinstance(error, asyncpg.PostgresError) and error.severity_en in ("FATAL", "PANIC")
+    return fatal or isinstance(error, asyncpg.InternalClientError) or _is_closed(conn)
+
+
+def _is_closed(conn: PoolConnectionProxy[asyncpg.Record]) -> bool:
+    """The pool takes a lost connection out of its proxy, which then refuses even this question."""
+    try:
+        return conn.is_closed()
+    except asyncpg.InterfaceError:
+        return True
+
+
+def _drop(conn: PoolConnectionProxy[asyncpg.Record]) -> None:
+    with suppress(asyncpg.InterfaceError):
+        conn.terminate()

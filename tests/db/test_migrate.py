@@ -1,0 +1,153 @@
+"""Migrations: applied once, in order, together with their record; anything that does not fit is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from app.core.db import Connection, Pool
+from app.core.errors import Conflict
+from app.core.migrate import migrate, pending, statements
+
+SITE = "CREATE TABLE test_site (id int PRIMARY KEY);"
+AISLE = "CREATE TABLE test_aisle (site int REFERENCES test_site); INSERT INTO test_site VALUES (1);"
+
+
+@pytest.fixture
+async def conn(pool: Pool) -> AsyncIterator[Connection]:
+    """A database that has not been migrated yet."""
+    async with pool.acquire() as conn:
+        await conn.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        yield conn
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "migrations").mkdir()
+    write(tmp_path, "0001_site", SITE)
+    write(tmp_path, "0002_aisle", AISLE)
+    return tmp_path
+
+
+def write(root: Path, name: str, text: str) -> Path:
+    path = root / "migrations" / f"{name}.sql"
+    path.write_text(text)
+    return path
+
+
+async def has(conn: Connection, table: str) -> bool:
+    return bool(await conn.fetchval("SELECT to_regclass($1) IS NOT NULL", table))
+
+
+async def test_applies_in_order_and_once(conn: Connection, root: Path) -> None:
+    assert await pending(conn, root) == ["0001_site", "0002_aisle"]
+    assert await migrate(conn, root) == ["0001_site", "0002_aisle"]
+    assert await migrate(conn, root) == []
+    assert await pending(conn, root) == []
+    assert await conn.fetchval("SELECT count(*) FROM test_site") == 1
+    assert await conn.fetchval("SELECT string_agg(name, ' ') FROM schema_migration") == "0001_site 0002_aisle"
+
+
+async def test_no_migrations_are_fine(conn: Connection, tmp_path: Path) -> None:
+    assert await migrate(conn, tmp_path) == []
+    assert await pending(conn, tmp_path) == []
+
+
+async def test_our_own_migrations_fit(conn: Connection) -> None:
+    assert await migrate(conn) == await _names(conn)
+    assert await pending(conn) == []
+
+
+async def _names(conn: Connection) -> list[str]:
+    return [row["name"] for row in await conn.fetch("SELECT name FROM schema_migration ORDER BY number")]
+
+
+async def test_two_at_once_apply_once(conn: Connection, root: Path, database: str) -> None:
+    write(root, "0003_index", "-- no-transaction\nCREATE INDEX CONCURRENTLY test_index ON test_aisle (site);")
+    other = await asyncpg.connect(database)
+    applied = await asyncio.gather(migrate(conn, root), migrate(other, root))
+    assert sorted(applied) == [[], ["0001_site", "0002_aisle", "0003_index"]]
+    await other.close()
+
+
+async def test_changed_file_is_refused(conn: Connection, root: Path) -> None:
+    await migrate(conn, root)
+    write(root, "0001_site", SITE + " ")
+    with pytest.raises(Conflict, match="0001_site was changed after it was applied"):
+        await migrate(conn, root)
+
+
+async def test_line_ends_are_no_change(conn: Connection, root: Path) -> None:
+    path = write(root, "0003_level", "CREATE TABLE test_level (\nid int\n);")
+    await migrate(conn, root)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert await migrate(conn, root) == []
+
+
+async def test_missing_file_is_refused(conn: Connection, root: Path) -> None:
+    await migrate(conn, root)
+    (root / "migrations" / "0001_site.sql").unlink()
+    with pytest.raises(Conflict, match="0001_site was applied to this database, and its file is missing"):
+        await migrate(conn, root)
+
+
+async def test_newer_database_is_refused_but_serves(conn: Connection, root: Path) -> None:
+    await migrate(conn, root)
+    (root / "migrations" / "0002_aisle.sql").unlink()
+    with pytest.raises(Conflict, match="newer than this code, which knows no 0002_aisle"):
+        await migrate(conn, root)
+    assert await pending(conn, root) == []
+
+
+async def test_late_comer_with_a_lower_number_is_refused(conn: Connection, root: Path) -> None:
+    write(root, "0004_door", "CREATE TABLE test_door (id int);")
+    await migrate(conn, root)
+    write(root, "0003_gate", "CREATE TABLE test_gate (id int);")
+    with pytest.raises(Conflict, match="0003_gate is new, and 0004_door is applied already"):
+        await migrate(conn, root)
+
+
+@pytest.mark.parametrize("name", ["3_gate", "0003-gate", "gate"])
+async def test_odd_names_are_refused(conn: Connection, root: Path, name: str) -> None:
+    write(root, name, SITE)
+    with pytest.raises(Conflict, match=r"must look like 0012_noun\.sql"):
+        await migrate(conn, root)
+
+
+async def test_one_number_for_two_files_is_refused(conn: Connection, root: Path) -> None:
+    write(root, "0002_gate", SITE)
+    with pytest.raises(Conflict, match="0002_aisle and 0002_gate"):
+        await migrate(conn, root)
+
+
+async def test_failing_migration_leaves_nothing_and_is_named(conn: Connection, root: Path) -> None:
+    write(root, "0003_bad", "CREATE TABLE test_bad (id int); SELECT 1 / 0;")
+    with pytest.raises(Conflict, match="Migration 0003_bad failed, nothing of it is kept: division by zero"):
+        await migrate(conn, root)
+    assert await _names(conn) == ["0001_site", "0002_aisle"]
+    assert not await has(conn, "test_bad")
+    write(root, "0003_bad", "CREATE TABLE test_bad (id int);")
+    assert await migrate(conn, root) == ["0003_bad"]
+
+
+async def test_failing_statement_by_statement_runs_again(conn: Connection, root: Path) -> None:
+    first = "-- no-transaction\nCREATE TABLE IF NOT EXISTS test_half (id int);\n"
+    write(root, "0003_half", first + "SELECT 1 / 0;")
+    with pytest.raises(Conflict, match="what stands before it in the file is kept"):
+        await migrate(conn, root)
+    assert await has(conn, "test_half")
+    write(root, "0003_half", first + "SELECT 1;")
+    assert await migrate(conn, root) == ["0003_half"]
+
+
+def test_statements_are_cut_at_their_ends_only() -> None:
+    text = """-- a; b
+        SELECT ';', "x;y" /* ; */; CREATE FUNCTION f() RETURNS int AS $b$ SELECT 1; $b$ LANGUAGE sql;
+        SELECT 'it''s;' -- the end;
+    """
+    assert [statement.split()[-1] for statement in statements(text)] == ["*/;", "sql;", "end;"]
+    assert list(statements("SELECT 1;\n-- the end\n")) == ["SELECT 1;"]
