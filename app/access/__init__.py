@@ -1,0 +1,1 @@
+"""Who may do what: keys, and the roles that they act in. Whoever calls this room records the audit entry."""

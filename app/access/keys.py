@@ -1,0 +1,130 @@
+"""API keys: made, recognised, listed, revoked. Owns the table api_key.
+
+Only the SHA-256 of a key is kept, and 256 random bits need no slow hash. Nothing is remembered in the
+process: a revocation acts on the very next request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from app.access.roles import Principal, Role
+from app.core.db import Connection
+from app.core.errors import Conflict, Flaw, Invalid, Missing, Unauthorised
+from app.core.sql import queries
+
+NAME_LIMIT = 80
+
+_SQL = queries("access")
+_KEY = re.compile(r"imei_(k_[a-z2-7]{8})_[A-Za-z0-9_-]{43}\Z")
+
+
+class NewKey(msgspec.Struct, frozen=True):
+    """A key as it is shown once. Its repr leaves the key out, so that no log and no traceback holds it."""
+
+    key_id: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"NewKey(key_id={self.key_id!r})"
+
+
+class Key(msgspec.Struct, frozen=True):
+    """What is known of a key; live until `revoked_at` is set."""
+
+    key_id: str
+    name: str
+    role: Role
+    created_at: datetime
+    created_by: str
+    revoked_at: datetime | None
+    revoked_by: str | None
+
+
+async def create(
+    conn: Connection, *, name: str, role: str, by: str, now: datetime, random: Callable[[int], bytes]
+) -> NewKey:
+    """A new live key; `random` is `secrets.token_bytes` at the doors. Invalid has a flaw for each field."""
+    name = name.strip()
+    flaws = (*_name_flaws(name), *_role_flaws(role))
+    if flaws:
+        raise Invalid(" ".join(flaw.detail for flaw in flaws), "key-invalid", flaws)
+    key_id = "k_" + base64.b32encode(random(5)).decode().lower()
+    secret = base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
+    key = f"imei_{key_id}_{secret}"
+    await conn.execute(_SQL.create_key, key_id, name, role, _digest(key), now, by)
+    return NewKey(key_id, key)
+
+
+def _name_flaws(name: str) -> tuple[Flaw, ...]:
+    if not name:
+        wrong = "The name of the key is empty"
+    elif len(name) > NAME_LIMIT:
+        wrong = f"The name of the key has {len(name)} characters"
+    elif not name.isprintable():
+        wrong = "The name of the key holds control or invisible characters"
+    else:
+        return ()
+    return (Flaw(f"{wrong}; it would be 1 to {NAME_LIMIT} printable characters.", "/name", "key-name"),)
+
+
+def _role_flaws(role: str) -> tuple[Flaw, ...]:
+    if role in list(Role):
+        return ()
+    return (Flaw(f"There is no such role; the roles are {', '.join(Role)}.", "/role", "key-role"),)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+async def authenticate(conn: Connection, key: str) -> Principal:
+    """Whose key it is. Raises Unauthorised: `key-malformed` (the database is not asked), `key-unknown`."""
+    match = _KEY.match(key)
+    if match is None:
+        raise Unauthorised(
+            "That is not a key of this gateway; one looks like imei_k_ and 8 characters, "
+            "an underscore, and 43 more characters.",
+            "key-malformed",
+        )
+    row = await conn.fetchrow(_SQL.live_key, match[1])
+    if row is None or not hmac.compare_digest(row["secret_hash"], _digest(key)):
+        raise Unauthorised(
+            "This key is unknown or revoked; an admin of the gateway can make a new one.", "key-unknown"
+        )
+    return Principal(row["key_id"], row["name"], Role(row["role"]))
+
+
+async def listed(conn: Connection) -> list[Key]:
+    """All keys, the revoked ones too, oldest first."""
+    return [msgspec.convert(dict(row), Key) for row in await conn.fetch(_SQL.list_keys)]
+
+
+async def revoke(conn: Connection, key_id: str, by: str, now: datetime) -> bool:
+    """Ends a key for good; False if it was revoked before, which then stands as it was.
+
+    Raises Missing, and Conflict (`last-admin`) where nobody would be left to make keys.
+    """
+    # The lock on all live admin keys makes two admins who revoke each other take turns.
+    admins = [row["key_id"] for row in await conn.fetch(_SQL.lock_live_admins)]
+    if admins == [key_id]:
+        raise Conflict(
+            f"The key {key_id} is the last live admin key; make another admin key first.", "last-admin"
+        )
+    if await conn.fetchval(_SQL.revoke_key, key_id, now, by):
+        return True
+    if await conn.fetchval(_SQL.key_exists, key_id):
+        return False
+    raise Missing("There is no key of that id; the list of keys shows all ids.", "key-missing")
+
+
+async def has_admin(conn: Connection) -> bool:
+    """Whether anybody could make keys; if not, the first admin key is made from the command line."""
+    return bool(await conn.fetchval(_SQL.has_admin))
