@@ -1,0 +1,1 @@
+"""The memory: what happened is recorded, sealed in order, and verified from the stored bytes."""
