@@ -1,0 +1,95 @@
+"""Finds devices: by IMEI, serial, pallet or receipt, in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import asyncpg
+import msgspec
+
+from app.access.roles import Permission, Principal
+from app.core import gs1, imei
+from app.core.db import Connection
+from app.core.errors import Invalid
+from app.core.sql import queries
+
+_SQL = queries("devices")
+_STATUS = ("clear", "suspect", "blocked")
+
+
+class Device(msgspec.Struct, frozen=True):
+    """One registered unit. `status` is blocked or suspect as soon as one of its identifiers is."""
+
+    id: int
+    imeis: list[str]
+    serial: str
+    gtin: str
+    pallet: str
+    site: str
+    owner: str
+    model: str
+    unit_value: Decimal | None
+    currency: str
+    receipt_id: int
+    registered_at: datetime
+    status: str
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What to look for: exactly one of these."""
+
+    imei: str | None = None
+    serial: str | None = None
+    pallet: str | None = None
+    receipt: int | None = None
+
+
+async def find(conn: Connection, actor: Principal, wanted: Wanted, *, after: int, limit: int) -> list[Device]:
+    """A page of devices after device number `after`. Raises Invalid, Forbidden."""
+    actor.require(Permission.DEVICES_READ)
+    query, value = _query(wanted)
+    rows = await conn.fetch(query, value, after, limit)
+    keys = [key for row in rows for key in row["keys"]]
+    status = {row["key"]: row["status"] for row in await conn.fetch(_SQL.standings, keys)}
+    return [_device(row, status) for row in rows]
+
+
+def _query(wanted: Wanted) -> tuple[str, object]:
+    named = [field for field in wanted.__struct_fields__ if getattr(wanted, field) is not None]
+    if len(named) != 1:
+        raise Invalid("Say what to look for: exactly one of imei, serial, pallet, receipt.", "one-filter")
+    if wanted.imei is not None:
+        return _SQL.by_key, _key(wanted.imei)
+    if wanted.pallet is not None:
+        try:
+            return _SQL.by_pallet, gs1.sscc(wanted.pallet)
+        except gs1.BadKey as error:
+            raise Invalid(str(error), error.code) from None
+    return (_SQL.by_serial, wanted.serial) if wanted.serial is not None else (_SQL.by_receipt, wanted.receipt)
+
+
+def _key(value: str) -> int:
+    key = imei.asked(value)
+    if key is None:
+        raise Invalid(
+            f"'{imei.shown(value)}' is not an IMEI; it would be 14, 15 or 16 digits.", "imei-malformed"
+        )
+    return key
+
+
+def _device(row: asyncpg.Record, status: dict[int, int]) -> Device:
+    keys: Sequence[int] = row["keys"]
+    return Device(
+        id=row["device_id"],
+        imeis=[imei.full(key) for key in keys if key >= 0],
+        status=_STATUS[max(status.get(key, 0) for key in keys)],
+        **{field: row[field] for field in Device.__struct_fields__ if field not in ("id", "imeis", "status")},
+    )
+
+
+async def count(conn: Connection) -> int:
+    """How many devices are registered."""
+    number: int = await conn.fetchval(_SQL.count)
+    return number

@@ -1,0 +1,10 @@
+"""Goods-in files, read: a stream of bytes becomes devices and findings.
+
+Pure: no database, no HTTP, no clock. What a repeated or already registered device means is decided elsewhere.
+"""
+
+from app.devices.intake.cells import Finding
+from app.devices.intake.read import Format, guess, read
+from app.devices.intake.rows import Defaults, Reading, Row
+
+__all__ = ["Defaults", "Finding", "Format", "Reading", "Row", "guess", "read"]
