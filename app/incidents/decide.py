@@ -1,0 +1,213 @@
+"""The decisions themselves, each in its caller's transaction: all of it happens, or nothing.
+
+    draft ── submit ──▶ submitted ── approve ──▶ approved ── lift (all) ──▶ closed
+      │                     ├── reject ──▶ rejected   │
+      └────── withdraw ─────┴────── withdraw ─────────┘──▶ withdrawn
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from app.access.roles import Permission, Principal
+from app.adapters.contract import Op
+from app.audit.record import Entry, record
+from app.blocklist import listing
+from app.core.db import Connection
+from app.core.errors import Conflict, Flaw, Forbidden, Invalid
+from app.core.sql import queries
+from app.delivery.commands import Command, order
+from app.incidents import scope as scopes
+from app.incidents.incident import KINDS, Incident, hold
+from app.incidents.preview import Preview, preview
+from app.incidents.scope import Scope
+
+_SQL = queries("incidents")
+SUSPECTED, ACTIVE, LIFTED = 0, 1, 2
+
+
+class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person says of an incident. Times need their UTC offset."""
+
+    title: str
+    scope: Scope
+    kind: str = "theft"
+    site: str = ""
+    occurred_from: datetime | None = None
+    occurred_to: datetime | None = None
+    police_reference: str = ""
+
+
+class Drafted(msgspec.Struct, frozen=True):
+    id: int
+    preview: Preview
+
+
+async def draft(conn: Connection, actor: Principal, said: Draft, now: datetime) -> Drafted:
+    """Writes down an incident and shows what it would do; nothing is claimed yet. Raises Invalid."""
+    actor.require(Permission.INCIDENTS_WRITE)
+    _check(said)
+    unknown = await scopes.resolve(conn, scopes.read(said.scope))
+    shown = await preview(conn, unknown)
+    incident_id: int = await conn.fetchval(
+        _SQL.add, said.title.strip(), said.kind, said.site.strip(), said.occurred_from, said.occurred_to,
+        said.police_reference.strip(), msgspec.to_builtins(said.scope), actor.label, now,
+    )  # fmt: skip
+    await _remember(conn, "incident.drafted", incident_id, actor, now, {"title": said.title, **_counts(shown)})
+    return Drafted(incident_id, shown)
+
+
+def _check(said: Draft) -> None:
+    flaws = []
+    for field in ("title", "site", "police_reference"):
+        text = getattr(said, field)
+        if len(text) > 200 or not text.replace("\t", " ").isprintable():
+            flaws.append(Flaw("it would be at most 200 printable characters", f"/{field}"))
+    if not said.title.strip():
+        flaws.append(Flaw("an incident needs a title, such as 'Paris 22 December'", "/title"))
+    if said.kind not in KINDS:
+        flaws.append(Flaw(f"it would be one of {', '.join(KINDS)}", "/kind"))
+    moments = [(field, getattr(said, field)) for field in ("occurred_from", "occurred_to")]
+    flaws += [Flaw("it needs its UTC offset", f"/{field}") for field, at in moments if at and at.tzinfo is None]
+    if not flaws and said.occurred_from and said.occurred_to and said.occurred_from > said.occurred_to:
+        flaws.append(Flaw("it would not be before occurred_from", "/occurred_to"))
+    if flaws:
+        raise Invalid("The incident cannot be written down like this.", "incident-flaws", tuple(flaws))
+
+
+async def submit(conn: Connection, actor: Principal, incident_id: int, now: datetime) -> Incident:
+    """Freezes what the scope names now and asks a second person; every identifier turns suspect."""
+    actor.require(Permission.INCIDENTS_WRITE)
+    incident = await hold(conn, incident_id, "draft", to="submitted")
+    unknown = await scopes.resolve(conn, scopes.read(incident.scope))
+    keys = await scopes.freeze(conn, unknown)
+    if not keys:
+        raise Conflict(
+            f"Incident {incident_id} names nothing that could be blocked: no device is registered under its"
+            " pallets or receipts. Register them, or name IMEIs or serials.",
+            "incident-empty",
+        )
+    shown, frozen = await preview(conn, unknown, incident_id), digest(keys)
+    await conn.execute(_SQL.claim_scope, incident_id)
+    await listing.suspect(conn, keys, now)
+    await conn.execute(_SQL.submit, incident_id, actor.label, now, msgspec.to_builtins(shown), frozen)
+    detail = {"frozen": frozen.hex(), **_counts(shown)}
+    await _remember(conn, "incident.submitted", incident_id, actor, now, detail)
+    return await hold(conn, incident_id, "submitted", to="read")
+
+
+async def approve(conn: Connection, actor: Principal, incident_id: int, now: datetime) -> Incident:
+    """The second person's word: everything that was frozen is blocked, and every partner will be told.
+
+    Raises Forbidden for the one who submitted. Said twice by the same person, the second changes nothing.
+    """
+    actor.require(Permission.INCIDENTS_APPROVE)
+    incident = await hold(conn, incident_id, "submitted", "approved", to="approved")
+    _must_be_another(actor, incident, "approve")
+    if incident.state == "approved":
+        return _approved_already(actor, incident)
+    rows = await conn.fetch(_SQL.turn_claims, incident_id, SUSPECTED, ACTIVE)
+    turned = await listing.block(conn, [row["key"] for row in rows], now)
+    await conn.execute(_SQL.approve, incident_id, actor.label, now)
+    command = Command(Op.BLOCK, now, actor.label, incident_id=incident_id)
+    number = await order(conn, command, turned.keys, turned.versions)
+    detail = {"identifiers": len(rows), "newly_blocked": len(turned.keys), "command": number}
+    await _remember(conn, "incident.approved", incident_id, actor, now, detail)
+    return await hold(conn, incident_id, "approved", to="read")
+
+
+def _must_be_another(actor: Principal, incident: Incident, verb: str) -> None:
+    if actor.label == incident.submitted_by:
+        raise Forbidden(
+            f"You submitted incident {incident.id}, so somebody else must {verb} it: every theft takes two people.",
+            "second-person",
+        )
+
+
+def _approved_already(actor: Principal, incident: Incident) -> Incident:
+    if incident.approved_by != actor.label:
+        raise Conflict(
+            f"Incident {incident.id} was approved by {incident.approved_by} at {incident.approved_at} already.",
+            "incident-state",
+        )
+    return incident
+
+
+async def reject(conn: Connection, actor: Principal, incident_id: int, reason: str, now: datetime) -> Incident:
+    """The second person says no: the suspects are acquitted. A reason is wanted."""
+    actor.require(Permission.INCIDENTS_APPROVE)
+    incident = await hold(conn, incident_id, "submitted", to="rejected")
+    _must_be_another(actor, incident, "reject")
+    reason = _reason(reason)
+    await _acquit(conn, incident_id, now)
+    return await _finish(conn, actor, incident_id, "rejected", reason, now)
+
+
+async def withdraw(conn: Connection, actor: Principal, incident_id: int, reason: str, now: datetime) -> Incident:
+    """Takes the whole incident back, at once, whatever its state; what was blocked for it is released."""
+    actor.require(Permission.INCIDENTS_WRITE)
+    incident = await hold(conn, incident_id, "draft", "submitted", "approved", to="withdrawn")
+    reason = _reason(reason)
+    if incident.state == "submitted":
+        await _acquit(conn, incident_id, now)
+    if incident.state == "approved":
+        rows = await conn.fetch(_SQL.turn_claims, incident_id, ACTIVE, LIFTED)
+        await let_go(conn, actor, incident_id, [row["key"] for row in rows], now)
+    return await _finish(conn, actor, incident_id, "withdrawn", reason, now)
+
+
+async def _acquit(conn: Connection, incident_id: int, now: datetime) -> None:
+    rows = await conn.fetch(_SQL.turn_claims, incident_id, SUSPECTED, LIFTED)
+    await listing.acquit(conn, [row["key"] for row in rows], now)
+
+
+async def let_go(conn: Connection, actor: Principal, incident_id: int, keys: list[int], now: datetime) -> int:
+    """Releases what no other incident holds, and tells every partner so. How many that were."""
+    turned = await listing.release(conn, keys, now)
+    command = Command(Op.RELEASE, now, actor.label, incident_id=incident_id)
+    await order(conn, command, turned.keys, turned.versions)
+    return len(turned.keys)
+
+
+async def _finish(
+    conn: Connection, actor: Principal, incident_id: int, state: str, reason: str, now: datetime
+) -> Incident:
+    await conn.execute(_SQL.finish, incident_id, state, actor.label, now, reason)
+    await _remember(conn, f"incident.{state}", incident_id, actor, now, {"reason": reason})
+    return await hold(conn, incident_id, state, to="read")
+
+
+def _reason(reason: str) -> str:
+    reason = reason.strip()
+    if not reason or len(reason) > 1000 or "\x00" in reason:
+        raise Invalid(
+            "A reason is wanted, of at most 1,000 characters; it stays on the record.",
+            "reason-missing",
+            (Flaw("1 to 1,000 characters", "/reason"),),
+        )
+    return reason
+
+
+def digest(keys: list[int]) -> bytes:
+    """The SHA-256 of the sorted keys as big-endian 64-bit integers: what exactly was submitted."""
+    return hashlib.sha256(struct.pack(f">{len(keys)}q", *keys)).digest()
+
+
+def _counts(shown: Preview) -> dict[str, Any]:
+    unknown = shown.unknown
+    return {
+        "devices": shown.devices,
+        "identifiers": shown.identifiers,
+        "unknown": len(unknown.imeis) + len(unknown.serials) + len(unknown.pallets) + len(unknown.receipts),
+    }
+
+
+async def _remember(
+    conn: Connection, kind: str, incident_id: int, actor: Principal, now: datetime, detail: dict[str, Any]
+) -> None:
+    await record(conn, [Entry(kind, f"incident:{incident_id}", actor.label, now, detail)])

@@ -1,0 +1,77 @@
+"""What an incident would do, shown before anybody decides: devices, identifiers, value, by pallet and model,
+what is unknown, and what other incidents hold already."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from app.core.db import Connection
+from app.core.sql import queries
+from app.incidents.scope import Unknown
+
+_SQL = queries("incidents")
+
+
+class OnPallet(msgspec.Struct, frozen=True):
+    pallet: str
+    devices: int
+    identifiers: int
+
+
+class OfModel(msgspec.Struct, frozen=True):
+    """Devices of one model; without a registered model, of one TAC."""
+
+    model: str
+    devices: int
+
+
+class Worth(msgspec.Struct, frozen=True):
+    """The sum of the registered unit values in one currency, and how many devices have none."""
+
+    currency: str
+    amount: Decimal
+    devices: int
+    unvalued: int
+
+
+class HeldBy(msgspec.Struct, frozen=True):
+    """Another incident that holds (or would hold) some of the same identifiers."""
+
+    incident_id: int
+    title: str
+    state: str
+    identifiers: int
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """Counts of what the scope comes to. `identifiers` = `imeis` + `serials`, unknown ones included."""
+
+    devices: int
+    identifiers: int
+    imeis: int
+    serials: int
+    by_pallet: list[OnPallet]
+    by_model: list[OfModel]
+    value: list[Worth]
+    unknown: Unknown
+    claimed_elsewhere: list[HeldBy]
+
+
+async def preview(conn: Connection, unknown: Unknown, incident_id: int | None = None) -> Preview:
+    """Reads the transaction's resolved scope."""
+    totals = await conn.fetchrow(_SQL.preview_totals)
+    assert totals is not None
+    serials = totals["serials"] + (0 if incident_id else len(unknown.serials))
+    return Preview(
+        devices=totals["devices"],
+        identifiers=totals["imeis"] + serials,
+        imeis=totals["imeis"],
+        serials=serials,
+        by_pallet=[OnPallet(**row) for row in await conn.fetch(_SQL.preview_pallets)],
+        by_model=[OfModel(**row) for row in await conn.fetch(_SQL.preview_models)],
+        value=[Worth(**row) for row in await conn.fetch(_SQL.preview_value)],
+        unknown=unknown,
+        claimed_elsewhere=[HeldBy(**row) for row in await conn.fetch(_SQL.preview_claimed, incident_id)],
+    )

@@ -1,0 +1,114 @@
+"""What an incident is about: pallets, receipts, IMEIs and serials, and the identifiers they come to.
+
+Nothing is dropped silently: what nobody registered is listed, and counted in all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from app.core import gs1, imei
+from app.core.db import Connection
+from app.core.errors import Flaw, Invalid
+from app.core.sql import queries
+
+_SQL = queries("incidents")
+_MOST_FLAWS = 1000
+_Read = TypeVar("_Read")
+
+
+class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is named, as people name it: SSCCs, receipt numbers, IMEIs of 15 digits, serials."""
+
+    pallets: tuple[str, ...] = ()
+    receipts: tuple[int, ...] = ()
+    imeis: tuple[str, ...] = ()
+    serials: tuple[str, ...] = ()
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A scope that was read: every name in its normal form, none twice."""
+
+    pallets: list[str]
+    receipts: list[int]
+    keys: list[int]
+    serials: list[str]
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """What the scope names and nobody registered. IMEIs and serials are declared all the same."""
+
+    imeis: list[str]
+    serials: list[str]
+    pallets: list[str]
+    receipts: list[int]
+
+
+def read(scope: Scope) -> Named:
+    """The scope in normal form. Raises Invalid: empty, or every name that cannot be right, each with its place."""
+    flaws: list[Flaw] = []
+    named = Named(
+        pallets=_each(scope.pallets, gs1.sscc, "pallets", flaws),
+        receipts=sorted(set(scope.receipts)),
+        keys=_each(scope.imeis, imei.written, "imeis", flaws),
+        serials=_each(scope.serials, _serial, "serials", flaws),
+    )
+    if flaws:
+        more = f" The first {_MOST_FLAWS} of {len(flaws)} are listed." if len(flaws) > _MOST_FLAWS else ""
+        raise Invalid(
+            f"The scope names {len(flaws)} thing(s) that cannot be right; nothing was done.{more}",
+            "scope-flaws",
+            tuple(flaws[:_MOST_FLAWS]),
+        )
+    if not (named.pallets or named.receipts or named.keys or named.serials):
+        raise Invalid(
+            "The scope is empty; it would name at least one of pallets, receipts, imeis, serials.",
+            "scope-empty",
+            (Flaw("at least one name is wanted", "/scope"),),
+        )
+    return named
+
+
+def _each(
+    values: Sequence[str], reader: Callable[[str], _Read], field: str, flaws: list[Flaw]
+) -> list[_Read]:
+    known: dict[_Read, None] = {}
+    for place, value in enumerate(values):
+        try:
+            known[reader(value)] = None
+        except (imei.BadImei, gs1.BadKey) as error:
+            flaws.append(Flaw(str(error), f"/scope/{field}/{place}", error.code))
+    return list(known)
+
+
+def _serial(value: str) -> str:
+    text = value.strip()
+    if not text or len(text) > 200 or not text.isprintable():
+        raise gs1.BadKey("serial-malformed", "A serial would be 1 to 200 printable characters.")
+    return text
+
+
+async def resolve(conn: Connection, named: Named) -> Unknown:
+    """Fills the transaction's table `scoped` with every identifier of every device named, and with the
+    IMEIs that nobody registered; gives what is unknown."""
+    await conn.execute(_SQL.open_scope)
+    await conn.execute(_SQL.fill_scope, named.pallets, named.receipts, named.keys, named.serials)
+    keys = await conn.fetch(_SQL.fill_unknown_imeis, named.keys)
+    serials = await conn.fetch(_SQL.unknown_serials, named.serials)
+    pallets = await conn.fetch(_SQL.unknown_pallets, named.pallets)
+    receipts = await conn.fetch(_SQL.unknown_receipts, named.receipts)
+    return Unknown(
+        imeis=sorted(imei.full(row["key"]) for row in keys),
+        serials=[row["serial"] for row in serials],
+        pallets=[row["pallet"] for row in pallets],
+        receipts=[row["receipt_id"] for row in receipts],
+    )
+
+
+async def freeze(conn: Connection, unknown: Unknown) -> list[int]:
+    """The keys of all that the scope names, in order; serials that nobody registered get theirs now."""
+    await conn.execute(_SQL.fill_unknown_serials, unknown.serials)
+    return [row["key"] for row in await conn.fetch(_SQL.scope_keys)]

@@ -1,0 +1,173 @@
+-- name: add
+INSERT INTO incident (
+    title, kind, site, occurred_from, occurred_to, police_reference, scope, state, drafted_by, drafted_at
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'draft', $8, $9)
+RETURNING incident_id;
+
+-- name: find
+SELECT * FROM incident WHERE incident_id = $1;
+
+-- name: hold
+SELECT * FROM incident WHERE incident_id = $1 FOR UPDATE;
+
+-- name: latest
+-- $1 before this number (null: from the newest), $2 state (null: any), $3 limit
+SELECT * FROM incident
+WHERE ($1::bigint IS NULL OR incident_id < $1) AND ($2::text IS NULL OR state = $2)
+ORDER BY incident_id DESC
+LIMIT $3;
+
+-- name: submit
+UPDATE incident SET state = 'submitted', submitted_by = $2, submitted_at = $3, preview = $4, frozen = $5
+WHERE incident_id = $1;
+
+-- name: approve
+UPDATE incident SET state = 'approved', approved_by = $2, approved_at = $3 WHERE incident_id = $1;
+
+-- name: finish
+UPDATE incident SET state = $2, ended_by = $3, ended_at = $4, reason = $5 WHERE incident_id = $1;
+
+-- name: open_scope
+-- The identifiers that a scope names, for the rest of this transaction.
+CREATE TEMPORARY TABLE scoped (key bigint PRIMARY KEY, device_id bigint) ON COMMIT DROP;
+
+-- name: fill_scope
+-- $1 pallets, $2 receipts, $3 IMEI keys, $4 serials. A device that is named in any way comes with all of
+-- its identifiers.
+WITH named AS (
+    SELECT device_id FROM device WHERE pallet = ANY ($1::text [])
+    UNION
+    SELECT device_id FROM device WHERE receipt_id = ANY ($2::bigint [])
+    UNION
+    SELECT unnest(device_ids) FROM receipt_repeat WHERE receipt_id = ANY ($2::bigint [])
+    UNION
+    SELECT device_id FROM device_imei WHERE key = ANY ($3::bigint [])
+    UNION
+    SELECT device_id FROM device WHERE serial = ANY ($4::text []) AND serial <> ''
+)
+INSERT INTO scoped (key, device_id)
+SELECT key, d.device_id FROM named JOIN device AS d USING (device_id) CROSS JOIN unnest(d.keys) AS key
+ON CONFLICT DO NOTHING;
+
+-- name: fill_unknown_imeis
+INSERT INTO scoped (key)
+SELECT key FROM unnest($1::bigint []) AS key
+ON CONFLICT DO NOTHING
+RETURNING key;
+
+-- name: unknown_serials
+SELECT DISTINCT serial FROM unnest($1::text []) AS asked (serial)
+WHERE NOT EXISTS (SELECT FROM device AS d WHERE d.serial = asked.serial AND d.serial <> '')
+ORDER BY serial;
+
+-- name: unknown_pallets
+SELECT DISTINCT pallet FROM unnest($1::text []) AS asked (pallet)
+WHERE NOT EXISTS (SELECT FROM device AS d WHERE d.pallet = asked.pallet AND d.pallet <> '')
+ORDER BY pallet;
+
+-- name: unknown_receipts
+SELECT DISTINCT receipt_id FROM unnest($1::bigint []) AS asked (receipt_id)
+WHERE NOT EXISTS (SELECT FROM receipt AS r WHERE r.receipt_id = asked.receipt_id)
+ORDER BY receipt_id;
+
+-- name: fill_unknown_serials
+-- A serial that nobody registered gets a number of its own, so that it can be listed all the same.
+WITH added AS (
+    INSERT INTO serial_number (serial, gtin) SELECT serial, '' FROM unnest($1::text []) AS serial
+    ON CONFLICT DO NOTHING
+    RETURNING serial_id
+),
+known AS (
+    SELECT serial_id FROM serial_number WHERE serial = ANY ($1::text []) AND gtin = ''
+)
+INSERT INTO scoped (key)
+SELECT -serial_id FROM added UNION SELECT -serial_id FROM known
+ON CONFLICT DO NOTHING;
+
+-- name: scope_keys
+SELECT key FROM scoped ORDER BY key;
+
+-- name: preview_totals
+SELECT
+    count(DISTINCT s.device_id) AS devices,
+    count(*) FILTER (WHERE s.key >= 0) AS imeis,
+    count(*) FILTER (WHERE s.key < 0) AS serials
+FROM scoped AS s;
+
+-- name: preview_pallets
+SELECT d.pallet, count(*)::integer AS devices, sum(cardinality(d.keys))::integer AS identifiers
+FROM (SELECT DISTINCT device_id FROM scoped) AS s
+JOIN device AS d USING (device_id)
+GROUP BY d.pallet
+ORDER BY devices DESC, d.pallet
+LIMIT 1000;
+
+-- name: preview_models
+SELECT
+    coalesce(nullif(d.model, ''), 'TAC ' || lpad((d.keys[1] / 1000000)::text, 8, '0')) AS model,
+    count(*)::integer AS devices
+FROM (SELECT DISTINCT device_id FROM scoped) AS s
+JOIN device AS d USING (device_id)
+GROUP BY 1
+ORDER BY devices DESC, 1
+LIMIT 1000;
+
+-- name: preview_value
+SELECT
+    d.currency,
+    coalesce(sum(d.unit_value), 0) AS amount,
+    count(d.unit_value)::integer AS devices,
+    count(*)::integer - count(d.unit_value)::integer AS unvalued
+FROM (SELECT DISTINCT device_id FROM scoped) AS s
+JOIN device AS d USING (device_id)
+GROUP BY d.currency
+ORDER BY amount DESC, d.currency;
+
+-- name: preview_claimed
+-- $1 this incident (null for a draft that is being made): who else holds what the scope names.
+SELECT i.incident_id, i.title, i.state, count(*)::integer AS identifiers
+FROM scoped AS s
+JOIN claim AS c ON c.key = s.key AND c.state IN (0, 1)
+JOIN incident AS i USING (incident_id)
+WHERE i.incident_id IS DISTINCT FROM $1
+GROUP BY i.incident_id
+ORDER BY i.incident_id;
+
+-- name: claim_scope
+INSERT INTO claim (incident_id, key, device_id, state)
+SELECT $1, key, device_id, 0 FROM scoped ORDER BY key;
+
+-- name: turn_claims
+-- $1 incident, $2 from state, $3 to state: all of the incident's claims.
+UPDATE claim SET state = $3 WHERE incident_id = $1 AND state = $2 RETURNING key;
+
+-- name: lift_scope
+-- Lifts this incident's active claims on what the scope names.
+UPDATE claim AS c SET state = 2 FROM scoped AS s
+WHERE c.incident_id = $1 AND c.key = s.key AND c.state = 1
+RETURNING c.key, c.device_id;
+
+-- name: not_claimed
+-- $1 incident: what the scope names and the incident does not actively hold.
+SELECT s.key, n.serial
+FROM scoped AS s
+LEFT JOIN claim AS c ON c.incident_id = $1 AND c.key = s.key
+LEFT JOIN serial_number AS n ON s.key < 0 AND n.serial_id = -s.key
+WHERE c.key IS NULL OR c.state <> 1
+ORDER BY s.key;
+
+-- name: fill_declared_serials
+INSERT INTO scoped (key)
+SELECT -serial_id FROM serial_number WHERE serial = ANY ($1::text [])
+ON CONFLICT DO NOTHING;
+
+-- name: claims
+SELECT
+    count(*) FILTER (WHERE state = 0)::integer AS suspected,
+    count(*) FILTER (WHERE state = 1)::integer AS active,
+    count(*) FILTER (WHERE state = 2)::integer AS lifted,
+    count(DISTINCT device_id) FILTER (WHERE state = 1)::integer AS devices_active,
+    count(DISTINCT device_id) FILTER (WHERE state = 2)::integer AS devices_lifted
+FROM claim
+WHERE incident_id = $1;
