@@ -1,0 +1,45 @@
+"""A decision turned into work: chunks of identifiers, and one delivery of each chunk for every partner in
+scope, all in the transaction of the decision itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from app.adapters.contract import Op
+from app.core.db import Connection
+from app.core.sql import queries
+
+_SQL = queries("delivery")
+
+
+class Command(msgspec.Struct, frozen=True):
+    """One decision: what to tell, and on whose word. Of an incident, or (enrolment) of a receipt."""
+
+    op: Op
+    at: datetime
+    by: str
+    incident_id: int | None = None
+    receipt_id: int | None = None
+
+
+async def order(conn: Connection, command: Command, keys: Sequence[int], versions: Sequence[int]) -> int | None:
+    """Queues the identifiers, each at its version, for every partner in scope. The command's number, or
+    None where there was nothing to tell."""
+    if not keys:
+        return None
+    number: int = await conn.fetchval(
+        _SQL.add_command, command.op, command.incident_id, command.receipt_id, len(keys), command.at, command.by
+    )
+    added = await conn.fetch(_SQL.enqueue, number, command.op, keys, versions)
+    partners, lanes = [row["partner_id"] for row in added], [row["lane"] for row in added]
+    await conn.execute(_SQL.wake, partners, lanes, [row["chunks"] for row in added])
+    return number
+
+
+async def somebody_enrols(conn: Connection) -> bool:
+    """Whether any partner wants devices enrolled at goods-in."""
+    answer: bool = await conn.fetchval(_SQL.has_enrolling)
+    return answer

@@ -1,0 +1,69 @@
+"""How a worker reaches its partners: one adapter and one wire for each, made anew when settings change."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from app.adapters import registry
+from app.adapters.contract import Adapter, Reply, Wire
+from app.core.db import Connection
+from app.delivery import partners
+from app.delivery.partners import Partner
+from app.delivery.wire import HttpWire
+
+
+class Contact(msgspec.Struct, frozen=True):
+    """A partner that can be called."""
+
+    partner: Partner
+    adapter: Adapter
+    wire: HttpWire
+
+
+class Contacts:
+    """The contacts of one worker process. A partner's connections are its own: a bulkhead."""
+
+    def __init__(self, open_wire: Callable[[Partner], HttpWire]) -> None:
+        self._open_wire = open_wire
+        self._known: dict[int, Contact] = {}
+
+    async def of(self, conn: Connection, partner_id: int) -> Contact:
+        """The contact for a partner, by its row as it stands now."""
+        partner = await partners.find(conn, partner_id)
+        known = self._known.get(partner_id)
+        if known and known.partner.settings == partner.settings and known.partner.limits == partner.limits:
+            return known
+        contact = Contact(partner, registry.make(partner.adapter, partner.settings), self._open_wire(partner))
+        self._known[partner_id] = contact
+        if known:
+            await known.wire.close()
+        return contact
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        for contact in self._known.values():
+            await contact.wire.close()
+        self._known.clear()
+
+
+class Witnessed:
+    """A wire that remembers, for the audit log, what went over it: hashes, statuses, never contents."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.exchanges: list[dict[str, Any]] = []
+
+    async def send(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Reply:
+        asked = hashlib.sha256(f"{method} {url}\n".encode() + body).hexdigest()
+        exchange: dict[str, Any] = {"request_sha256": asked}
+        self.exchanges.append(exchange)
+        reply = await self._wire.send(method, url, headers=headers, body=body)
+        exchange["status"] = reply.status
+        exchange["reply_sha256"] = hashlib.sha256(reply.body).hexdigest()
+        return reply

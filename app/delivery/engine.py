@@ -1,0 +1,61 @@
+"""The worker's loop: claim what is due, work each lane in a task of its own, stop cleanly.
+
+Any number of workers may run it on one database. Nothing here is needed for correctness: a worker that
+dies leaves leases to lapse, and another one goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from app.core import log
+from app.delivery import lanes
+from app.delivery.lanes import Lane
+from app.delivery.send import LEASE, Desk, work_lane
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+
+_LOG = log.get("delivery")
+
+
+async def run(desk: Desk, slots: int) -> None:
+    """Works until `desk.stopping` is set; then lets calls under way end and hands every lane back."""
+    at_work: set[asyncio.Task[None]] = set()
+    pause = SHORTEST_PAUSE
+    while not desk.stopping.is_set():
+        claimed = await _claim(desk, slots - len(at_work))
+        for lane, leased_at in claimed:
+            task = asyncio.create_task(_safely(desk, lane, leased_at))
+            at_work.add(task)
+            task.add_done_callback(at_work.discard)
+        pause = SHORTEST_PAUSE if claimed else min(LONGEST_PAUSE, pause * 1.5)
+        await _rest(desk, pause * (0.75 + desk.chance() / 2))
+    await asyncio.gather(*at_work)
+
+
+async def _claim(desk: Desk, slots: int) -> list[tuple[Lane, float]]:
+    """The lanes that are ours from now on, each with the moment from which its lease is counted."""
+    if slots <= 0:
+        return []
+    leased_at = time.monotonic()
+    try:
+        async with desk.pool.acquire(timeout=10) as conn:
+            return [(lane, leased_at) for lane in await lanes.claim(conn, slots, LEASE)]
+    except Exception as error:  # a database that is away is waited for, not died of
+        _LOG.warning("delivery.claim_failed", error=repr(error))
+        return []
+
+
+async def _safely(desk: Desk, lane: Lane, leased_at: float) -> None:
+    try:
+        await work_lane(desk, lane, leased_at)
+    except Exception as error:  # the lease lapses, and the lane is worked again
+        _LOG.warning("delivery.lane_failed", partner=lane.partner_id, lane=lane.lane, error=repr(error))
+
+
+async def _rest(desk: Desk, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(desk.stopping.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,81 @@
+"""What a call's end means for the orders in it, and for the partner's pace. Pure: no clock, no database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from app.adapters.contract import (
+    Answer,
+    Denied,
+    Gone,
+    NoAnswer,
+    Order,
+    Outcome,
+    PartnerFault,
+    Throttled,
+)
+
+LONGEST_REST = 60.0
+_SETTLED = frozenset({Outcome.DONE, Outcome.ALREADY, Outcome.ACCEPTED, Outcome.REFUSED})
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """One call, judged. `answers` has one for each order; a fault spoke for all of them at once."""
+
+    answers: tuple[Answer, ...]
+    fault: str = ""
+    rest: float = 0.0
+    failed: bool = False
+    pause: bool = False
+
+    @property
+    def tally(self) -> Counter[Outcome]:
+        return Counter(answer.outcome for answer in self.answers)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the partner may be called again at once."""
+        return not (self.failed or self.pause or self.rest)
+
+
+def settled(answer: Answer) -> bool:
+    """Whether the order needs no further call."""
+    return answer.outcome in _SETTLED
+
+
+def heard(orders: Sequence[Order], answers: Sequence[Answer]) -> Judgement:
+    """The partner answered. An adapter that answers too many or too few orders is not believed at all."""
+    if len(answers) != len(orders):
+        text = f"the adapter gave {len(answers)} answers to {len(orders)} orders"
+        return _all(orders, Outcome.UNKNOWN, text, failed=True)
+    return Judgement(tuple(answers))
+
+
+def fault(orders: Sequence[Order], error: Exception) -> Judgement:
+    """The call came to nothing. Throttling spends no attempt; refused credentials pause the partner."""
+    text = str(error)[:300]
+    match error:
+        case Throttled(after=after):
+            rest = min(LONGEST_REST, max(0.1, 1.0 if after is None else after))
+            return _all(orders, Outcome.RETRY, text, rest=rest)
+        case Denied() | Gone():
+            return _all(orders, Outcome.RETRY, text, pause=True)
+        case NoAnswer() | PartnerFault():
+            return _all(orders, error.outcome, text, failed=True)
+        case _:
+            return _all(orders, Outcome.UNKNOWN, f"the adapter broke: {type(error).__name__}", failed=True)
+
+
+def _all(
+    orders: Sequence[Order], outcome: Outcome, text: str, *, rest: float = 0, failed: bool = False, pause: bool = False
+) -> Judgement:
+    answers = (Answer(outcome, words=text),) * len(orders)
+    return Judgement(answers, fault=text, rest=rest, failed=failed, pause=pause)
+
+
+def back_off(tries: int, chance: float, *, base: float = 0.5, cap: float = 300.0) -> float:
+    """Seconds until the next try: exponential to a cap, with jitter; `chance` is from [0, 1)."""
+    return float(min(cap, base * 2 ** min(tries, 20)) * (0.5 + chance))

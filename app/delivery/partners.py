@@ -1,0 +1,195 @@
+"""Partners: the organisations that we tell, as rows. Their settings are checked when they are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from app.adapters import registry
+from app.adapters.contract import Kind
+from app.core.db import Connection
+from app.core.errors import Conflict, Flaw, Invalid, Missing
+from app.core.sql import queries
+
+_SQL = queries("delivery")
+BREAKER_OPENS_AT = 5
+
+
+class PartnerScope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which identifiers a partner is told of. Empty means: all that its adapter can speak of."""
+
+    kinds: tuple[Kind, ...] = ()
+    tacs: tuple[str, ...] = ()
+    gtins: tuple[str, ...] = ()
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How hard a partner may be called: calls in flight, calls a second (None: no limit), burst of calls."""
+
+    max_inflight: int = 8
+    rate: float | None = None
+    burst: int = 10
+
+
+class Partner(msgspec.Struct, frozen=True):
+    """One partner row. `settings` are as stored: only the adapter may see them, `public` is for showing."""
+
+    id: int
+    name: str
+    adapter: str
+    settings: dict[str, Any]
+    enrols: bool
+    scope: PartnerScope
+    limits: Limits
+    paused: bool
+    pause_reason: str
+    created_at: datetime
+    pending: int
+    failures: int
+    last_fault: str
+
+    @property
+    def public(self) -> dict[str, Any]:
+        """The settings with every secret hidden."""
+        return registry.public_settings(self.adapter, self.settings)
+
+    @property
+    def health(self) -> str:
+        """`paused`, `failing` (its breaker is open: one probe at a time) or `working`."""
+        if self.paused:
+            return "paused"
+        return "failing" if self.failures >= BREAKER_OPENS_AT else "working"
+
+
+async def add(
+    conn: Connection, *, name: str, adapter: str, settings: Mapping[str, Any], scope: PartnerScope, limits: Limits, now: datetime
+) -> int:
+    """A new partner's number. Raises Invalid (settings, scope, limits) or Conflict (the name is taken)."""
+    made = registry.make(adapter, dict(settings))
+    check_limits(limits)
+    if not name.strip() or len(name) > 100 or not name.isprintable():
+        raise Invalid("The partner's name is not usable; it would be 1 to 100 printable characters.")
+    kinds = _kinds(scope, made.kinds)
+    try:
+        number: int = await conn.fetchval(
+            _SQL.add_partner, name, adapter, dict(settings), made.enrols, kinds, _tacs(scope), _gtins(scope),
+            limits.max_inflight, limits.rate, limits.burst, now,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError:
+        raise Conflict(f"A partner named '{name}' exists already; choose another name or change that one.") from None
+    return number
+
+
+async def change(conn: Connection, partner: Partner, *, settings: Mapping[str, Any], scope: PartnerScope, limits: Limits) -> None:
+    """New settings, scope or limits; what is under way goes by them from its next call on."""
+    made = registry.make(partner.adapter, dict(settings))
+    check_limits(limits)
+    if scope.kinds and set(_kinds(scope, made.kinds)) != set(partner.scope.kinds):
+        raise Conflict("A partner's kinds of identifier cannot be changed; add another partner for the others.")
+    await conn.execute(
+        _SQL.change_partner, partner.id, dict(settings), _tacs(scope), _gtins(scope),
+        limits.max_inflight, limits.rate, limits.burst,
+    )  # fmt: skip
+
+
+def check_limits(limits: Limits) -> None:
+    """Raises Invalid with a flaw for each limit out of its range."""
+    flaws = []
+    if not 1 <= limits.max_inflight <= 64:
+        flaws.append(Flaw("max_inflight would be 1 to 64", "/limits/max_inflight"))
+    if limits.rate is not None and not 0 < limits.rate <= 1_000_000:
+        flaws.append(Flaw("rate would be above 0, in calls a second", "/limits/rate"))
+    if not 1 <= limits.burst <= 1_000_000:
+        flaws.append(Flaw("burst would be at least 1 call", "/limits/burst"))
+    if flaws:
+        raise Invalid("The limits are not usable.", flaws=tuple(flaws))
+
+
+def _kinds(scope: PartnerScope, known: frozenset[Kind]) -> list[str]:
+    beyond = [kind for kind in scope.kinds if kind not in known]
+    if beyond:
+        raise Invalid(
+            f"This adapter cannot speak of {', '.join(beyond)}; it knows {', '.join(sorted(known))}.",
+            flaws=(Flaw("not a kind this adapter knows", "/scope/kinds"),),
+        )
+    return sorted(scope.kinds or known)
+
+
+def _tacs(scope: PartnerScope) -> list[int] | None:
+    for place, tac in enumerate(scope.tacs):
+        if not (len(tac) == 8 and tac.isascii() and tac.isdigit()):
+            raise Invalid(f"'{tac}' is not a TAC.", flaws=(Flaw("it would be 8 digits", f"/scope/tacs/{place}"),))
+    return sorted({int(tac) for tac in scope.tacs}) or None
+
+
+def _gtins(scope: PartnerScope) -> list[str] | None:
+    for place, gtin in enumerate(scope.gtins):
+        if not (len(gtin) == 14 and gtin.isascii() and gtin.isdigit()):
+            flaw = Flaw("it would be 14 digits", f"/scope/gtins/{place}")
+            raise Invalid(f"'{gtin}' is not a GTIN-14.", flaws=(flaw,))
+    return sorted(set(scope.gtins)) or None
+
+
+async def everyone(conn: Connection) -> list[Partner]:
+    """All partners, by number."""
+    return [_partner(row) for row in await conn.fetch(_SQL.partners, None)]
+
+
+async def find(conn: Connection, partner_id: int) -> Partner:
+    """One partner. Raises Missing."""
+    rows = await conn.fetch(_SQL.partners, partner_id)
+    if not rows:
+        raise Missing(f"There is no partner {partner_id}; GET /v1/partners lists them.")
+    return _partner(rows[0])
+
+
+async def named(conn: Connection, name: str) -> Partner:
+    """One partner by its name or number. Raises Missing."""
+    number = await conn.fetchval(_SQL.partner_named, name)
+    if number is None:
+        raise Missing(f"There is no partner '{name}'; 'imei-gateway partner list' shows their names.")
+    return await find(conn, number)
+
+
+async def pause(conn: Connection, partner_id: int, reason: str) -> bool:
+    """Stops telling this partner; what waits, waits. False where it was paused already."""
+    return await conn.fetchval(_SQL.set_paused, partner_id, True, reason) is not None
+
+
+async def resume(conn: Connection, partner_id: int) -> bool:
+    """Tells this partner again, at once and with a clean slate. False where it was not paused."""
+    changed = await conn.fetchval(_SQL.set_paused, partner_id, False, "") is not None
+    await conn.execute(_SQL.forgive, partner_id)
+    return changed
+
+
+def _partner(row: asyncpg.Record) -> Partner:
+    return Partner(
+        id=row["partner_id"],
+        name=row["name"],
+        adapter=row["adapter"],
+        settings=row["settings"],
+        enrols=row["enrols"],
+        scope=_scope(row),
+        limits=Limits(row["max_inflight"], row["rate"], row["burst"]),
+        paused=row["paused"],
+        pause_reason=row["pause_reason"],
+        created_at=row["created_at"],
+        pending=row["pending"],
+        failures=row["failures"],
+        last_fault=row["last_fault"],
+    )
+
+
+def _scope(row: asyncpg.Record) -> PartnerScope:
+    kinds: Sequence[str] = row["kinds"]
+    tacs: Sequence[int] = row["tacs"] or ()
+    return PartnerScope(
+        kinds=tuple(Kind(kind) for kind in kinds),
+        tacs=tuple(f"{tac:08d}" for tac in tacs),
+        gtins=tuple(row["gtins"] or ()),
+    )

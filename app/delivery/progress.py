@@ -1,0 +1,115 @@
+"""Where an incident stands at each partner: numbers that the engine counts as it goes, read in one query."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+from app.core import imei
+from app.core.db import Connection
+from app.core.sql import queries
+
+_SQL = queries("delivery")
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """How far one kind of order has come at one partner, in identifiers.
+
+    `confirmed` (done, already so) and `refused` are ends; `superseded` orders gave way to newer ones;
+    `accepted` waits for the partner's word; `open` is still to be told or told again.
+    """
+
+    wanted: int
+    done: int
+    already: int
+    accepted: int
+    refused: int
+    superseded: int
+    open: int
+    calls: int
+    failed_calls: int
+
+    @property
+    def settled(self) -> bool:
+        """Whether the partner has given its last word on all of it."""
+        return self.open == 0 and self.accepted == 0
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """One partner's progress on one incident."""
+
+    partner_id: int
+    partner: str
+    adapter: str
+    health: str
+    last_fault: str
+    first_at: datetime | None
+    last_at: datetime | None
+    block: Tally | None = None
+    release: Tally | None = None
+
+    @property
+    def settled(self) -> bool:
+        return all(tally is None or tally.settled for tally in (self.block, self.release))
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """One identifier that a partner refused, in the partner's own words."""
+
+    identifier: str
+    op: str
+    code: str
+    words: str
+    at: datetime
+
+
+async def progress(conn: Connection, incident_id: int) -> list[Standing]:
+    """Each partner's progress on an incident, by partner."""
+    by_partner: dict[int, list[asyncpg.Record]] = {}
+    for row in await conn.fetch(_SQL.progress, incident_id):
+        by_partner.setdefault(row["partner_id"], []).append(row)
+    return [_standing(rows) for rows in by_partner.values()]
+
+
+def _standing(rows: list[asyncpg.Record]) -> Standing:
+    tallies = {row["op"]: _tally(row) for row in rows}
+    first = rows[0]
+    return Standing(
+        partner_id=first["partner_id"],
+        partner=first["name"],
+        adapter=first["adapter"],
+        health="paused" if first["paused"] else "resting" if first["resting"] else "working",
+        last_fault=first["last_fault"] if first["failures"] or first["resting"] else "",
+        first_at=min((row["first_at"] for row in rows if row["first_at"]), default=None),
+        last_at=max((row["last_at"] for row in rows if row["last_at"]), default=None),
+        block=tallies.get("block"),
+        release=tallies.get("release"),
+    )
+
+
+def _tally(row: asyncpg.Record) -> Tally:
+    names = ("done", "already", "accepted", "refused", "superseded")
+    ended = {name: row[name] for name in names}
+    return Tally(
+        wanted=row["wanted"],
+        open=row["wanted"] - sum(ended.values()),
+        calls=row["calls"],
+        failed_calls=row["failed_calls"],
+        **ended,
+    )
+
+
+async def refusals(conn: Connection, incident_id: int, partner_id: int, limit: int) -> list[Refusal]:
+    """What a partner refused of an incident."""
+    return [
+        Refusal(
+            imei.full(row["key"]) if row["key"] >= 0 else row["serial"],
+            row["op"],
+            row["code"],
+            row["words"],
+            row["changed_at"],
+        )
+        for row in await conn.fetch(_SQL.refusals, incident_id, partner_id, limit)
+    ]

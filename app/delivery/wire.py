@@ -1,0 +1,134 @@
+"""The way out to one partner: HTTP under one deadline, one byte cap and one small pool of connections.
+
+Requests go to the httpx-aiohttp transport directly: above it httpx.AsyncClient spends more time per call
+on redirects, cookies and proxies, none of which we follow, keep or read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from app.adapters.contract import NoAnswer, Reply
+
+_OURS = {"accept-encoding": "identity", "user-agent": "imei-gateway"}
+
+# InvalidURL is no HTTPError, and aiohttp's own errors are not all translated by the transport.
+_TROUBLE = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError)
+
+
+class HttpWire:
+    """Implements `contract.Wire`. One per partner, so that a slow one holds nobody else's connections."""
+
+    def __init__(
+        self,
+        *,
+        deadline: float = 15.0,
+        cap: int = 2**20,
+        connections: int = 8,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`deadline` in seconds spans connecting, sending and reading; `cap` in bytes bounds an answer."""
+        self._deadline = deadline
+        self._cap = cap
+        self._transport = AiohttpTransport(
+            verify=tls or _public_tls(), trust_env=False, client=lambda: _session(connections, tls)
+        )
+
+    async def send(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Reply:
+        try:
+            async with asyncio.timeout(None):
+                request = httpx.Request(method, url, headers={**(headers or {}), **_OURS}, content=body)
+                return await self._exchange(request)
+        except TimeoutError:
+            raise NoAnswer(f"timed out after {self._deadline:g} s") from None
+        except _TROUBLE as error:
+            raise NoAnswer(_plainly(error)) from None
+
+    async def close(self) -> None:
+        """Close every connection. A wire that is closed sends no more."""
+        await self._transport.aclose()
+
+    async def _exchange(self, request: httpx.Request) -> Reply:
+        response = await self._transport.handle_async_request(request)
+        try:
+            headers = {
+                name.decode("latin-1").lower(): value.decode("latin-1")
+                for name, value in response.headers.raw
+            }
+            self._refuse_unreadable(headers)
+            return Reply(response.status_code, headers, await self._body(response))
+        finally:
+            await response.aclose()
+
+    def _refuse_unreadable(self, headers: Mapping[str, str]) -> None:
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise NoAnswer("answer is compressed, which we asked it not to be")
+        length = headers.get("content-length", "")
+        if length.isdigit() and len(length) < 20 and int(length) > self._cap:
+            raise NoAnswer(self._too_large)
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for part in response.aiter_raw():
+            body += part
+            if len(body) > self._cap:
+                raise NoAnswer(self._too_large)
+        return bytes(body)
+
+    @property
+    def _too_large(self) -> str:
+        return f"answer larger than {self._cap / 2**20:g} MiB"
+
+
+def _session(connections: int, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=connections, ssl=tls or _public_tls(), keepalive_timeout=30)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+@cache
+def _public_tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def _plainly(error: BaseException) -> str:
+    """What went wrong in a few words that name no address, header or content."""
+    causes = [*_causes(error)][::-1]
+    for kind, words in _WORDS:
+        for cause in causes:
+            if isinstance(cause, kind):
+                return words(cause)
+    return "the request could not be sent"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _system_words(error: OSError) -> str:
+    return os.strerror(error.errno).lower() if error.errno else "connection failed"
+
+
+# The transport reports a refused connection and bad TLS as a time-out: only the causes tell them apart.
+_WORDS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
+    (ssl.SSLCertVerificationError, lambda error: f"TLS: {error.verify_message}"),
+    (ssl.SSLError, lambda error: f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"),
+    (socket.gaierror, lambda _: "host name not found"),
+    (aiohttp.ServerDisconnectedError, lambda _: "connection closed without an answer"),
+    (aiohttp.ClientPayloadError, lambda _: "answer broke off"),
+    (aiohttp.ClientResponseError, lambda _: "answer is not HTTP"),
+    (OSError, _system_words),
+)

@@ -1,0 +1,394 @@
+-- name: add_partner
+WITH added AS (
+    INSERT INTO partner (
+        name, adapter, settings, enrols, kinds, tacs, gtins, max_inflight, rate, burst, created_at
+    )
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    RETURNING partner_id
+),
+pace AS (
+    INSERT INTO partner_pace (partner_id, tokens, tokens_at, resume_at)
+    SELECT partner_id, $10, now(), now() FROM added
+),
+lanes AS (
+    INSERT INTO partner_lane (partner_id, lane, next_at)
+    SELECT partner_id, lane, now() FROM added, generate_series(0, 15) AS lane
+)
+SELECT partner_id FROM added;
+
+-- name: change_partner
+UPDATE partner SET
+    settings = $2, tacs = $3, gtins = $4, max_inflight = $5, rate = $6, burst = $7
+WHERE partner_id = $1;
+
+-- name: partners
+SELECT
+    p.*,
+    pace.failures,
+    pace.resume_at,
+    pace.last_fault,
+    (SELECT coalesce(sum(l.pending), 0) FROM partner_lane AS l WHERE l.partner_id = p.partner_id) AS pending
+FROM partner AS p
+JOIN partner_pace AS pace USING (partner_id)
+WHERE $1::integer IS NULL OR p.partner_id = $1
+ORDER BY p.partner_id;
+
+-- name: partner_named
+SELECT partner_id FROM partner WHERE name = $1 OR partner_id::text = $1;
+
+-- name: set_paused
+UPDATE partner SET paused = $2, pause_reason = $3 WHERE partner_id = $1 AND paused <> $2
+RETURNING partner_id;
+
+-- name: forgive
+UPDATE partner_pace SET failures = 0, resume_at = now(), last_fault = '' WHERE partner_id = $1;
+
+-- name: has_enrolling
+SELECT EXISTS (SELECT FROM partner WHERE enrols);
+
+-- name: add_command
+INSERT INTO command (op, incident_id, receipt_id, identifiers, ordered_at, ordered_by)
+VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING command_id;
+
+-- name: enqueue
+-- $1 command, $2 op, $3 keys, $4 versions. Identifiers are grouped by who is to be told, so a chunk has
+-- one audience; the audience of a TAC or GTIN is worked out once for all identifiers that share it.
+WITH item AS MATERIALIZED (
+    SELECT
+        i.key,
+        i.version,
+        CASE WHEN i.key >= 0 THEN (i.key / 1000000)::integer ELSE -1 END AS tac,
+        coalesce(s.gtin, '') AS gtin
+    FROM unnest($3::bigint [], $4::bigint []) AS i (key, version)
+    LEFT JOIN serial_number AS s ON i.key < 0 AND s.serial_id = -i.key
+),
+audience AS MATERIALIZED (
+    SELECT class.tac, class.gtin, array_agg(p.partner_id ORDER BY p.partner_id) AS partners
+    FROM (SELECT DISTINCT tac, gtin FROM item) AS class
+    JOIN partner AS p ON CASE
+        WHEN class.tac >= 0
+            THEN 'imei' = ANY (p.kinds) AND (p.tacs IS NULL OR class.tac = ANY (p.tacs))
+        ELSE 'serial' = ANY (p.kinds) AND (p.gtins IS NULL OR class.gtin = ANY (p.gtins))
+    END
+    WHERE $2 <> 'enrol' OR p.enrols
+    GROUP BY class.tac, class.gtin
+),
+placed AS (
+    SELECT
+        item.key,
+        item.version,
+        audience.partners,
+        abs(item.key) % 16 AS lane,
+        (row_number() OVER (PARTITION BY abs(item.key) % 16, audience.partners ORDER BY item.key) - 1)
+        / 500 AS part
+    FROM item
+    JOIN audience ON audience.tac = item.tac AND audience.gtin = item.gtin
+),
+chunks AS (
+    INSERT INTO chunk (command_id, lane, partners, keys, versions)
+    SELECT $1, lane, partners, array_agg(key ORDER BY key), array_agg(version ORDER BY key)
+    FROM placed
+    GROUP BY lane, partners, part
+    RETURNING chunk_id, lane, partners, cardinality(keys) AS size
+),
+counted AS (
+    INSERT INTO progress (command_id, partner_id, wanted)
+    SELECT $1, partner_id, sum(size) FROM chunks, unnest(partners) AS partner_id GROUP BY partner_id
+),
+deliveries AS (
+    INSERT INTO delivery (partner_id, lane, chunk_id, command_id, next_at)
+    SELECT partner_id, lane, chunk_id, $1, now() FROM chunks, unnest(partners) AS partner_id
+    RETURNING partner_id, lane
+)
+SELECT partner_id, lane, count(*)::integer AS chunks FROM deliveries GROUP BY partner_id, lane;
+
+-- name: wake
+-- $1 partners, $2 lanes, $3 chunks added. Locked in key order, so two decisions never deadlock here.
+WITH added AS (
+    SELECT * FROM unnest($1::integer [], $2::smallint [], $3::integer []) AS a (partner_id, lane, chunks)
+),
+held AS MATERIALIZED (
+    SELECT l.partner_id, l.lane, added.chunks
+    FROM partner_lane AS l
+    JOIN added USING (partner_id, lane)
+    ORDER BY l.partner_id, l.lane
+    FOR UPDATE OF l
+)
+UPDATE partner_lane AS l SET pending = l.pending + held.chunks, next_at = least(l.next_at, now())
+FROM held
+WHERE l.partner_id = held.partner_id AND l.lane = held.lane;
+
+-- name: claim
+-- $1 free slots, $2 seconds of lease. One lane of every partner comes before anyone's second; a partner
+-- that keeps failing gets one lane, its probe. MATERIALIZED keeps LIMIT from being evaluated twice.
+WITH busy AS (
+    SELECT partner_id, count(*) AS lanes FROM partner_lane WHERE lease_until >= now() GROUP BY partner_id
+),
+candidate AS (
+    SELECT
+        l.partner_id,
+        l.lane,
+        pace.failures >= $3 AS probing,
+        CASE WHEN pace.failures >= $3 THEN 1 ELSE p.max_inflight END AS cap,
+        row_number() OVER (PARTITION BY l.partner_id ORDER BY l.served_at) + coalesce(busy.lanes, 0) AS turn
+    FROM partner_lane AS l
+    JOIN partner AS p USING (partner_id)
+    JOIN partner_pace AS pace USING (partner_id)
+    LEFT JOIN busy USING (partner_id)
+    WHERE
+        l.pending > 0 AND l.next_at <= now() AND l.lease_until < now()
+        AND NOT p.paused AND pace.resume_at <= now()
+),
+picked AS MATERIALIZED (
+    SELECT l.partner_id, l.lane, candidate.probing
+    FROM partner_lane AS l
+    JOIN candidate USING (partner_id, lane)
+    WHERE
+        candidate.turn <= candidate.cap
+        AND l.pending > 0 AND l.next_at <= now() AND l.lease_until < now()
+    ORDER BY candidate.turn, l.served_at
+    LIMIT $1
+    FOR UPDATE OF l SKIP LOCKED
+)
+UPDATE partner_lane AS l SET
+    lease_until = now() + $2::double precision * interval '1 second',
+    lease_token = l.lease_token + 1,
+    served_at = now()
+FROM picked
+WHERE l.partner_id = picked.partner_id AND l.lane = picked.lane
+RETURNING l.partner_id, l.lane, l.lease_token AS token, picked.probing;
+
+-- name: next_delivery
+-- $1 partner, $2 lane, $3 token. New work comes before what is being tried again.
+SELECT
+    d.chunk_id,
+    d.tries,
+    d.open_at,
+    d.command_id,
+    c.op,
+    i.incident_id,
+    i.kind AS reason,
+    i.occurred_from AS since
+FROM partner_lane AS l
+JOIN delivery AS d USING (partner_id, lane)
+JOIN command AS c USING (command_id)
+LEFT JOIN incident AS i USING (incident_id)
+WHERE
+    l.partner_id = $1 AND l.lane = $2 AND l.lease_token = $3 AND l.lease_until > now()
+    AND d.state = 0 AND d.next_at <= now()
+ORDER BY d.tries > 0, d.chunk_id
+LIMIT 1;
+
+-- name: orders
+-- $1 chunk, $2 open places (null: all), $3 op. An order whose version is no longer the listing's is
+-- superseded: something newer was decided, and that is what the partner will be told.
+SELECT
+    i.place::smallint AS place,
+    i.key,
+    i.version,
+    s.serial,
+    s.gtin,
+    ($3 <> 'enrol' AND l.version IS DISTINCT FROM i.version) AS superseded
+FROM chunk AS c
+CROSS JOIN unnest(c.keys, c.versions) WITH ORDINALITY AS i (key, version, place)
+LEFT JOIN listing AS l ON l.key = i.key
+LEFT JOIN serial_number AS s ON i.key < 0 AND s.serial_id = -i.key
+WHERE c.chunk_id = $1 AND ($2::smallint [] IS NULL OR i.place = ANY ($2))
+ORDER BY i.place;
+
+-- name: take_tokens
+-- $1 partner, $2 calls wanted. The bucket is filled for the time that has passed, then as much is taken
+-- as there is; with nothing in it the partner rests until one call's worth has come in.
+WITH filled AS (
+    SELECT
+        pace.partner_id,
+        p.rate,
+        least(p.burst, pace.tokens + p.rate * extract(EPOCH FROM now() - pace.tokens_at)) AS tokens
+    FROM partner_pace AS pace
+    JOIN partner AS p USING (partner_id)
+    WHERE pace.partner_id = $1
+    FOR UPDATE OF pace
+)
+UPDATE partner_pace AS pace SET
+    tokens = filled.tokens - least(floor(filled.tokens), $2::integer),
+    tokens_at = now(),
+    resume_at = CASE
+        WHEN filled.tokens < 1
+            THEN greatest(pace.resume_at, now() + (1 - filled.tokens) / filled.rate * interval '1 second')
+        ELSE pace.resume_at
+    END
+FROM filled
+WHERE pace.partner_id = filled.partner_id
+RETURNING least(floor(filled.tokens), $2::integer)::integer AS granted;
+
+-- name: hold
+-- The fence: no row means that the lease has passed to somebody else, and nothing may be written.
+SELECT true FROM partner_lane WHERE partner_id = $1 AND lane = $2 AND lease_token = $3 FOR UPDATE;
+
+-- name: settle_delivery
+-- $1 partner, $2 lane, $3 chunk, $4 open places, $5 tries to add, $6 seconds until the next try
+UPDATE delivery SET
+    state = CASE WHEN cardinality($4::smallint []) = 0 THEN 1 ELSE 0 END,
+    open_at = $4,
+    tries = tries + $5,
+    next_at = now() + $6::double precision * interval '1 second'
+WHERE partner_id = $1 AND lane = $2 AND chunk_id = $3 AND state = 0
+RETURNING state;
+
+-- name: settle_lane
+-- $1 partner, $2 lane, $3 deliveries closed, $4 seconds of lease to keep (0: hand it back). A statement of
+-- its own, so that its snapshot is younger than the lock and sees every delivery that has been added.
+UPDATE partner_lane AS l SET
+    pending = l.pending - $3,
+    lease_until = CASE WHEN $4 > 0 THEN now() + $4 * interval '1 second' ELSE '-infinity' END,
+    next_at = coalesce(
+        (
+            SELECT min(d.next_at) FROM delivery AS d
+            WHERE d.partner_id = $1 AND d.lane = $2 AND d.state = 0
+        ),
+        l.next_at
+    )
+WHERE l.partner_id = $1 AND l.lane = $2;
+
+-- name: settle_items
+-- $1 partner, $2 op, $3 command, $4 now, then arrays: keys, versions, states, codes, words, refs. A
+-- confirmation may have come before its own order was settled: it stands, and is given back.
+INSERT INTO delivery_item AS i (
+    partner_id, op, command_id, changed_at, key, version, state, code, words, ref
+)
+SELECT $1, $2, $3, $4, a.key, a.version, a.state, a.code, a.words, a.ref
+FROM unnest(
+    $5::bigint [], $6::bigint [], $7::text [], $8::text [], $9::text [], $10::text []
+) AS a (key, version, state, code, words, ref)
+ORDER BY a.key
+ON CONFLICT (partner_id, key, version, op) DO UPDATE SET
+    command_id = excluded.command_id,
+    state = CASE WHEN i.state = 'accepted' THEN excluded.state ELSE i.state END,
+    code = CASE WHEN i.state = 'accepted' THEN excluded.code ELSE i.code END,
+    words = CASE WHEN i.state = 'accepted' THEN excluded.words ELSE i.words END,
+    ref = CASE WHEN i.state = 'accepted' THEN excluded.ref ELSE i.ref END,
+    changed_at = excluded.changed_at
+RETURNING key, state;
+
+-- name: settle_progress
+UPDATE progress SET
+    done = done + $3,
+    already = already + $4,
+    accepted = accepted + $5,
+    refused = refused + $6,
+    superseded = superseded + $7,
+    calls = calls + $8,
+    failed_calls = failed_calls + $9,
+    last_fault = CASE WHEN $10 = '' THEN last_fault ELSE $10 END,
+    first_at = coalesce(first_at, $11),
+    last_at = $11
+WHERE command_id = $1 AND partner_id = $2;
+
+-- name: note_success
+UPDATE partner_pace SET failures = 0 WHERE partner_id = $1 AND failures > 0;
+
+-- name: note_fault
+-- $1 partner, $2 what, $3 failures to add, $4 seconds of rest, $5 failures from which the breaker opens,
+-- $6 its longest rest. The rest doubles with each failed probe.
+UPDATE partner_pace SET
+    failures = failures + $3,
+    last_fault = $2,
+    resume_at = greatest(
+        resume_at,
+        now() + interval '1 second' * CASE
+            WHEN failures + $3 >= $5
+                THEN greatest($4::double precision, least($6::double precision, 2 ^ (failures + $3 - $5)))
+            ELSE $4::double precision
+        END
+    )
+WHERE partner_id = $1;
+
+-- name: open_lane
+-- Hands a lane back without having settled anything.
+UPDATE partner_lane SET lease_until = '-infinity'
+WHERE partner_id = $1 AND lane = $2 AND lease_token = $3;
+
+-- name: confirm
+-- $1 partner, $2 now, then arrays: keys, ops, states, codes, words, refs. Only the newest decision can be
+-- confirmed: a late word about an older one changes nothing. One that comes before its order was settled
+-- is kept for the settling to find.
+INSERT INTO delivery_item AS i (
+    partner_id, changed_at, key, version, op, command_id, state, code, words, ref
+)
+SELECT $1, $2, a.key, l.version, a.op, NULL, a.state, a.code, a.words, a.ref
+FROM unnest(
+    $3::bigint [], $4::text [], $5::text [], $6::text [], $7::text [], $8::text []
+) AS a (key, op, state, code, words, ref)
+JOIN listing AS l ON l.key = a.key AND (l.blocked_by > 0) = (a.op = 'block')
+ORDER BY a.key
+ON CONFLICT (partner_id, key, version, op) DO UPDATE SET
+    state = excluded.state,
+    code = excluded.code,
+    words = excluded.words,
+    ref = excluded.ref,
+    changed_at = excluded.changed_at
+WHERE i.state = 'accepted'
+RETURNING command_id, state;
+
+-- name: confirm_progress
+UPDATE progress SET
+    accepted = accepted - ($3 + $4), done = done + $3, refused = refused + $4, last_at = $5
+WHERE command_id = $1 AND partner_id = $2;
+
+-- name: serial_keys
+SELECT -serial_id AS key, serial FROM serial_number WHERE serial = ANY ($1::text []);
+
+-- name: progress
+-- $1 incident; one row for each partner and op.
+SELECT
+    p.partner_id,
+    p.name,
+    p.adapter,
+    p.paused,
+    pace.failures,
+    pace.last_fault,
+    pace.resume_at > now() AS resting,
+    c.op,
+    sum(g.wanted)::integer AS wanted,
+    sum(g.done)::integer AS done,
+    sum(g.already)::integer AS already,
+    sum(g.accepted)::integer AS accepted,
+    sum(g.refused)::integer AS refused,
+    sum(g.superseded)::integer AS superseded,
+    sum(g.calls)::integer AS calls,
+    sum(g.failed_calls)::integer AS failed_calls,
+    min(g.first_at) AS first_at,
+    max(g.last_at) AS last_at
+FROM command AS c
+JOIN progress AS g USING (command_id)
+JOIN partner AS p USING (partner_id)
+JOIN partner_pace AS pace USING (partner_id)
+WHERE c.incident_id = $1
+GROUP BY p.partner_id, p.name, p.adapter, p.paused, pace.failures, pace.last_fault, pace.resume_at, c.op
+ORDER BY p.partner_id, c.op;
+
+-- name: enrolment
+-- The same for all that has been enrolled at goods-in, whatever the receipt.
+SELECT
+    p.partner_id,
+    p.name,
+    coalesce(sum(g.wanted), 0)::integer AS wanted,
+    coalesce(sum(g.done + g.already), 0)::integer AS done,
+    coalesce(sum(g.refused), 0)::integer AS refused
+FROM partner AS p
+JOIN progress AS g USING (partner_id)
+JOIN command AS c USING (command_id)
+WHERE c.op = 'enrol'
+GROUP BY p.partner_id, p.name
+ORDER BY p.partner_id;
+
+-- name: refusals
+-- $1 incident, $2 partner, $3 limit: what this partner refused, in its own words.
+SELECT i.key, s.serial, i.op, i.code, i.words, i.changed_at
+FROM delivery_item AS i
+JOIN command AS c USING (command_id)
+LEFT JOIN serial_number AS s ON i.key < 0 AND s.serial_id = -i.key
+WHERE c.incident_id = $1 AND i.partner_id = $2 AND i.state = 'refused'
+ORDER BY i.key
+LIMIT $3;
