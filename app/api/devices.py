@@ -1,0 +1,41 @@
+"""The registry, to look into."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import Router, get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+
+from app.access.roles import Principal
+from app.api.receipts import Cursor, Limit
+from app.core.db import Pool
+from app.devices.find import Device, Wanted, find
+
+
+class DevicePage(msgspec.Struct, frozen=True):
+    """A page of devices; `next` is the cursor of the next page, null on the last."""
+
+    devices: list[Device]
+    next: str | None
+
+
+@get("/", summary="Find devices")
+async def search(
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    imei: FromQuery[str | None] = None,
+    serial: FromQuery[str | None] = None,
+    pallet: FromQuery[str | None] = None,
+    receipt: FromQuery[int | None] = None,
+    limit: Limit = 1000,
+    after: Cursor = 0,
+) -> DevicePage:
+    """By exactly one of `imei`, `serial`, `pallet` (SSCC) or `receipt`."""
+    async with pool.acquire(timeout=10) as conn:
+        wanted = Wanted(imei, serial, pallet, receipt)
+        found = await find(conn, actor, wanted, after=after, limit=limit)
+    return DevicePage(found, str(found[-1].id) if len(found) == limit else None)
+
+
+router = Router("/v1/devices", route_handlers=[search], tags=["Goods-in"])

@@ -1,0 +1,1 @@
+"""The forms in which carriers already ask, each held to its own published specification."""

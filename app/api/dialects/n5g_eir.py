@@ -1,0 +1,72 @@
+"""3GPP N5g-eir_EquipmentIdentityCheck (TS 29.511): a 5G core asks, `imei-` and `imeisv-` alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, get
+from litestar.di import NamedDependency
+
+from app.access.roles import Principal
+from app.api.problems import respond
+from app.blocklist.ask import Counter, Status
+from app.core import imei
+from app.core.config import Settings
+
+_WORDS = {Status.BLOCKED: "BLACKLISTED", Status.SUSPECT: "GREYLISTED", Status.CLEAR: "WHITELISTED"}
+
+
+class EirResponseData(msgspec.Struct, frozen=True):
+    """The status of an equipment: WHITELISTED, BLACKLISTED or GREYLISTED."""
+
+    status: str
+
+
+class InvalidParam(msgspec.Struct, frozen=True):
+    param: str
+    reason: str
+
+
+class EirProblem(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A problem document with 3GPP's `cause` (TS 29.500 §5.2.7)."""
+
+    title: str
+    status: int
+    cause: str
+    detail: str
+    invalid_params: list[InvalidParam] = []
+
+
+@get("/equipment-status", summary="3GPP equipment identity check")
+async def equipment_status(
+    request: Request[Any, Any, Any],
+    asker: NamedDependency[Principal],
+    counter: NamedDependency[Counter],
+    settings: NamedDependency[Settings],
+    pei: str | None = None,
+) -> Response[Any]:
+    """Blocked is BLACKLISTED, suspect GREYLISTED, clear WHITELISTED; unknown is 404
+    ERROR_EQUIPMENT_UNKNOWN, or what IMEI_GATEWAY_UNKNOWN_EQUIPMENT says."""
+    if pei is None:
+        return _wrong("MANDATORY_QUERY_PARAM_MISSING", "it is missing; it would be imei- and 15 digits")
+    try:
+        key = imei.pei(pei)
+    except imei.BadPei as error:
+        return _wrong("MANDATORY_QUERY_PARAM_INCORRECT", str(error))
+    status = Status.UNKNOWN if key is None else (await counter.ask(key)).status
+    word = _WORDS.get(status, settings.unknown_equipment)
+    return _unknown() if word == "404" else Response(EirResponseData(word))
+
+
+def _wrong(cause: str, reason: str) -> Response[bytes]:
+    flaw = InvalidParam("query pei", reason)
+    return respond(400, EirProblem("Bad Request", 400, cause, f"pei: {reason}", [flaw]))
+
+
+def _unknown() -> Response[bytes]:
+    detail = "This equipment was never registered here and nobody has claimed it."
+    return respond(404, EirProblem("Not Found", 404, "ERROR_EQUIPMENT_UNKNOWN", detail))
+
+
+router = Router("/n5g-eir-eic/v1", route_handlers=[equipment_status], tags=["3GPP N5g-eir"])

@@ -1,0 +1,66 @@
+"""What every route is handed: who asks, the database, the time; and the way into a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from app.access import keys
+from app.access.roles import Permission, Principal
+from app.api.problems import AnyRequest
+from app.blocklist.ask import Counter
+from app.core.config import Settings
+from app.core.db import Pool
+from app.core.errors import Unauthorised
+
+
+async def actor(request: AnyRequest, pool: Pool) -> Principal:
+    """Whose key it is. Raises Unauthorised."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        raise Unauthorised(
+            "No API key came with the request; it would be a header 'Authorization: Bearer imei_…'.", "key-missing"
+        )
+    async with pool.acquire(timeout=10) as conn:
+        return await keys.authenticate(conn, key.strip())
+
+
+async def asker(actor: Principal) -> Principal:
+    """A key that may ask for the status of identifiers."""
+    actor.require(Permission.STATUS_READ)
+    return actor
+
+
+async def pool(state: State) -> Pool:
+    found: Pool = state.pool
+    return found
+
+
+async def counter(state: State) -> Counter:
+    found: Counter = state.counter
+    return found
+
+
+async def settings(state: State) -> Settings:
+    found: Settings = state.settings
+    return found
+
+
+async def now(state: State) -> datetime:
+    clock: Callable[[], datetime] = state.now
+    return clock()
+
+
+_PROVIDERS: dict[str, Callable[..., Any]] = {
+    "actor": actor,
+    "asker": asker,
+    "pool": pool,
+    "counter": counter,
+    "settings": settings,
+    "now": now,
+}
+DEPENDENCIES: dict[str, Any] = {name: Provide(provider) for name, provider in _PROVIDERS.items()}

@@ -1,0 +1,56 @@
+"""Whether we live, whether we can serve, and the figures that a monitoring system collects."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import Response, get
+from litestar.di import NamedDependency
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+
+from app.api.watch import REGISTRY
+from app.core.db import Pool
+from app.core.errors import Unavailable
+from app.core.migrate import pending
+from app.core.sql import queries
+
+_SQL = queries("health")
+
+
+class Health(msgspec.Struct, frozen=True):
+    status: str
+
+
+@get("/health/live", summary="Is the process alive?", tags=["Health"], security=[{}])
+async def live() -> Health:
+    return Health("live")
+
+
+@get("/health/ready", summary="Can it serve?", tags=["Health"], security=[{}])
+async def ready(pool: NamedDependency[Pool]) -> Health:
+    """503 while the database is away or its schema is behind."""
+    async with pool.acquire(timeout=2) as conn:
+        behind = await pending(conn)
+    if behind:
+        raise Unavailable(f"The schema is behind: run 'imei-gateway migrate' ({', '.join(behind)}).", "schema-behind")
+    return Health("ready")
+
+
+@get("/metrics", summary="Figures for Prometheus", tags=["Health"], security=[{}], media_type="text/plain")
+async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
+    async with pool.acquire(timeout=10) as conn:
+        rows = await conn.fetch(_SQL.gauges)
+        unsealed = await conn.fetchval(_SQL.unsealed)
+    asked = CollectorRegistry()
+    for name, text in _GAUGES.items():
+        gauge = Gauge(f"imei_gateway_partner_{name}", text, ["partner"], registry=asked)
+        for row in rows:
+            gauge.labels(row["partner"]).set(row[name])
+    Gauge("imei_gateway_audit_unsealed", "Audit entries that wait for the sealer", registry=asked).set(unsealed)
+    return Response(generate_latest(REGISTRY) + generate_latest(asked), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+_GAUGES = {
+    "pending": "Chunks that wait to be told to the partner",
+    "paused": "1 while the partner is paused",
+    "failures": "Failed calls in a row; from 5 on its breaker is open",
+}

@@ -1,0 +1,207 @@
+"""Incidents over HTTP: draft, submit, approve or reject, withdraw, lift, and watch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from app.access.roles import Permission, Principal
+from app.api.receipts import Limit
+from app.core.db import Pool, transaction
+from app.delivery.progress import Refusal, Standing, refusals
+from app.incidents import decide, incident
+from app.incidents.decide import Draft
+from app.incidents.incident import Claims, Incident, Report, report
+from app.incidents.lift import Lifted, lift
+from app.incidents.preview import Preview
+from app.incidents.scope import Scope
+
+PULSE = 0.5
+
+
+class DraftAnswer(msgspec.Struct, frozen=True):
+    """A draft and what it would do; nothing is claimed until it is submitted."""
+
+    id: int
+    state: str
+    preview: Preview
+
+
+class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why; it stays on the record."""
+
+    reason: str
+
+
+class LiftQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was recovered."""
+
+    scope: Scope
+
+
+class IncidentPage(msgspec.Struct, frozen=True):
+    """The newest incidents first; `next` is the cursor of the next page, null on the last."""
+
+    incidents: list[Incident]
+    next: str | None
+
+
+class IncidentAnswer(Incident, frozen=True):
+    """An incident, what it holds, and where each partner stands. `settled`: every partner has given its
+    last word."""
+
+    claims: Claims
+    partners: list[Standing]
+    settled: bool
+
+
+class RefusalList(msgspec.Struct, frozen=True):
+    refusals: list[Refusal]
+
+
+def _answer(found: Report) -> IncidentAnswer:
+    fields = {name: getattr(found.incident, name) for name in Incident.__struct_fields__}
+    return IncidentAnswer(**fields, claims=found.claims, partners=found.partners, settled=found.settled)
+
+
+@post("/", summary="Draft an incident")
+async def draft(
+    data: Draft, actor: NamedDependency[Principal], pool: NamedDependency[Pool], now: NamedDependency[datetime]
+) -> Response[DraftAnswer]:
+    """Shows what the scope comes to: devices, identifiers, value, what is unknown, what is claimed elsewhere."""
+    made = await transaction(pool, lambda conn: decide.draft(conn, actor, data, now))
+    headers = {"Location": f"/v1/incidents/{made.id}"}
+    return Response(DraftAnswer(made.id, "draft", made.preview), status_code=201, headers=headers)
+
+
+@get("/", summary="List incidents")
+async def search(
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    in_state: Annotated[str | None, QueryParameter(name="state")] = None,
+    limit: Limit = 100,
+    cursor: FromQuery[int | None] = None,
+) -> IncidentPage:
+    async with pool.acquire(timeout=10) as conn:
+        found = await incident.latest(conn, actor, before=cursor, state=in_state, limit=limit)
+    return IncidentPage(found, str(found[-1].id) if len(found) == limit else None)
+
+
+@get("/{incident_id:int}", summary="Read an incident and its progress")
+async def one(
+    incident_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+) -> IncidentAnswer:
+    async with pool.acquire(timeout=10) as conn:
+        return _answer(await report(conn, actor, incident_id))
+
+
+@post("/{incident_id:int}/submit", status_code=200, summary="Submit a draft for approval")
+async def submit(
+    incident_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+) -> Incident:
+    """Freezes what the scope names now; every identifier of it is answered `suspect` from here on."""
+    return await transaction(pool, lambda conn: decide.submit(conn, actor, incident_id, now))
+
+
+@post("/{incident_id:int}/approve", status_code=200, summary="Approve, as the second person")
+async def approve(
+    incident_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+) -> Incident:
+    """Blocks everything that was frozen. 403 for the key that submitted."""
+    return await transaction(pool, lambda conn: decide.approve(conn, actor, incident_id, now))
+
+
+@post("/{incident_id:int}/reject", status_code=200, summary="Reject, as the second person")
+async def reject(
+    incident_id: FromPath[int],
+    data: Reason,
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+) -> Incident:
+    return await transaction(pool, lambda conn: decide.reject(conn, actor, incident_id, data.reason, now))
+
+
+@post("/{incident_id:int}/withdraw", status_code=200, summary="Take an incident back")
+async def withdraw(
+    incident_id: FromPath[int],
+    data: Reason,
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+) -> Incident:
+    """At once, in any state before its end; what was blocked for it alone is released."""
+    return await transaction(pool, lambda conn: decide.withdraw(conn, actor, incident_id, data.reason, now))
+
+
+@post("/{incident_id:int}/lift", status_code=200, summary="Release recovered devices")
+async def recover(
+    incident_id: FromPath[int],
+    data: LiftQuestion,
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+) -> Lifted:
+    """Releases what the scope names and no other incident holds. A device comes with all its identifiers."""
+    return await transaction(pool, lambda conn: lift(conn, actor, incident_id, data.scope, now))
+
+
+@get("/{incident_id:int}/refusals/{partner_id:int}", summary="What a partner refused, in its own words")
+async def refused(
+    incident_id: FromPath[int],
+    partner_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    limit: Limit = 1000,
+) -> RefusalList:
+    actor.require(Permission.INCIDENTS_READ)
+    async with pool.acquire(timeout=10) as conn:
+        await incident.find(conn, actor, incident_id)
+        return RefusalList(await refusals(conn, incident_id, partner_id, limit))
+
+
+@get("/{incident_id:int}/events", summary="Watch an incident (server-sent events)")
+async def events(
+    incident_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+) -> ServerSentEvent:
+    """`progress` events with the incident's answer whenever it changes, twice a second at most; `settled`
+    once every partner has given its last word, and the stream ends."""
+    async with pool.acquire(timeout=10) as conn:
+        await incident.find(conn, actor, incident_id)
+    return ServerSentEvent(_pulse(pool, actor, incident_id))
+
+
+async def _pulse(pool: Pool, actor: Principal, incident_id: int) -> AsyncIterator[ServerSentEventMessage]:
+    last = b""
+    while True:
+        async with pool.acquire(timeout=10) as conn:
+            answer = _answer(await report(conn, actor, incident_id))
+        text = msgspec.json.encode(answer)
+        ended = answer.settled and answer.state in ("approved", "closed", "withdrawn", "rejected")
+        if text != last or ended:
+            yield ServerSentEventMessage(data=text.decode(), event="settled" if ended else "progress")
+        if ended:
+            return
+        last = text
+        await asyncio.sleep(PULSE)
+
+
+router = Router(
+    "/v1/incidents",
+    route_handlers=[draft, search, one, submit, approve, reject, withdraw, recover, refused, events],
+    tags=["Incidents"],
+)

@@ -1,0 +1,202 @@
+"""Partners over HTTP: who they are, what they are told, and their later word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from app.access.roles import Permission, Principal
+from app.adapters import registry
+from app.adapters.contract import Kind
+from app.audit.record import Entry, record
+from app.core.db import Connection, Pool, transaction
+from app.core.errors import Conflict
+from app.delivery import confirm, partners
+from app.delivery.confirm import Confirmed
+from app.delivery.partners import Limits, Partner, PartnerScope
+
+
+class PartnerAnswer(msgspec.Struct, frozen=True):
+    """One partner. Secrets among its settings are never shown. `pending` counts chunks that wait."""
+
+    id: int
+    name: str
+    adapter: str
+    settings: dict[str, Any]
+    scope: PartnerScope
+    limits: Limits
+    paused: bool
+    pause_reason: str
+    health: str
+    last_fault: str
+    pending: int
+    created_at: datetime
+
+
+class PartnerList(msgspec.Struct, frozen=True):
+    partners: list[PartnerAnswer]
+
+
+class NewPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An organisation to tell: adapter kind, its settings, what it is told of, how hard it may be called."""
+
+    name: str
+    adapter: str
+    settings: dict[str, Any]
+    scope: PartnerScope = PartnerScope()
+    limits: Limits = Limits()
+
+
+class PartnerChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to change; what is left out stays. Of the settings, those that are named."""
+
+    settings: dict[str, Any] | None = None
+    scope: PartnerScope | None = None
+    limits: Limits | None = None
+    paused: bool | None = None
+    reason: str = ""
+
+
+class AdapterAnswer(msgspec.Struct, frozen=True):
+    """One kind of adapter, and the JSON schema of its settings."""
+
+    kind: str
+    title: str
+    kinds: list[Kind]
+    enrols: bool
+    settings: dict[str, Any]
+
+
+class AdapterList(msgspec.Struct, frozen=True):
+    adapters: list[AdapterAnswer]
+
+
+def _answer(partner: Partner) -> PartnerAnswer:
+    fields = {name: getattr(partner, name) for name in PartnerAnswer.__struct_fields__ if name != "settings"}
+    return PartnerAnswer(**fields, settings=partner.public)
+
+
+@get("/", summary="List partners")
+async def everyone(actor: NamedDependency[Principal], pool: NamedDependency[Pool]) -> PartnerList:
+    actor.require(Permission.PARTNERS_READ)
+    async with pool.acquire(timeout=10) as conn:
+        return PartnerList([_answer(partner) for partner in await partners.everyone(conn)])
+
+
+@get("/{partner_id:int}", summary="Read a partner")
+async def one(
+    partner_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+) -> PartnerAnswer:
+    actor.require(Permission.PARTNERS_READ)
+    async with pool.acquire(timeout=10) as conn:
+        return _answer(await partners.find(conn, partner_id))
+
+
+@post("/", summary="Add a partner")
+async def add(
+    data: NewPartner,
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+) -> Response[PartnerAnswer]:
+    actor.require(Permission.PARTNERS_WRITE)
+
+    async def work(conn: Connection) -> PartnerAnswer:
+        number = await partners.add(conn, **{f: getattr(data, f) for f in data.__struct_fields__}, now=now)
+        added = _answer(await partners.find(conn, number))
+        await _remember(conn, "partner.added", added, actor, now)
+        return added
+
+    added = await transaction(pool, work)
+    return Response(added, status_code=201, headers={"Location": f"/v1/partners/{added.id}"})
+
+
+@patch("/{partner_id:int}", summary="Change, pause or resume a partner")
+async def change(
+    partner_id: FromPath[int],
+    data: PartnerChange,
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+) -> PartnerAnswer:
+    actor.require(Permission.PARTNERS_WRITE)
+
+    async def work(conn: Connection) -> PartnerAnswer:
+        found = await partners.find(conn, partner_id)
+        if data.settings is not None or data.scope is not None or data.limits is not None:
+            settings = {**found.settings, **(data.settings or {})}
+            scope, limits = data.scope or found.scope, data.limits or found.limits
+            await partners.change(conn, found, settings=settings, scope=scope, limits=limits)
+        if data.paused is not None:
+            await _pause_or_resume(conn, partner_id, data)
+        changed = _answer(await partners.find(conn, partner_id))
+        await _remember(conn, "partner.changed", changed, actor, now)
+        return changed
+
+    return await transaction(pool, work)
+
+
+async def _pause_or_resume(conn: Connection, partner_id: int, data: PartnerChange) -> None:
+    if data.paused:
+        await partners.pause(conn, partner_id, data.reason or "paused by a person")
+    else:
+        await partners.resume(conn, partner_id)
+
+
+async def _remember(conn: Connection, kind: str, partner: PartnerAnswer, actor: Principal, now: datetime) -> None:
+    detail = {
+        name: msgspec.to_builtins(getattr(partner, name))
+        for name in ("name", "adapter", "settings", "scope", "limits", "paused", "pause_reason")
+    }
+    await record(conn, [Entry(kind, f"partner:{partner.id}", actor.label, now, detail)])
+
+
+@post("/{partner_id:int}/confirmations", status_code=200, summary="A partner reports results")
+async def confirmations(
+    partner_id: FromPath[int],
+    request: Request[Any, Any, Any],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+) -> Confirmed:
+    """What was accepted becomes confirmed or refused. Signed by the partner, in its adapter's own form."""
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    body = await request.body()
+
+    async def work(conn: Connection) -> Confirmed:
+        partner = await partners.find(conn, partner_id)
+        results = _reader(partner)(headers, body, now)
+        booked = await confirm.confirm(conn, partner_id, results, now)
+        detail = msgspec.to_builtins(booked)
+        await record(conn, [Entry("delivery.confirmed", f"partner:{partner_id}", partner.name, now, detail)])
+        return booked
+
+    return await transaction(pool, work)
+
+
+def _reader(partner: Partner) -> Callable[..., Any]:
+    adapter = registry.make(partner.adapter, partner.settings)
+    reader: Callable[..., Any] | None = getattr(adapter, "confirmations", None)
+    if reader is None:
+        raise Conflict(f"The adapter {partner.adapter} answers at once and reports nothing later.", "confirms-not")
+    return reader
+
+
+@get("/v1/adapters", summary="List the kinds of adapters", tags=["Partners"])
+async def kinds(actor: NamedDependency[Principal]) -> AdapterList:
+    """Each with the JSON schema of its settings, as installed here: ours and third parties'."""
+    actor.require(Permission.PARTNERS_READ)
+    return AdapterList(
+        [
+            AdapterAnswer(kind, it.title, sorted(it.kinds), it.enrols, msgspec.json.schema(it.settings))
+            for kind, it in sorted(registry.adapters().items())
+        ]
+    )
+
+
+router = Router("/v1/partners", route_handlers=[everyone, one, add, change, confirmations], tags=["Partners"])

@@ -1,0 +1,83 @@
+"""Carriers ask: one identifier, or up to 10,000 in order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar import Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from app.access.roles import Principal
+from app.blocklist.ask import UNHEARD_OF, Counter, Standing, Status, look_up
+from app.core import imei as imeis
+from app.core.db import Pool
+from app.core.errors import Flaw, Invalid
+
+MOST = 10_000
+
+
+class StatusAnswer(msgspec.Struct, frozen=True):
+    """One answer: the identifier as it was asked, its status, since when, and the listing's version."""
+
+    imei: str
+    status: Status
+    since: datetime | None
+    version: int
+
+
+class StatusQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Identifiers of 14, 15 or 16 digits, or IMEI URNs."""
+
+    imeis: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST)]
+
+
+class StatusAnswers(msgspec.Struct, frozen=True):
+    """The answers, in the order asked."""
+
+    results: list[StatusAnswer]
+
+
+@get("/{imei:str}", summary="Ask for the status of one identifier")
+async def ask_one(
+    imei: FromPath[str], asker: NamedDependency[Principal], counter: NamedDependency[Counter]
+) -> StatusAnswer:
+    """`blocked` (an active claim), `suspect` (submitted, not yet approved), `clear` (registered, unclaimed)
+    or `unknown`. The check digit is not judged: networks send a 0 there."""
+    key = imeis.asked(imei)
+    if key is None:
+        raise Invalid(_malformed(imei), "imei-malformed")
+    return _answer(imei, await counter.ask(key))
+
+
+@post("/", status_code=200, summary="Ask for the status of many identifiers")
+async def ask_many(
+    data: StatusQuestion, asker: NamedDependency[Principal], pool: NamedDependency[Pool]
+) -> StatusAnswers:
+    """The answers come in the order asked; one that is malformed refuses the request and is named."""
+    keys = [imeis.asked(text) for text in data.imeis]
+    flaws = tuple(
+        Flaw(_malformed(text), f"/imeis/{place}", "imei-malformed")
+        for place, (text, key) in enumerate(zip(data.imeis, keys, strict=True))
+        if key is None
+    )
+    if flaws:
+        raise Invalid(f"{len(flaws)} of the identifiers cannot be right.", "imei-malformed", flaws[:1000])
+    async with pool.acquire(timeout=10) as conn:
+        found = await look_up(conn, sorted({key for key in keys if key is not None}))
+    return StatusAnswers(
+        [_answer(text, found.get(key or 0, UNHEARD_OF)) for text, key in zip(data.imeis, keys, strict=True)]
+    )
+
+
+def _answer(text: str, standing: Standing) -> StatusAnswer:
+    return StatusAnswer(text, standing.status, standing.since, standing.version)
+
+
+def _malformed(text: str) -> str:
+    return f"'{imeis.shown(text)}' is not an identifier; it would be 14, 15 or 16 digits."
+
+
+router = Router("/v1/status", route_handlers=[ask_one, ask_many], tags=["Status"])

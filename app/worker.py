@@ -1,0 +1,76 @@
+"""The background process: the delivery engine and the sealer of the audit log, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from app.audit.seal import seal
+from app.core import log
+from app.core.clock import utc_now
+from app.core.config import Settings
+from app.core.db import Connection, Pool, open_pool, transaction
+from app.delivery import engine
+from app.delivery.contacts import Contacts
+from app.delivery.partners import Partner
+from app.delivery.send import DEADLINE, Desk
+from app.delivery.wire import HttpWire
+
+POOL_SIZE = 12
+SEAL_EVERY = 1.0
+
+_LOG = log.get("worker")
+
+
+async def run(settings: Settings, stopping: asyncio.Event | None = None) -> None:
+    """Works on `settings.database_url` until `stopping` is set or the process is told to end."""
+    stopping = stopping or stop_on_signals()
+    pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-worker")
+    contacts = Contacts(_wire)
+    desk = Desk(pool, contacts, utc_now, random.random, stopping)
+    _LOG.info("worker.started", slots=settings.worker_slots)
+    try:
+        await asyncio.gather(
+            engine.run(desk, settings.worker_slots), _again_and_again(pool, _seal, SEAL_EVERY, stopping)
+        )
+    finally:
+        await contacts.close()
+        await pool.close()
+        _LOG.info("worker.stopped")
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets."""
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def _wire(partner: Partner) -> HttpWire:
+    return HttpWire(deadline=DEADLINE, connections=partner.limits.max_inflight)
+
+
+async def _seal(conn: Connection) -> int:
+    return await seal(conn, utc_now())
+
+
+async def _again_and_again(
+    pool: Pool, work: Callable[[Connection], Awaitable[int]], every: float, stopping: asyncio.Event
+) -> None:
+    """Repeats `work` until it finds nothing more to do, then every so often; a last time at the end."""
+    last = False
+    while True:
+        try:
+            while await transaction(pool, work):
+                pass
+        except Exception as error:  # a database that is away is waited for, not died of
+            _LOG.warning("worker.step_failed", error=repr(error))
+        if last:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), every)
+        last = stopping.is_set()
