@@ -48,7 +48,7 @@ class HttpWire:
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Reply:
         try:
-            async with asyncio.timeout(None):
+            async with asyncio.timeout(self._deadline):
                 request = httpx.Request(method, url, headers={**(headers or {}), **_OURS}, content=body)
                 return await self._exchange(request)
         except TimeoutError:

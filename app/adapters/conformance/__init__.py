@@ -1,0 +1,43 @@
+"""What every adapter must pass, ours and third parties'. Needs no pytest; three lines make it a test module:
+
+    @pytest.mark.parametrize("case", conformance.cases(SUBJECT), ids=str)
+    async def test_conformance(case):
+        await case()
+
+A case raises Broken, which says what the adapter did and what would be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from app.adapters.conformance import calls, hostile, results
+from app.adapters.conformance.subject import Broken, Call, Partner, ScriptedWire, Subject
+
+__all__ = ["Broken", "Call", "Case", "Partner", "ScriptedWire", "Subject", "cases"]
+
+
+class Case:
+    """One named check; call it and await the result."""
+
+    def __init__(self, name: str, check: Callable[[], Awaitable[None]]) -> None:
+        self.name = name
+        self._check = check
+
+    def __str__(self) -> str:
+        return self.name
+
+    async def __call__(self) -> None:
+        await self._check()
+
+
+def cases(subject: Subject) -> list[Case]:
+    """Every check, named, for one adapter."""
+    found = [Case(name, partial(check, subject)) for name, check in calls.ONCE.items()]
+    for op in subject.ops:
+        for name, check_op in (calls.PER_OP | results.PER_OP).items():
+            found.append(Case(f"{op}-{name}", partial(check_op, subject, op)))
+        for name, body in hostile.BODIES.items():
+            found.append(Case(f"{op}-body-{name}", partial(calls.hostile_body, subject, op, body)))
+    return found

@@ -1,0 +1,207 @@
+"""What an adapter is: a batch of orders in, one answer per order out.
+
+The engine owns everything else: when to send, how often, what to record. An adapter speaks through the
+`Wire` that it is handed and never opens a connection of its own; the batch carries the time.
+
+    PartnerFault        the call as a whole came to nothing; no order was answered
+    ├── NoAnswer        nothing whole came back (refused, reset, timed out, too large): outcome unknown
+    ├── Throttled       the partner asks us to slow down (429, 503 with Retry-After)
+    ├── Failing         a server error, or an answer that nobody can understand
+    ├── Denied          our credentials are not accepted (401, 403): a person must look
+    └── Gone            the endpoint wants no more calls (410): a person must look
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+
+class Op(StrEnum):
+    """What a partner is told about an identifier. The state is absolute: telling it twice changes nothing."""
+
+    ENROL = "enrol"
+    BLOCK = "block"
+    RELEASE = "release"
+
+
+class Kind(StrEnum):
+    """What a partner can block by."""
+
+    IMEI = "imei"
+    SERIAL = "serial"
+
+
+class Outcome(StrEnum):
+    """What a partner's answer means for one identifier.
+
+    `retry` and `unknown` are sent again under the same key; whatever is not understood is `unknown`.
+    """
+
+    DONE = "done"
+    ALREADY = "already"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    RETRY = "retry"
+    UNKNOWN = "unknown"
+
+
+class Order(msgspec.Struct, frozen=True):
+    """One identifier's wanted state. Either `imei` (15 digits) or `serial` (with its `gtin`, may be empty)."""
+
+    key: int
+    version: int
+    imei: str = ""
+    serial: str = ""
+    gtin: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.IMEI if self.imei else Kind.SERIAL
+
+    @property
+    def name(self) -> str:
+        """The identifier as the partner writes it."""
+        return self.imei or self.serial
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Orders for one call. `key` is the same on every repeat of the call; `at` is when it is sent (UTC)."""
+
+    key: str
+    op: Op
+    orders: tuple[Order, ...]
+    at: datetime
+    reason: str = "theft"
+    reference: str = ""
+    since: datetime | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the partner said about one order: our reading, its code, its own words, its own reference."""
+
+    outcome: Outcome
+    code: str = ""
+    words: str = ""
+    ref: str = ""
+
+
+class Confirmation(msgspec.Struct, frozen=True):
+    """A result that a partner reports later, about an order that it had `accepted`."""
+
+    name: str
+    op: Op
+    answer: Answer
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A partner's whole answer. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Wire(Protocol):
+    """The one way out. Raises NoAnswer when nothing whole came back within the deadline and the byte cap."""
+
+    async def send(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Reply: ...
+
+
+class Adapter(Protocol):
+    """One partner protocol, made from the settings of one partner row.
+
+    `settings` is a msgspec Struct (fields marked `Meta(extra={"secret": True})` are never shown again);
+    `kinds` are the identifiers it can speak of; `enrols` says that devices must be enrolled at goods-in.
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    settings: ClassVar[type[msgspec.Struct]]
+    kinds: ClassVar[frozenset[Kind]]
+    enrols: ClassVar[bool]
+
+    def __init__(self, settings: Any) -> None: ...
+
+    @property
+    def batch_size(self) -> int:
+        """The most orders that one call may carry."""
+        ...
+
+    async def send(self, batch: Batch, wire: Wire) -> Sequence[Answer]:
+        """Tell the partner; one answer per order, in the batch's order. Raises PartnerFault only."""
+        ...
+
+
+class Confirms(Protocol):
+    """An adapter whose partner reports results later, to `POST /v1/partners/{id}/confirmations`."""
+
+    def confirmations(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Sequence[Confirmation]:
+        """The results in a signed message. Raises errors.Unauthorised (signature) or errors.Invalid (form)."""
+        ...
+
+
+class PartnerFault(Exception):
+    """The call as a whole came to nothing. The text never holds a secret."""
+
+    outcome: ClassVar[Outcome] = Outcome.RETRY
+
+
+class NoAnswer(PartnerFault):
+    """Nothing whole came back: the partner may or may not have acted."""
+
+    outcome: ClassVar[Outcome] = Outcome.UNKNOWN
+
+
+class Throttled(PartnerFault):
+    """Slow down. `after` is the partner's own wish in seconds, None where it named none we understand."""
+
+    def __init__(self, text: str, after: float | None = None) -> None:
+        super().__init__(text)
+        self.after = after
+
+
+class Failing(PartnerFault):
+    """A server error, or an answer nobody can understand; the partner may have acted."""
+
+    outcome: ClassVar[Outcome] = Outcome.UNKNOWN
+
+
+class Denied(PartnerFault):
+    """Our credentials are not accepted."""
+
+
+class Gone(PartnerFault):
+    """The endpoint is closed for good."""
+
+
+def expect(reply: Reply, now: datetime) -> Reply:
+    """The reply, if it is a 2xx one; else the fault that its status means (RFC 9110)."""
+    status = reply.status
+    if 200 <= status < 300:
+        return reply
+    if status == 429 or (status == 503 and "retry-after" in reply.headers):
+        raise Throttled(f"HTTP {status}", retry_after(reply.headers.get("retry-after", ""), now))
+    if status in (401, 403):
+        raise Denied(f"HTTP {status}: the partner does not accept our credentials")
+    if status == 410:
+        raise Gone("HTTP 410: the partner has closed this endpoint")
+    raise Failing(f"HTTP {status}")
+
+
+def retry_after(value: str, now: datetime) -> float | None:
+    """Seconds from a Retry-After header (RFC 9110 §10.2.3): delta or date; None where it is neither."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (TypeError, ValueError, OverflowError):
+        return None

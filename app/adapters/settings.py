@@ -1,0 +1,125 @@
+"""What a partner row's settings may hold: typed, all flaws told at once, secrets never shown again.
+
+An adapter's settings are a msgspec Struct whose fields use `Url` and `Secret`; the description of a
+field says what would be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, get_args
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec.structs import FieldInfo
+
+from app.core.errors import Flaw, Invalid
+from app.core.imei import shown
+
+MASK = "•••"
+
+Url = Annotated[str, msgspec.Meta(max_length=2000, extra={"url": True})]
+Secret = Annotated[str, msgspec.Meta(max_length=8000, extra={"secret": True})]
+Path = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^/[A-Za-z0-9._~:@!$&*+,;=%/-]*$", max_length=500, description="a path from the /"),
+]
+
+
+def checked(form: type[msgspec.Struct], given: object) -> msgspec.Struct:
+    """The settings in their form. Raises Invalid with one flaw for each setting that is wrong."""
+    if not isinstance(given, Mapping):
+        raise Invalid("The settings would be a JSON object of names and values.", "settings-invalid")
+    flaws = (*_strangers(form, given), *_wrong(form, given))
+    if flaws:
+        raise Invalid(" ".join(flaw.detail for flaw in flaws), "settings-invalid", flaws)
+    try:
+        return msgspec.convert(given, form)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"The settings do not go together: {error}.", "settings-invalid") from None
+
+
+def public(form: type[msgspec.Struct], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as people may see them: what is secret, or no setting of this form, is masked."""
+    open_names = {field.encode_name for field in _fields(form) if not _marked(field, "secret")}
+    return {name: value if name in open_names or not value else MASK for name, value in given.items()}
+
+
+def secrets(settings: msgspec.Struct) -> tuple[str, ...]:
+    """The secret values that these settings hold."""
+    held = (getattr(settings, field.name) for field in _fields(type(settings)) if _marked(field, "secret"))
+    return tuple(value for value in held if isinstance(value, str) and value)
+
+
+@cache
+def _fields(form: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
+    """A form's fields; msgspec takes a millisecond to name them."""
+    return msgspec.structs.fields(form)
+
+
+def _strangers(form: type[msgspec.Struct], given: Mapping[str, Any]) -> Iterator[Flaw]:
+    names = [field.encode_name for field in _fields(form)]
+    for name in given:
+        if name not in names:
+            text = f"There is no setting '{shown(name)}'; there are {', '.join(names)}."
+            yield Flaw(text, _pointer(name), "setting-unknown")
+
+
+def _wrong(form: type[msgspec.Struct], given: Mapping[str, Any]) -> Iterator[Flaw]:
+    for field in _fields(form):
+        name = field.encode_name
+        if name in given:
+            fault = _fault(field, given[name])
+            code = "setting-wrong"
+        else:
+            fault = "it is missing" if field.required else ""
+            code = "setting-missing"
+        if fault:
+            yield Flaw(f"Setting '{name}': {fault}{_right(field)}.", _pointer(name), code)
+
+
+def _fault(field: FieldInfo, value: object) -> str:
+    try:
+        msgspec.convert(value, field.type)
+    except msgspec.ValidationError as error:
+        return "its form is another" if "regex" in str(error) else str(error)
+    return _address_fault(str(value)) if _marked(field, "url") else ""
+
+
+def _address_fault(address: str) -> str:
+    if not (address.isascii() and address.isprintable()) or " " in address or "\\" in address:
+        return "it holds characters that no address has"
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "its host or port is not one"
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        return "it would begin with https:// or http:// and a host"
+    if "@" in parts.netloc:
+        return "it would hold no user name and no password; those have settings of their own"
+    return "it would hold no #fragment" if "#" in address else ""
+
+
+def _right(field: FieldInfo) -> str:
+    described = [meta.description for meta in _metas(field.type) if meta.description]
+    return f"; it would be {described[-1]}" if described else ""
+
+
+def _marked(field: FieldInfo, mark: str) -> bool:
+    return any((meta.extra or {}).get(mark) for meta in _metas(field.type))
+
+
+def _metas(annotation: Any) -> Iterator[msgspec.Meta]:
+    """Every Meta in a type, however deep: a secret inside a list or an optional is a secret."""
+    yield from (meta for meta in getattr(annotation, "__metadata__", ()) if isinstance(meta, msgspec.Meta))
+    for inner in get_args(annotation):
+        yield from _metas(inner)
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        for field in _fields(annotation):
+            yield from _metas(field.type)
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")

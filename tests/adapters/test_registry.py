@@ -1,0 +1,181 @@
+"""Adapters are found by their entry points, ours and other packages'; settings are told all their flaws."""
+
+import sys
+
+import pytest
+
+from app.adapters import registry
+from app.core.errors import Conflict, Invalid, Unavailable
+
+from .subjects import SUBJECTS
+
+GOOD = {kind: dict(SUBJECTS[kind].settings) for kind in ("ceir", "eir_push", "webhook", "knox_guard")}
+
+MODULE = """
+import msgspec
+
+class Settings(msgspec.Struct):
+    token: str = ""
+
+class Pager:
+    kind = {kind!r}
+    title = "Pager"
+    settings = Settings
+    kinds = frozenset()
+    enrols = False
+    batch_size = 1
+
+    def __init__(self, settings):
+        self.settings_given = settings
+
+    async def send(self, batch, wire):
+        return []
+"""
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Installs a package that brings an adapter: a module and its dist-info, on the path."""
+
+    def install(package: str, kind: str, module: str = MODULE, target: str = "Pager") -> None:
+        (tmp_path / f"{package}.py").write_text(module.replace("{kind!r}", repr(kind)))
+        info = tmp_path / f"{package}-1.5.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
+        (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{kind} = {package}:{target}\n")
+        registry.adapters.cache_clear()
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield install
+    monkeypatch.undo()
+    registry.adapters.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("their_")]:
+        del sys.modules[name]
+
+
+def test_ours_are_there():
+    assert set(registry.adapters()) >= {"ceir", "eir_push", "knox_guard", "webhook"}
+    assert registry.adapters() is registry.adapters()
+
+
+def test_another_packages_adapter_is_found(installed):
+    installed("their_pager", "pager")
+    made = registry.make("pager", {"token": "t"})
+    assert made.settings_given.token == "t"
+    assert type(made).__module__ == "their_pager"
+
+
+def test_two_packages_with_one_kind_are_told_apart_by_name(installed):
+    installed("their_ceir", "ceir")
+    with pytest.raises(Conflict, match=r"'ceir'.*their_ceir 1\.5|their_ceir 1\.5.*"):
+        registry.adapters()
+
+
+@pytest.mark.parametrize(
+    ("module", "target", "words"),
+    [
+        ("raise RuntimeError('no luck')", "Pager", "no luck"),
+        ("Pager = 7", "Pager", "has no kind"),
+        ("", "Pager", "Pager"),
+    ],
+)
+def test_a_broken_package_is_named(installed, module, target, words):
+    installed("their_broken", "broken", module, target)
+    with pytest.raises(Unavailable, match="their_broken") as caught:
+        registry.adapters()
+    assert words in str(caught.value)
+
+
+def test_an_unknown_kind_is_answered_with_the_known_ones():
+    with pytest.raises(Invalid, match="ceir, eir_push, knox_guard, webhook"):
+        registry.make("ftp", {})
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_good_settings_make_an_adapter(kind):
+    assert registry.make(kind, GOOD[kind]).kind == kind
+
+
+def test_every_flaw_is_told_at_once():
+    with pytest.raises(Invalid) as caught:
+        registry.make("ceir", {"url": "ftp://x", "username": "a:b", "devices_per_call": 0, "colour": 1})
+    flaws = {flaw.pointer: flaw.code for flaw in caught.value.flaws}
+    assert flaws == {
+        "/url": "setting-wrong",
+        "/username": "setting-wrong",
+        "/devices_per_call": "setting-wrong",
+        "/password": "setting-missing",
+        "/colour": "setting-unknown",
+    }
+    assert "it would be the account's password" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "partner.example",
+        "ftp://partner.example",
+        "file:///etc/passwd",
+        "https://",
+        "https:///path",
+        "https://user:pass@partner.example",
+        "https://@partner.example",
+        "https://partner.example#top",
+        "https://partner.example:99999",
+        "https://partner.example:0",
+        "https://partner .example",
+        "https://partner.example\\@evil.example",
+        "https://pärtner.example",
+        "https://partner.example/\n",
+        "https://[::1",
+        7,
+    ],
+)
+def test_an_address_is_http_with_a_host_and_no_more(url):
+    with pytest.raises(Invalid) as caught:
+        registry.make("eir_push", {"url": url})
+    assert [flaw.pointer for flaw in caught.value.flaws] == ["/url"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "https://partner.example/base/", "https://[::1]:9/x?y=z"]
+)
+def test_an_address_may_be(url):
+    assert registry.make("eir_push", {"url": url})
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "whsec_", "secret", "whsec_c2hvcnQ=", "whsec_" + "!" * 40, "whsec_" + "A" * 33]
+)
+def test_a_signing_secret_that_is_none_is_refused_and_not_repeated(secret):
+    with pytest.raises(Invalid) as caught:
+        registry.make("webhook", GOOD["webhook"] | {"secret": secret})
+    (flaw,) = caught.value.flaws
+    assert flaw.pointer == "/secret"
+    assert len(secret) < 10 or secret not in flaw.detail
+
+
+@pytest.mark.parametrize(
+    ("kind", "masked"),
+    [
+        ("ceir", {"password"}),
+        ("eir_push", set()),
+        ("webhook", {"secret", "previous_secret"}),
+        ("knox_guard", {"api_token", "webhook_secret"}),
+    ],
+)
+def test_secrets_are_never_shown_again(kind, masked):
+    shown = registry.public_settings(kind, GOOD[kind])
+    assert {name for name, value in shown.items() if value == "•••"} == masked
+    assert shown.keys() == GOOD[kind].keys()
+
+
+def test_what_nobody_knows_is_masked():
+    assert registry.public_settings("gone", {"a": 1, "b": "x"}) == {"a": "•••", "b": "•••"}
+    assert registry.public_settings("ceir", {"pasword": "typo"}) == {"pasword": "•••"}
+
+
+def test_settings_that_are_no_object_are_refused():
+    with pytest.raises(Invalid, match="JSON object"):
+        registry.make("ceir", [])
