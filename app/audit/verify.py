@@ -6,7 +6,7 @@ changed or removed an entry before it was sealed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import asyncpg
 import msgspec
@@ -40,8 +40,10 @@ async def verify(conn: Connection, on_progress: Callable[[int, int], None] | Non
     walk = _Walk()
     leaves = await conn.cursor(_SQL.leaves)
     while rows := await leaves.fetch(_PAGE):
+        ends = await conn.fetch(_SQL.checkpoints_between, walk.tree.size, walk.tree.size + len(rows))
+        claimed = {end["size"]: end["root"] for end in ends}
         for row in rows:
-            walk.step(*row)
+            walk.step(row, claimed)
         if on_progress:
             on_progress(walk.tree.size, sealed)
     fault = walk.fault or await _entry_fault(conn) or walk.loose_fault() or await _head_fault(conn, walk.tree)
@@ -55,7 +57,7 @@ async def _require_snapshot(conn: Connection) -> None:
 
 
 class _Walk:
-    """One pass over the leaves in order, each with its entry's body and the root that a checkpoint claims."""
+    """One pass over the leaves in order, each with its entry's body, and the roots that checkpoints claim."""
 
     def __init__(self) -> None:
         self.tree = Frontier()
@@ -63,13 +65,14 @@ class _Walk:
         self.proven = 0
         self.loose: tuple[int, int] | None = None
 
-    def step(self, seq: int, entry_id: int, stored: bytes, body: str | None, claimed: bytes | None) -> None:
+    def step(self, row: asyncpg.Record, claimed: Mapping[int, bytes]) -> None:
+        seq, entry_id, stored, body = row
         leaf = stored if body is None else leaf_hash(body.encode())
         if self.fault is None and (seq != self.tree.size or leaf != stored or body is None):
             self.fault = _leaf_fault(self.tree.size, seq, entry_id, body)
         self.tree.append(leaf)
-        if claimed is not None:
-            self._hold_against(claimed, seq, entry_id)
+        if self.tree.size in claimed:
+            self._hold_against(claimed[self.tree.size], seq, entry_id)
         elif self.loose is None:
             self.loose = (seq, entry_id)
 

@@ -82,13 +82,16 @@ SELECT
     (SELECT count(*) FROM audit_checkpoint) AS checkpoints;
 
 -- name: leaves
--- Every leaf in order, with its entry's body and the root of a checkpoint that ends there. OFFSET 0 has the
--- body looked up leaf by leaf: a hash join would sort all bodies on disk before the first row comes.
-SELECT l.seq, l.entry_id, l.hash, e.body, c.root
+-- Every leaf in order, with its entry's body. OFFSET 0 has the bodies looked up leaf by leaf: a hash join would
+-- sort all of them on disk before the first row comes.
+SELECT l.seq, l.entry_id, l.hash, e.body
 FROM audit_leaf AS l
 LEFT JOIN LATERAL (SELECT body FROM audit_entry WHERE entry_id = l.entry_id OFFSET 0) AS e ON true
-LEFT JOIN LATERAL (SELECT root FROM audit_checkpoint WHERE size = l.seq + 1 OFFSET 0) AS c ON true
 ORDER BY l.seq;
+
+-- name: checkpoints_between
+-- $1 a size, not included, $2 a size, included.
+SELECT size, root FROM audit_checkpoint WHERE size > $1 AND size <= $2;
 
 -- name: stray
 -- The first entry that is not exactly one of pending and sealed, or is pending without being there.

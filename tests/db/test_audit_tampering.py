@@ -56,13 +56,14 @@ async def tamper(conn: Any, *statements: str) -> None:
             await conn.execute(statement)
 
 
-async def test_a_clean_log_verifies_and_says_how_far_it_is(log: Any) -> None:
+async def test_a_clean_log_verifies_and_says_how_far_it_is(log: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.audit.verify._PAGE", 4)
     heard: list[tuple[int, int]] = []
     async with log.transaction(isolation="repeatable_read", readonly=True):
         report = await verify(log, lambda *progress: heard.append(progress))
     hashes = [merkle.leaf_hash(body(entry).encode()) for entry in happened(*range(12))]
     assert report == Report(14, 12, 2, 3, merkle.root(hashes).hex(), None)
-    assert heard == [(12, 12)]
+    assert heard == [(4, 12), (8, 12), (12, 12)]
 
 
 async def test_verify_wants_one_snapshot(log: Any) -> None:
