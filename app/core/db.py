@@ -150,6 +150,8 @@ async def _before_commit(
 
 
 async def _commit(conn: PoolConnectionProxy[asyncpg.Record], running: Transaction) -> None:
+    if _is_closed(conn):
+        raise Lost("The connection to the database was lost before COMMIT")
     try:
         await running.commit()
     except Exception as error:

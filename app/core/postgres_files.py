@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -168,9 +169,9 @@ def _initdb(cluster: Cluster, folder: Path, held: int) -> None:
         options = ["-D", name, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--data-checksums"]
         command = [str(cluster.binaries / "initdb"), *options, *locale]
         process = postgres_binaries.spawn(command, cluster.account, subprocess.PIPE, (held, *fds))
-        said = process.communicate()[0].decode(errors="replace").strip()
+        said = process.communicate()[0].decode(errors="replace")
     if process.returncode != 0:
-        raise Unavailable(f"initdb failed in {cluster.data_dir}{advice(said)}. Its last words: {said[-600:]}")
+        raise Unavailable(f"initdb could not make {cluster.folder}{explained(said, folder)}")
 
 
 def _sync(folder: Path) -> None:
@@ -181,8 +182,8 @@ def _sync(folder: Path) -> None:
         os.close(fd)
 
 
-def advice(said: str) -> str:
-    """What PostgreSQL's words mean for whoever runs it, where they are known: a clause, or nothing."""
+def explained(said: str, folder: Path) -> str:
+    """The end of a sentence: what PostgreSQL's last complaints mean, where we know, and their wording."""
     known = {
         "No space left on device": "the file system is full; free some space",
         "anonymous shared memory": "the machine has too little free memory",
@@ -192,4 +193,9 @@ def advice(said: str) -> str:
         "incompatible with server": "the cluster was made by another build of PostgreSQL",
         "lock file": "another PostgreSQL, which we did not start, serves the same folder; stop it",
     }
-    return next((f": {clause}" for words, clause in known.items() if words in said), "")
+    meaning = next((f": {clause}" for complaint, clause in known.items() if complaint in said), "")
+    # "The database system is starting up" is what it told us while we knocked.
+    lines = [line for line in said.strip().splitlines() if "FATAL:  the database system is" not in line]
+    grave = [line for line in lines if re.search(r"error:|FATAL|PANIC", line)] or lines or ["nothing"]
+    words = re.sub(r"/proc/self/fd/\d+", str(folder), " / ".join(grave[-3:]))
+    return f"{meaning}. PostgreSQL said: {words}"

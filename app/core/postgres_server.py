@@ -23,6 +23,7 @@ from app.core.postgres_sockets import PORT
 from app.core.sql import queries
 
 _SILENCE = 60.0
+_LAUNCHES = 3
 _SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
@@ -44,17 +45,16 @@ _SETTINGS = {
 
 async def serve(cluster: Cluster) -> str:
     """The DSN of the server that runs, or of a new one once the last process of an old one has ended."""
-    launched, deadline = False, time.monotonic() + _SILENCE
-    logged = cluster.log.stat().st_size if cluster.log.exists() else 0
+    launches, logged, deadline = 0, 0, time.monotonic() + _SILENCE
     while time.monotonic() < deadline:
         alive = _claim(cluster)
-        if alive is not None and launched:
+        if alive is not None and launches == _LAUNCHES:
             os.close(alive)
             postgres_sockets.remove(cluster)
             break
         if alive is not None:
-            _launch(cluster, alive)
-            launched = True
+            logged = _launch(cluster, alive)
+            launches += 1
         try:
             if dsn := await _answering(cluster):
                 return dsn
@@ -62,7 +62,7 @@ async def serve(cluster: Cluster) -> str:
             # It is recovering, which may take minutes, and would begin anew if we gave up.
             deadline = time.monotonic() + _SILENCE
         await asyncio.sleep(0.02)
-    raise _failure(cluster, logged)
+    raise _failure(cluster, logged) if launches else _silence(cluster)
 
 
 def is_dead(cluster: Cluster) -> bool:
@@ -120,7 +120,8 @@ def _claim(cluster: Cluster) -> int | None:
     return None
 
 
-def _launch(cluster: Cluster, alive: int) -> None:
+def _launch(cluster: Cluster, alive: int) -> int:
+    """Returns where in the log its words begin."""
     try:
         _forget(cluster)
         settings = _SETTINGS | {"unix_socket_directories": str(postgres_sockets.prepare(cluster))}
@@ -129,12 +130,14 @@ def _launch(cluster: Cluster, alive: int) -> None:
             cluster.log.open("ab") as log,
             postgres_files.door(cluster.folder, cluster.account) as (name, fds),
         ):
+            logged = log.tell()
             command = [str(cluster.binaries / "postgres"), "-D", name, *options]
             server = postgres_binaries.spawn(command, cluster.account, log, (alive, *fds))
     finally:
         os.close(alive)
     # Somebody must take note of its end, or it stays a zombie, whose number looks alive to PostgreSQL.
     threading.Thread(target=server.wait, daemon=True).start()
+    return logged
 
 
 def _forget(cluster: Cluster) -> None:
@@ -172,11 +175,17 @@ async def _knock(dsn: str) -> None:
 
 
 def _failure(cluster: Cluster, logged: int) -> Unavailable:
-    """In PostgreSQL's own words since this start, and ours about them."""
     with cluster.log.open("rb") as log:
         log.seek(logged)
-        said = log.read()[-1000:].decode(errors="replace").strip()
+        said = log.read(1 << 20).decode(errors="replace")
     return Unavailable(
-        f"PostgreSQL does not serve {cluster.folder}{postgres_files.advice(said)}. "
-        f"Its last words in {cluster.log}: {said or 'none'}"
+        f"No server comes up on {cluster.folder}{postgres_files.explained(said, cluster.folder)} "
+        f"(more in {cluster.log})"
+    )
+
+
+def _silence(cluster: Cluster) -> Unavailable:
+    return Unavailable(
+        f"A PostgreSQL that we did not start now still runs on {cluster.folder} and does not answer "
+        f"({postgres_sockets.dsn(cluster)}): end its processes, the first has the number {_noted(cluster)}"
     )

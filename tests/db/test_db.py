@@ -80,6 +80,21 @@ async def test_connection_lost_in_the_work_is_repeated_on_another(stock: Pool) -
     assert await counts(stock) == [1, 0]
 
 
+async def test_connection_lost_between_work_and_commit_is_no_unknown_outcome(stock: Pool) -> None:
+    tries = []
+
+    async def work(conn: Connection) -> None:
+        tries.append(1)
+        await add(conn, 1)
+        if len(tries) == 1:
+            await stock.execute("SELECT pg_terminate_backend($1)", conn.get_server_pid())
+            await asyncio.sleep(0.2)
+
+    await transaction(stock, work)
+    assert len(tries) == 2
+    assert await counts(stock) == [1, 0]
+
+
 async def test_connection_that_died_in_the_pool_is_replaced(database: str, stock: Pool) -> None:
     async with stock.acquire() as conn:
         victim = conn.get_server_pid()
