@@ -109,9 +109,7 @@ async def add(
 
     async def work(conn: Connection) -> PartnerAnswer:
         number = await partners.add(conn, **{f: getattr(data, f) for f in data.__struct_fields__}, now=now)
-        added = _answer(await partners.find(conn, number))
-        await _remember(conn, "partner.added", added, actor, now)
-        return added
+        return _answer(await partners.remember(conn, "partner.added", number, actor, now))
 
     added = await transaction(pool, work)
     return Response(added, status_code=201, headers={"Location": f"/v1/partners/{added.id}"})
@@ -135,9 +133,7 @@ async def change(
             await partners.change(conn, found, settings=settings, scope=scope, limits=limits)
         if data.paused is not None:
             await _pause_or_resume(conn, partner_id, data)
-        changed = _answer(await partners.find(conn, partner_id))
-        await _remember(conn, "partner.changed", changed, actor, now)
-        return changed
+        return _answer(await partners.remember(conn, "partner.changed", partner_id, actor, now))
 
     return await transaction(pool, work)
 
@@ -147,14 +143,6 @@ async def _pause_or_resume(conn: Connection, partner_id: int, data: PartnerChang
         await partners.pause(conn, partner_id, data.reason or "paused by a person")
     else:
         await partners.resume(conn, partner_id)
-
-
-async def _remember(conn: Connection, kind: str, partner: PartnerAnswer, actor: Principal, now: datetime) -> None:
-    detail = {
-        name: msgspec.to_builtins(getattr(partner, name))
-        for name in ("name", "adapter", "settings", "scope", "limits", "paused", "pause_reason")
-    }
-    await record(conn, [Entry(kind, f"partner:{partner.id}", actor.label, now, detail)])
 
 
 @post("/{partner_id:int}/confirmations", status_code=200, summary="A partner reports results")

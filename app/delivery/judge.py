@@ -51,7 +51,14 @@ def heard(orders: Sequence[Order], answers: Sequence[Answer]) -> Judgement:
     if len(answers) != len(orders):
         text = f"the adapter gave {len(answers)} answers to {len(orders)} orders"
         return _all(orders, Outcome.UNKNOWN, text, failed=True)
+    if not any(settled(answer) for answer in answers):
+        return Judgement(tuple(answers), fault=_first_words(answers), failed=True)
     return Judgement(tuple(answers))
+
+
+def _first_words(answers: Sequence[Answer]) -> str:
+    first = answers[0]
+    return f"nothing was taken: {first.words or first.code or first.outcome}"[:300]
 
 
 def fault(orders: Sequence[Order], error: Exception) -> Judgement:

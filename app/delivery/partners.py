@@ -9,8 +9,10 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from app.access.roles import Principal
 from app.adapters import registry
 from app.adapters.contract import Kind
+from app.audit.record import Entry, record
 from app.core.db import Connection
 from app.core.errors import Conflict, Flaw, Invalid, Missing
 from app.core.sql import queries
@@ -20,7 +22,8 @@ BREAKER_OPENS_AT = 5
 
 
 class PartnerScope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which identifiers a partner is told of. Empty means: all that its adapter can speak of."""
+    """Which identifiers a partner is told of: those of these TACs and GTINs, or, where neither is named, all
+    of these kinds. Without kinds: all that its adapter can speak of."""
 
     kinds: tuple[Kind, ...] = ()
     tacs: tuple[str, ...] = ()
@@ -165,6 +168,16 @@ async def resume(conn: Connection, partner_id: int) -> bool:
     changed = await conn.fetchval(_SQL.set_paused, partner_id, False, "") is not None
     await conn.execute(_SQL.forgive, partner_id)
     return changed
+
+
+async def remember(conn: Connection, kind: str, partner_id: int, actor: Principal, now: datetime) -> Partner:
+    """Records that a partner was added or changed, as it stands now and without its secrets, and gives it."""
+    partner = await find(conn, partner_id)
+    told = ("name", "adapter", "scope", "limits", "paused", "pause_reason")
+    detail = {name: msgspec.to_builtins(getattr(partner, name)) for name in told}
+    detail["settings"] = partner.public
+    await record(conn, [Entry(kind, f"partner:{partner_id}", actor.label, now, detail)])
+    return partner
 
 
 def _partner(row: asyncpg.Record) -> Partner:

@@ -55,6 +55,20 @@ class Standing(msgspec.Struct, frozen=True):
         return all(tally is None or tally.settled for tally in (self.block, self.release))
 
 
+class Enrolment(msgspec.Struct, frozen=True):
+    """How far one partner knows what was registered, in identifiers, over all receipts."""
+
+    partner_id: int
+    partner: str
+    wanted: int
+    done: int
+    refused: int
+
+    @property
+    def settled(self) -> bool:
+        return self.done + self.refused == self.wanted
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """One identifier that a partner refused, in the partner's own words."""
 
@@ -99,6 +113,12 @@ def _tally(row: asyncpg.Record) -> Tally:
         failed_calls=row["failed_calls"],
         **ended,
     )
+
+
+async def enrolments(conn: Connection) -> list[Enrolment]:
+    """Each enrolling partner's progress on what was registered, by partner."""
+    rows = await conn.fetch(_SQL.enrolment)
+    return [Enrolment(row["partner_id"], row["name"], row["wanted"], row["done"], row["refused"]) for row in rows]
 
 
 async def refusals(conn: Connection, incident_id: int, partner_id: int, limit: int) -> list[Refusal]:

@@ -88,6 +88,7 @@ class _Run:
 
     def __init__(self, desk: Desk, lane: Lane, contact: Contact, leased_at: float) -> None:
         self.desk, self.lane, self.contact, self.leased_at = desk, lane, contact, leased_at
+        self.probing = lane.probing
         self.held = True
 
     async def deliver(self, work: Work) -> bool:
@@ -116,7 +117,7 @@ class _Run:
             return False
         if last is None:
             return allowed == 0 and not self._rated
-        return not (stretch.failing() or (last.failed and self.lane.probing))
+        return not (stretch.failing() or (last.failed and self.probing))
 
     @property
     def _rated(self) -> bool:
@@ -124,7 +125,7 @@ class _Run:
 
     async def _allowed(self, wanted: int) -> int:
         """How many calls the next stretch may make."""
-        wanted = min(wanted, CALLS_A_STRETCH, 1 if self.lane.probing else CALLS_A_STRETCH)
+        wanted = min(wanted, CALLS_A_STRETCH, 1 if self.probing else CALLS_A_STRETCH)
         if not wanted or not self._rated:
             return wanted
         async with self.desk.pool.acquire() as conn:
@@ -207,22 +208,21 @@ class _Run:
         return kept
 
     async def _pace(self, conn: Any, stretch: Stretch) -> None:
+        """What the stretch says of the partner's health: an answer closes its breaker, a fault counts."""
         last = stretch.last
         if last is None:
             return
-        if any(judged.goes_on for _, judged in stretch.made):
+        answered = any(judged.goes_on for _, judged in stretch.made)
+        if answered:
             await lanes.note_success(conn, self.lane.partner_id)
-        elif not last.pause:
+            self.probing = False
+        if last.pause:
+            await self._pause(conn, last.fault)
+        elif last.rest or not answered:
             await lanes.note_fault(
                 conn, self.lane.partner_id, last.fault,
                 failed=last.failed, rest=last.rest, longest_rest=judge.LONGEST_REST,
             )  # fmt: skip
-        if last.rest and any(judged.goes_on for _, judged in stretch.made):
-            await lanes.note_fault(
-                conn, self.lane.partner_id, last.fault, failed=False, rest=last.rest, longest_rest=judge.LONGEST_REST
-            )
-        if last.pause:
-            await self._pause(conn, last.fault)
 
     async def _pause(self, conn: Any, reason: str) -> None:
         if await partners.pause(conn, self.lane.partner_id, reason):
@@ -263,7 +263,7 @@ def _settlement(stretch: Stretch, left: set[int], superseded: int) -> Settlement
         for place, answer in zip(call.places, judged.answers, strict=True)
         if judge.settled(answer)
     }
-    left -= answers.keys()
+    left.difference_update(answers)
     faults = [judged.fault for _, judged in stretch.made if judged.fault]
     return Settlement(
         open_at=sorted(left),

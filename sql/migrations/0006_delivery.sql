@@ -7,8 +7,9 @@ CREATE TABLE partner (
     settings jsonb NOT NULL,
     enrols boolean NOT NULL,
     kinds text [] NOT NULL CHECK (cardinality(kinds) > 0),
-    tacs integer [],    -- null: every TAC
-    gtins text [],      -- null: every GTIN
+    -- what it is told of: these TACs and GTINs, or (both null) everything
+    tacs integer [],
+    gtins text [],
     max_inflight integer NOT NULL CHECK (max_inflight BETWEEN 1 AND 64),
     rate double precision CHECK (rate > 0), -- calls a second; null: no limit
     burst integer NOT NULL CHECK (burst >= 1),

@@ -68,8 +68,8 @@ audience AS MATERIALIZED (
     FROM (SELECT DISTINCT tac, gtin FROM item) AS class
     JOIN partner AS p ON CASE
         WHEN class.tac >= 0
-            THEN 'imei' = ANY (p.kinds) AND (p.tacs IS NULL OR class.tac = ANY (p.tacs))
-        ELSE 'serial' = ANY (p.kinds) AND (p.gtins IS NULL OR class.gtin = ANY (p.gtins))
+            THEN 'imei' = ANY (p.kinds) AND (num_nonnulls(p.tacs, p.gtins) = 0 OR class.tac = ANY (p.tacs))
+        ELSE 'serial' = ANY (p.kinds) AND (num_nonnulls(p.tacs, p.gtins) = 0 OR class.gtin = ANY (p.gtins))
     END
     WHERE $2 <> 'enrol' OR p.enrols
     GROUP BY class.tac, class.gtin
@@ -199,12 +199,13 @@ ORDER BY i.place;
 
 -- name: take_tokens
 -- $1 partner, $2 calls wanted. The bucket is filled for the time that has passed, then as much is taken
--- as there is; with nothing in it the partner rests until one call's worth has come in.
+-- as there is; with nothing in it the partner rests until one call's worth has come in. A statement that
+-- waited for the row has an older now() than the row: time is never counted twice.
 WITH filled AS (
     SELECT
         pace.partner_id,
         p.rate,
-        least(p.burst, pace.tokens + p.rate * extract(EPOCH FROM now() - pace.tokens_at)) AS tokens
+        least(p.burst, pace.tokens + p.rate * greatest(0, extract(EPOCH FROM now() - pace.tokens_at))) AS tokens
     FROM partner_pace AS pace
     JOIN partner AS p USING (partner_id)
     WHERE pace.partner_id = $1
@@ -212,7 +213,7 @@ WITH filled AS (
 )
 UPDATE partner_pace AS pace SET
     tokens = filled.tokens - least(floor(filled.tokens), $2::integer),
-    tokens_at = now(),
+    tokens_at = greatest(pace.tokens_at, now()),
     resume_at = CASE
         WHEN filled.tokens < 1
             THEN greatest(pace.resume_at, now() + (1 - filled.tokens) / filled.rate * interval '1 second')
@@ -290,14 +291,15 @@ UPDATE partner_pace SET failures = 0 WHERE partner_id = $1 AND failures > 0;
 
 -- name: note_fault
 -- $1 partner, $2 what, $3 failures to add, $4 seconds of rest, $5 failures from which the breaker opens,
--- $6 its longest rest. The rest doubles with each failed probe.
+-- $6 its longest rest. The rest doubles with each failed probe; calls that were still under way when the
+-- breaker opened tell nothing new.
 UPDATE partner_pace SET
-    failures = failures + $3,
+    failures = CASE WHEN failures >= $5 AND resume_at > now() THEN failures ELSE failures + $3 END,
     last_fault = $2,
     resume_at = greatest(
         resume_at,
         now() + interval '1 second' * CASE
-            WHEN failures + $3 >= $5
+            WHEN failures + $3 >= $5 AND NOT (failures >= $5 AND resume_at > now())
                 THEN greatest($4::double precision, least($6::double precision, 2 ^ (failures + $3 - $5)))
             ELSE $4::double precision
         END
@@ -333,7 +335,7 @@ RETURNING command_id, state;
 
 -- name: confirm_progress
 UPDATE progress SET
-    accepted = accepted - ($3 + $4), done = done + $3, refused = refused + $4, last_at = $5
+    accepted = accepted - ($3::integer + $4::integer), done = done + $3, refused = refused + $4, last_at = $5
 WHERE command_id = $1 AND partner_id = $2;
 
 -- name: serial_keys

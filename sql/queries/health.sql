@@ -10,4 +10,4 @@ JOIN partner_pace AS pace USING (partner_id)
 ORDER BY p.partner_id;
 
 -- name: unsealed
-SELECT count(*) FROM (SELECT FROM audit_pending LIMIT 100000) AS some;
+SELECT count(*) FROM (SELECT FROM audit_pending LIMIT 100000) AS waiting;

@@ -1,0 +1,137 @@
+"""A town for the engine: practice partners on real sockets, workers on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from app.adapters.contract import Op
+from app.blocklist import listing
+from app.core.db import Pool, transaction
+from app.delivery import commands, engine, partners
+from app.delivery.contacts import Contacts
+from app.delivery.partners import Limits, PartnerScope
+from app.delivery.progress import Standing, progress
+from app.delivery.send import Desk
+from app.delivery.wire import HttpWire
+from app.sandbox import server
+from app.sandbox.faults import Faults
+from app.sandbox.ledger import State
+from app.sandbox.stage import Stage
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Town:
+    """Partners, identifiers and workers of one test."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.stages: dict[str, Stage] = {}
+        self.runners: list[web.AppRunner] = []
+
+    async def partner(
+        self, kind: str, *, name: str = "", scope: PartnerScope | None = None, limits: Limits | None = None,
+        faults: Faults | None = None, change: dict[str, Any] | None = None,
+    ) -> int:  # fmt: skip
+        """A practice partner that listens, and its row."""
+        name = name or kind
+        stage = self.stages[name] = Stage(kind, random.Random(7))
+        runner = web.AppRunner(server.build(kind, {}, stage), access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.runners.append(runner)
+        if faults:
+            stage.misbehaviour.order(faults)
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        settings = {**server.settings(kind, url), **(change or {})}
+        async with self.pool.acquire() as conn, conn.transaction():
+            return await partners.add(
+                conn, name=name, adapter=kind, settings=settings, scope=scope or PartnerScope(),
+                limits=limits or Limits(), now=utc_now(),
+            )  # fmt: skip
+
+    async def incident(self) -> int:
+        number: int = await self.pool.fetchval(
+            "INSERT INTO incident (title, kind, site, police_reference, scope, state, drafted_by, drafted_at)"
+            " VALUES ('t', 'theft', '', '', '{}', 'draft', 'x', now()) RETURNING incident_id"
+        )
+        return number
+
+    async def block(self, incident: int, keys: list[int]) -> None:
+        await self._tell(incident, Op.BLOCK, keys)
+
+    async def release(self, incident: int, keys: list[int]) -> None:
+        await self._tell(incident, Op.RELEASE, keys)
+
+    async def _tell(self, incident: int, op: Op, keys: list[int]) -> None:
+        now = utc_now()
+
+        async def work(conn: Any) -> None:
+            if op == Op.BLOCK:
+                await listing.suspect(conn, keys, now)
+                turned = await listing.block(conn, keys, now)
+            else:
+                turned = await listing.release(conn, keys, now)
+            await commands.order(
+                conn, commands.Command(op, now, "test", incident_id=incident), turned.keys, turned.versions
+            )
+
+        await transaction(self.pool, work)
+
+    async def standings(self, incident: int) -> dict[str, Standing]:
+        async with self.pool.acquire() as conn:
+            return {standing.partner: standing for standing in await progress(conn, incident)}
+
+    def blocked(self, name: str) -> list[str]:
+        return self.stages[name].ledger.page(State.BLOCKED, "", 100_000)
+
+    @asynccontextmanager
+    async def worker(self, *, slots: int = 32, deadline: float = 5.0) -> AsyncIterator[Desk]:
+        contacts = Contacts(lambda partner: HttpWire(deadline=deadline, connections=partner.limits.max_inflight))
+        desk = Desk(self.pool, contacts, utc_now, random.Random(5).random, asyncio.Event())
+        task = asyncio.create_task(engine.run(desk, slots))
+        try:
+            yield desk
+        finally:
+            desk.stopping.set()
+            await task
+            await contacts.close()
+
+    async def until(self, incident: int, true: Callable[[dict[str, Standing]], bool], within: float = 30) -> dict[str, Standing]:
+        """The standings, once they are as wanted."""
+        async with asyncio.timeout(within):
+            while not true(found := await self.standings(incident)):
+                await asyncio.sleep(0.05)
+        return found
+
+    async def settled(self, incident: int, within: float = 30) -> dict[str, Standing]:
+        return await self.until(incident, lambda all_: all(one.settled for one in all_.values()), within)
+
+
+@pytest.fixture
+async def town(pool: Pool) -> AsyncIterator[Town]:
+    town = Town(pool)
+    yield town
+    for runner in town.runners:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def keys() -> Callable[[int], list[int]]:
+    """`keys(n)`: n IMEI keys."""
+    return lambda n: [35_555555_000000 + number for number in range(n)]
+
+
+@pytest.fixture
+def names() -> Callable[[list[int]], list[str]]:
+    return lambda keys: sorted(f"{key:014d}" for key in keys)

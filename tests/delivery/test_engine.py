@@ -1,0 +1,176 @@
+"""The engine with real partners: each ends with exactly what it should hold, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+
+from app.core.db import transaction
+from app.delivery import partners
+from app.delivery.partners import Limits, PartnerScope
+from app.sandbox.faults import Faults
+
+
+async def test_every_partner_is_told_in_its_own_dialect(town, keys, names):
+    for kind in ("ceir", "eir_push", "webhook"):
+        await town.partner(kind)
+    incident = await town.incident()
+    await town.block(incident, keys(700))
+    async with town.worker():
+        found = await town.settled(incident)
+        await town.release(incident, keys(20))
+        found = await town.settled(incident)
+    for kind in ("ceir", "eir_push", "webhook"):
+        assert town.blocked(kind) == names(keys(700)[20:])
+        assert found[kind].block.done == 700
+        assert found[kind].release.done == 20
+    assert found["ceir"].block.calls >= 700 / 3
+
+
+async def test_a_partner_that_fails_a_tenth_of_its_calls_ends_complete(town, keys, names):
+    await town.partner("eir_push", faults=Faults(fail_rate=0.1, applied=True))
+    await town.partner("ceir", faults=Faults(item_retry_rate=0.2))
+    incident = await town.incident()
+    await town.block(incident, keys(400))
+    async with town.worker():
+        found = await town.settled(incident)
+    assert town.blocked("eir_push") == town.blocked("ceir") == names(keys(400))
+    assert found["eir_push"].block.failed_calls > 0
+    assert found["eir_push"].block.already > 0
+
+
+async def test_a_partner_that_is_down_never_delays_another(town, keys, names):
+    await town.partner("eir_push", name="dead", faults=Faults(down_for_s=2.5))
+    await town.partner("eir_push", name="well")
+    incident = await town.incident()
+    await town.block(incident, keys(300))
+    async with town.worker():
+        found = await town.until(incident, lambda all_: all_["well"].settled)
+        assert found["dead"].block.open == 300
+        await town.settled(incident)
+    assert town.blocked("dead") == town.blocked("well") == names(keys(300))
+    # The breaker opened: a partner that is down is not called by every lane again and again.
+    assert town.stages["dead"].misbehaviour.acted["down"] < 40
+
+
+async def test_what_was_decided_later_is_all_that_is_told(town, pool, keys):
+    number = await town.partner("webhook")
+    await transaction(pool, lambda conn: partners.pause(conn, number, "maintenance"))
+    incident = await town.incident()
+    await town.block(incident, keys(50))
+    await town.release(incident, keys(50))
+    async with town.worker():
+        await asyncio.sleep(0.3)
+        assert town.stages["webhook"].ledger.calls == 0
+        await transaction(pool, lambda conn: partners.resume(conn, number))
+        found = await town.settled(incident)
+    assert found["webhook"].block.superseded == 50
+    assert found["webhook"].release.done == 50
+    assert town.blocked("webhook") == []
+    history = town.stages["webhook"].ledger.counts()
+    assert history["released"] == 50
+
+
+async def test_a_rate_is_a_contract(town, keys):
+    await town.partner("eir_push", limits=Limits(rate=40, burst=5))
+    incident = await town.incident()
+    await town.block(incident, keys(60))
+    began = asyncio.get_running_loop().time()
+    async with town.worker():
+        async with town.worker():
+            await town.settled(incident)
+    took = asyncio.get_running_loop().time() - began
+    assert took > (60 - 5) / 40
+
+
+async def test_throttling_spends_no_attempt(town, keys, pool):
+    await town.partner("webhook", faults=Faults(calls_per_second=2), change={"identifiers_per_call": 10})
+    incident = await town.incident()
+    await town.block(incident, keys(60))
+    async with town.worker():
+        found = await town.settled(incident)
+    assert found["webhook"].block.done == 60
+    assert town.stages["webhook"].misbehaviour.acted["limited"] > 0
+    assert await pool.fetchval("SELECT max(tries) FROM delivery") == 0
+
+
+async def test_refused_credentials_pause_the_partner_once(town, keys, pool):
+    await town.partner("ceir", change={"password": "wrong"})
+    incident = await town.incident()
+    await town.block(incident, keys(60))
+    async with town.worker():
+        async with asyncio.timeout(10):
+            while not await pool.fetchval("SELECT paused FROM partner"):
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+    assert town.stages["ceir"].ledger.calls <= 16
+    found = (await town.standings(incident))["ceir"]
+    assert (found.health, found.block.open) == ("paused", 60)
+    assert await pool.fetchval("SELECT count(*) FROM audit_entry WHERE kind = 'partner.paused'") == 1
+
+
+async def test_a_refusal_is_final_and_keeps_the_partners_words(town, keys, pool):
+    await town.partner("ceir", faults=Faults(refuse_rate=1))
+    incident = await town.incident()
+    await town.block(incident, keys(7))
+    async with town.worker():
+        found = await town.settled(incident)
+    assert found["ceir"].block.refused == 7
+    row = await pool.fetchrow("SELECT DISTINCT state, code FROM delivery_item")
+    assert row["state"] == "refused"
+    assert row["code"]
+
+
+async def test_partners_are_told_what_is_in_their_scope(town, pool):
+    await town.partner("webhook", name="all")
+    await town.partner("webhook", name="brand", scope=PartnerScope(tacs=("35111111",)))
+    await town.partner("webhook", name="serials", scope=PartnerScope(kinds=("serial",)))
+    serial = await pool.fetchval("INSERT INTO serial_number (serial, gtin) VALUES ('TAB1', '') RETURNING serial_id")
+    incident = await town.incident()
+    keys = [35_111111_000001, 35_222222_000001, -serial]
+    await town.block(incident, sorted(keys))
+    async with town.worker():
+        found = await town.settled(incident)
+    assert {name: one.block.wanted for name, one in found.items()} == {"all": 3, "brand": 1, "serials": 1}
+    assert town.blocked("serials") == ["TAB1"]
+    assert len(town.blocked("brand")) == 1
+
+
+async def test_two_workers_share_the_work_and_send_nothing_twice(town, keys, names):
+    await town.partner("ceir")
+    incident = await town.incident()
+    await town.block(incident, keys(900))
+    async with town.worker(slots=4), town.worker(slots=4):
+        await town.settled(incident)
+    assert town.blocked("ceir") == names(keys(900))
+    assert town.stages["ceir"].ledger.counts()["duplicates"] == 0
+
+
+async def test_a_worker_that_is_told_to_stop_hands_over_at_once(town, keys, names):
+    await town.partner("eir_push", faults=Faults(latency_ms=5))
+    incident = await town.incident()
+    await town.block(incident, keys(600))
+    async with town.worker():
+        await town.until(incident, lambda all_: all_["eir_push"].block.done > 50)
+    began = asyncio.get_running_loop().time()
+    half = (await town.standings(incident))["eir_push"].block
+    assert half.open > 0
+    async with town.worker():
+        await town.until(incident, lambda all_: all_["eir_push"].block.done > half.done)
+        assert asyncio.get_running_loop().time() - began < 5
+        await town.settled(incident)
+    assert town.blocked("eir_push") == names(keys(600))
+    assert town.stages["eir_push"].ledger.counts()["duplicates"] == 0
+
+
+async def test_each_call_is_on_the_audit_log(town, keys, pool):
+    await town.partner("ceir")
+    incident = await town.incident()
+    await town.block(incident, keys(30))
+    async with town.worker():
+        found = await town.settled(incident)
+    attempts = await pool.fetch("SELECT body::jsonb AS body FROM audit_entry WHERE kind = 'delivery.attempted'")
+    assert len(attempts) == found["ceir"].block.calls == town.stages["ceir"].ledger.calls
+    detail = attempts[0]["body"]["detail"]
+    assert detail["incident"] == incident
+    assert detail["exchanges"][0]["status"] == 200
+    assert sum(row["body"]["detail"]["outcomes"]["done"] for row in attempts) == 30

@@ -1,0 +1,187 @@
+"""The guards, one by one, by fixed schedules: two sessions, no chance involved."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from app.adapters.contract import Answer, Confirmation, Op, Outcome
+from app.core import imei
+from app.core.db import transaction
+from app.delivery import confirm, lanes, send
+from app.delivery.lanes import Lane, Settlement
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def nothing_left(work: lanes.Work, outcome: Outcome = Outcome.DONE) -> Settlement:
+    answers = {place: Answer(outcome) for place in work.orders}
+    return Settlement([], answers, len(work.superseded), calls=1, failed_calls=0, entries=[])
+
+
+async def claim_one(pool) -> Lane:
+    async with pool.acquire() as conn:
+        (lane,) = await lanes.claim(conn, 1, send.LEASE)
+    return lane
+
+
+async def work_of(pool, lane: Lane) -> lanes.Work:
+    async with pool.acquire() as conn:
+        work = await lanes.next_work(conn, lane)
+    assert work is not None
+    return work
+
+
+async def lapse(pool) -> None:
+    await pool.execute("UPDATE partner_lane SET lease_until = now() - interval '1 second'")
+
+
+async def settle(pool, lane, work, done, keep=0.0) -> bool:
+    return await transaction(pool, lambda conn: lanes.settle(conn, lane, work, done, keep=keep, now=now()))
+
+
+@pytest.fixture
+async def incident(town, keys) -> int:
+    """One partner, one lane of work."""
+    await town.partner("webhook")
+    number = await town.incident()
+    await town.block(number, keys(1))
+    return number
+
+
+async def test_a_lane_is_held_by_one_worker(incident, pool):
+    async with pool.acquire() as first, pool.acquire() as second:
+        both = await asyncio.gather(lanes.claim(first, 5, send.LEASE), lanes.claim(second, 5, send.LEASE))
+    assert sorted(len(claimed) for claimed in both) == [0, 1]
+
+
+async def test_who_lost_the_lease_writes_nothing(incident, pool, town):
+    stale = await claim_one(pool)
+    work = await work_of(pool, stale)
+    await lapse(pool)
+    fresh = await claim_one(pool)
+    assert fresh.token == stale.token + 1
+    assert await settle(pool, stale, work, nothing_left(work)) is False
+    assert (await town.standings(incident))["webhook"].block.done == 0
+    assert await settle(pool, fresh, await work_of(pool, fresh), nothing_left(work)) is True
+    assert (await town.standings(incident))["webhook"].block.done == 1
+    assert await settle(pool, stale, work, nothing_left(work)) is False
+
+
+async def test_a_lapsed_lease_reads_no_more_work(incident, pool):
+    lane = await claim_one(pool)
+    await lapse(pool)
+    async with pool.acquire() as conn:
+        assert await lanes.next_work(conn, lane) is None
+
+
+async def test_a_lease_that_is_nearly_over_sends_nothing(incident, pool, town):
+    """Without this check an older state could reach the partner after a newer one, whatever the fence does."""
+    lane = await claim_one(pool)
+    async with town.worker(slots=0) as desk:
+        almost_over = time.monotonic() - (send.LEASE - send.DEADLINE - send.MARGIN)
+        await send.work_lane(desk, lane, almost_over)
+    assert town.stages["webhook"].ledger.calls == 0
+    assert (await town.standings(incident))["webhook"].block.open == 1
+
+
+async def test_a_settled_delivery_is_not_sent_again(incident, pool):
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    assert await settle(pool, lane, work, nothing_left(work), keep=send.LEASE)
+    async with pool.acquire() as conn:
+        assert await lanes.next_work(conn, lane) is None
+    assert await pool.fetchval("SELECT sum(pending) FROM partner_lane") == 0
+
+
+async def test_work_that_comes_while_a_lane_is_held_is_not_forgotten(incident, pool, town, keys):
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    later = Settlement([1], {}, 0, calls=1, failed_calls=1, entries=[], again=True, wait=3600)
+    await town.block(incident, [keys(1)[0] + 16])
+    assert await settle(pool, lane, work, later)
+    again = await claim_one(pool)
+    fresh = await work_of(pool, again)
+    assert fresh.chunk_id != work.chunk_id
+
+
+async def test_new_work_comes_before_what_failed(incident, pool, town, keys):
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    assert await settle(pool, lane, work, Settlement([1], {}, 0, 1, 1, [], again=True, wait=0))
+    await town.block(incident, [keys(1)[0] + 16])
+    assert (await work_of(pool, await claim_one(pool))).chunk_id != work.chunk_id
+
+
+async def test_one_of_every_partner_comes_before_anyones_second(town, pool, keys):
+    for name in ("a", "b", "c"):
+        await town.partner("webhook", name=name)
+    await town.block(await town.incident(), keys(64))
+    async with pool.acquire() as conn:
+        first = await lanes.claim(conn, 3, send.LEASE)
+        rest = await lanes.claim(conn, 100, send.LEASE)
+    assert len({lane.partner_id for lane in first}) == 3
+    assert len(rest) == 3 * 8 - 3
+
+
+async def test_a_failing_partner_is_probed_by_one_lane(town, pool, keys):
+    number = await town.partner("webhook")
+    await town.block(await town.incident(), keys(64))
+    async with pool.acquire() as conn:
+        for _ in range(5):
+            await lanes.note_fault(conn, number, "HTTP 500", failed=True, rest=0, longest_rest=60)
+        assert await lanes.claim(conn, 10, send.LEASE) == []
+        await conn.execute("UPDATE partner_pace SET resume_at = now()")
+        (probe,) = await lanes.claim(conn, 10, send.LEASE)
+        assert probe.probing
+        await lanes.note_success(conn, number)
+        assert len(await lanes.claim(conn, 10, send.LEASE)) == 7
+
+
+async def confirmed(pool, number: int, key: int, op: Op, outcome: Outcome = Outcome.DONE):
+    result = Confirmation(imei.full(key), op, Answer(outcome, code="KG"))
+    return await transaction(pool, lambda conn: confirm.confirm(conn, 1, [result], now()))
+
+
+async def test_accepted_waits_for_the_partners_word(incident, pool, town, keys):
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    block = (await town.standings(incident))["webhook"].block
+    assert (block.accepted, block.settled) == (1, False)
+    assert (await confirmed(pool, 1, keys(1)[0], Op.BLOCK)).counted == 1
+    assert (await confirmed(pool, 1, keys(1)[0], Op.BLOCK)).counted == 0
+    block = (await town.standings(incident))["webhook"].block
+    assert (block.accepted, block.done, block.settled) == (0, 1, True)
+
+
+async def test_a_word_that_comes_before_its_order_is_settled_stands(incident, pool, town, keys):
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    await confirmed(pool, 1, keys(1)[0], Op.BLOCK)
+    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    block = (await town.standings(incident))["webhook"].block
+    assert (block.accepted, block.done) == (0, 1)
+
+
+async def test_a_late_word_about_an_older_decision_changes_nothing(incident, pool, town, keys):
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    await town.release(incident, keys(1))
+    assert (await confirmed(pool, 1, keys(1)[0], Op.BLOCK)).counted == 0
+
+
+async def test_a_refusal_that_comes_later_is_counted_as_one(incident, pool, town, keys):
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    await confirmed(pool, 1, keys(1)[0], Op.BLOCK, Outcome.REFUSED)
+    block = (await town.standings(incident))["webhook"].block
+    assert (block.refused, block.settled) == (1, True)
