@@ -1,0 +1,166 @@
+"""Where each partner stands, drawn as bars that move, or said in plain lines. Knows no database.
+
+For everything that shows progress in a terminal: `update` with what was read, and draw again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import msgspec
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from app.cli import show
+from app.delivery.progress import Standing, Tally
+
+# The rate is that of the last seconds, so that a partner which comes back is seen to move.
+WINDOW = 10.0
+WIDEST = 110
+_PARTS = (("confirmed", "█", "green"), ("refused", "▓", "red"), ("superseded", "▒", "blue"),
+          ("accepted", "░", "yellow"))  # fmt: skip
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """One order's way at one partner: what is confirmed, and how fast (None: nobody can say)."""
+
+    tally: Tally
+    rate: float | None
+
+    @property
+    def confirmed(self) -> int:
+        return self.tally.done + self.tally.already
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until all is told, at this rate."""
+        waiting = self.tally.open + self.tally.accepted
+        return waiting / self.rate if self.rate and waiting else None
+
+
+class Bars:
+    """Draws the standings of the latest `update`; its own clock is a monotonic one, in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._standings: list[Standing] = []
+        self._seen: dict[tuple[int, str], deque[tuple[float, int]]] = {}
+
+    def update(self, standings: list[Standing]) -> None:
+        self._standings = standings
+        now = self._clock()
+        for standing in standings:
+            for op, tally in _tallies(standing):
+                seen = self._seen.setdefault((standing.partner_id, op), deque())
+                seen.append((now, _ended(tally)))
+                while len(seen) > 2 and now - seen[0][0] > WINDOW:
+                    seen.popleft()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = Table.grid(padding=(0, 1), expand=True)
+        table.width = min(options.max_width, WIDEST)
+        table.add_column(no_wrap=True, max_width=24, overflow="ellipsis")
+        table.add_column(ratio=1)
+        for _ in range(3):
+            table.add_column(justify="right", no_wrap=True)
+        for standing in self._standings:
+            self._draw(table, standing)
+        yield table
+
+    def lines(self) -> Iterator[str]:
+        """The same without a terminal: one line for each partner and order."""
+        for standing in self._standings:
+            for op, stretch in self._stretches(standing):
+                told = f"{stretch.confirmed:,} of {stretch.tally.wanted:,} confirmed"
+                yield "; ".join((f"{standing.partner} {op}: {told}", *_remarks(standing, stretch)))
+
+    def _draw(self, table: Table, standing: Standing) -> None:
+        for op, stretch in self._stretches(standing):
+            name = Text(standing.partner) if op == "block" else Text(f"{standing.partner} ↩")
+            told = f"{stretch.confirmed:,}/{stretch.tally.wanted:,}"
+            table.add_row(name, _Bar(stretch), told, _pace(standing, stretch), _time_left(stretch))
+            remarks = [text for text in _remarks(standing, stretch) if text != "settled"]
+            if remarks:
+                table.add_row("", Text(" · ".join(remarks), style="dim"))
+
+    def _stretches(self, standing: Standing) -> Iterator[tuple[str, Stretch]]:
+        for op, tally in _tallies(standing):
+            yield op, Stretch(tally, self._rate((standing.partner_id, op)))
+
+    def _rate(self, which: tuple[int, str]) -> float | None:
+        seen = self._seen[which]
+        (began, had), (now, has) = seen[0], seen[-1]
+        return (has - had) / (now - began) if now > began else None
+
+
+class _Bar:
+    """One line: confirmed, refused, superseded and accepted side by side, and the rest empty."""
+
+    def __init__(self, stretch: Stretch) -> None:
+        self._stretch = stretch
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width, wanted = options.max_width, max(1, self._stretch.tally.wanted)
+        bar, reached = Text(no_wrap=True), 0
+        for name, mark, style in _PARTS:
+            reached += self._count(name)
+            bar.append(mark * (reached * width // wanted - len(bar)), style)
+        yield bar.append("·" * (width - len(bar)), "dim")
+
+    def _count(self, name: str) -> int:
+        if name == "confirmed":
+            return self._stretch.confirmed
+        counted: int = getattr(self._stretch.tally, name)
+        return counted
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(8, options.max_width)
+
+
+def _tallies(standing: Standing) -> Iterator[tuple[str, Tally]]:
+    if standing.block:
+        yield "block", standing.block
+    if standing.release:
+        yield "release", standing.release
+
+
+def _ended(tally: Tally) -> int:
+    return tally.wanted - tally.open - tally.accepted
+
+
+def _pace(standing: Standing, stretch: Stretch) -> Text:
+    if stretch.tally.settled:
+        return Text("settled", style="bold green")
+    if standing.health != "working":
+        return show.state(standing.health)
+    return Text(f"{stretch.rate:,.0f}/s" if stretch.rate else "–", style="cyan")
+
+
+def _time_left(stretch: Stretch) -> str:
+    if stretch.left is None:
+        return ""
+    minutes, seconds = divmod(round(stretch.left), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _remarks(standing: Standing, stretch: Stretch) -> Iterator[str]:
+    tally = stretch.tally
+    for name in ("accepted", "refused", "superseded"):
+        if number := getattr(tally, name):
+            yield f"{number:,} {name}"
+    if tally.failed_calls:
+        yield f"{tally.failed_calls:,} of {tally.calls:,} calls failed"
+    if tally.settled:
+        yield "settled"
+        return
+    if not stretch.rate and tally.open and tally.calls:
+        yield f"{tally.open:,} wait for another try"
+    if standing.health != "working":
+        yield standing.health
+    if standing.last_fault:
+        yield standing.last_fault

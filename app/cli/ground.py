@@ -1,0 +1,114 @@
+"""What commands stand on: the settings in force, a migrated database, and the key they act with."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from app.access import keys
+from app.access.keys import NewKey
+from app.access.roles import Principal
+from app.audit.record import Entry, record
+from app.core import postgres
+from app.core.clock import utc_now
+from app.core.config import Settings
+from app.core.db import Connection, Pool, open_pool, transaction
+from app.core.errors import Unauthorised
+from app.core.migrate import migrate
+
+ADMIN_KEY = "admin.key"
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[Settings]:
+    """The settings with a database that is up and migrated: the one that was named, or the embedded one."""
+    async with _found(settings) as found:
+        await _migrate(found)
+        yield found
+
+
+async def migrated(settings: Settings) -> list[str]:
+    """Migrates the database of these settings and gives the names of what was applied."""
+    async with _found(settings) as found:
+        return await _migrate(found)
+
+
+@asynccontextmanager
+async def _found(settings: Settings) -> AsyncIterator[Settings]:
+    if settings.database_url:
+        yield settings
+        return
+    async with postgres.running(settings.data_dir) as dsn:
+        yield msgspec.structs.replace(settings, database_url=dsn)
+
+
+async def _migrate(settings: Settings) -> list[str]:
+    pool = await open_pool(settings.database_url, size=1)
+    try:
+        async with pool.acquire() as conn:
+            return await migrate(conn)
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def opened(settings: Settings, size: int = 2) -> AsyncIterator[Pool]:
+    """A pool on the database of these settings."""
+    async with database(settings) as found:
+        pool = await open_pool(
+            found.database_url, size=size, command_timeout=3600, application_name="imei-gateway-cli"
+        )
+        try:
+            yield pool
+        finally:
+            await pool.close()
+
+
+async def first_key(pool: Pool, data_dir: Path) -> str | None:
+    """Makes the one administrator key on a first start and writes it to `admin.key` (mode 600); else None."""
+
+    async def work(conn: Connection) -> str | None:
+        if await keys.has_admin(conn):
+            return None
+        made = await new_key(conn, name="administrator", role="admin", by="first start", now=utc_now())
+        _write_private(data_dir / ADMIN_KEY, made.key + "\n")
+        return made.key
+
+    return await transaction(pool, work)
+
+
+async def new_key(conn: Connection, *, name: str, role: str, by: str, now: datetime) -> NewKey:
+    """A new key, on the record."""
+    made = await keys.create(conn, name=name, role=role, by=by, now=now, random=secrets.token_bytes)
+    await record(conn, [Entry("key.created", f"key:{made.key_id}", by, now, {"name": name, "role": role})])
+    return made
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+async def principal(conn: Connection, settings: Settings, key: str | None) -> Principal:
+    """Who a command acts as: the key it was given, or else the administrator of this data directory."""
+    return await keys.authenticate(conn, key or _admin_key(settings.data_dir))
+
+
+def _admin_key(data_dir: Path) -> str:
+    path = data_dir / ADMIN_KEY
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise Unauthorised(
+            f"No key: give one with --key or IMEI_GATEWAY_KEY; {path} cannot be read ({error.strerror})."
+            " 'imei-gateway key create' makes one.",
+            "key-missing",
+        ) from None

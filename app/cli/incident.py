@@ -1,0 +1,121 @@
+"""Incidents, shown: one with all there is to know of it, or the list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import rich_click as click
+from rich.console import RenderableType
+
+from app.access.roles import Principal
+from app.cli import desk, options, preview, show
+from app.cli.bars import Bars
+from app.cli.options import NUMBER
+from app.core.db import Connection
+from app.delivery.progress import Refusal, Standing, refusals
+from app.incidents.incident import Incident, Report, latest, report
+
+MOST_REFUSALS = 10
+
+
+@click.command()
+@click.argument("incident_id", metavar="ID", type=NUMBER)
+@options.as_json
+@options.acting
+def incident(incident_id: int, as_json: bool) -> None:
+    """Show one incident: what it names, who decided what, where each partner stands, what was refused.
+
+    \b
+    Example
+      $ imei-gateway incident 7
+    """
+    found, refused = desk.read(lambda conn, actor: _read(conn, actor, incident_id))
+    if as_json:
+        fields: dict[str, Any] = msgspec.structs.asdict(found.incident)
+        show.json({**fields, "claims": found.claims, "partners": found.partners, "settled": found.settled})
+    else:
+        show.draw(*_drawn(found), *_refused(refused))
+
+
+async def _read(
+    conn: Connection, actor: Principal, incident_id: int
+) -> tuple[Report, list[tuple[str, Refusal]]]:
+    found = await report(conn, actor, incident_id)
+    refused = [
+        (standing.partner, refusal)
+        for standing in found.partners
+        if _has_refused(standing)
+        for refusal in await refusals(conn, incident_id, standing.partner_id, MOST_REFUSALS)
+    ]
+    return found, refused
+
+
+def _has_refused(standing: Standing) -> bool:
+    return any(tally and tally.refused for tally in (standing.block, standing.release))
+
+
+def _drawn(found: Report) -> Iterator[RenderableType]:
+    it, claims = found.incident, found.claims
+    held = f"{claims.suspected:,} suspect, {claims.active:,} blocked, {claims.lifted:,} released"
+    facts: list[tuple[str, RenderableType]] = [
+        ("incident", str(it.id)), ("title", it.title), ("state", show.state(it.state)), ("kind", it.kind),
+        ("site", it.site), ("happened", _between(it)), ("police reference", it.police_reference),
+        *_decisions(it), ("reason", it.reason), ("identifiers", held),
+    ]  # fmt: skip
+    yield show.facts([(name, value) for name, value in facts if value])
+    if it.preview:
+        yield from ("", "As submitted:", *preview.drawn(it.preview))
+    if found.partners:
+        bars = Bars()
+        bars.update(found.partners)
+        yield from ("", "Partners (confirmed/wanted):", bars)
+
+
+def _between(it: Incident) -> str:
+    moments = (show.moment(it.occurred_from), show.moment(it.occurred_to))
+    return " to ".join(text for text in moments if text)
+
+
+def _decisions(it: Incident) -> Iterator[tuple[str, str]]:
+    for name in ("drafted", "submitted", "approved", "ended"):
+        if by := getattr(it, f"{name}_by"):
+            yield name, f"{show.moment(getattr(it, f'{name}_at'))} by {by}"
+
+
+def _refused(refused: list[tuple[str, Refusal]]) -> Iterator[RenderableType]:
+    if refused:
+        rows = [(partner, it.identifier, it.op, f"{it.code} {it.words}".strip()) for partner, it in refused]
+        yield from (
+            "",
+            show.table("What partners refused", ("partner", "identifier", "told", "their words"), rows),
+        )
+
+
+@click.command()
+@click.option("--state", "in_state", help="Only those that are draft, submitted, approved, closed, …")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest so many."
+)
+@options.as_json
+@options.acting
+def incidents(in_state: str | None, limit: int, as_json: bool) -> None:
+    """List incidents, the newest first.
+
+    \b
+    Examples
+      $ imei-gateway incidents
+      $ imei-gateway incidents --state submitted
+    """
+    found = desk.read(lambda conn, actor: latest(conn, actor, before=None, state=in_state, limit=limit))
+    if as_json:
+        show.json({"incidents": found})
+        return
+    columns = ("#id", "state", "title", "#devices", "#identifiers", "drafted", "by")
+    show.draw(show.table("", columns, map(_row, found)))
+
+
+def _row(it: Incident) -> tuple[RenderableType, ...]:
+    counts = (f"{it.preview.devices:,}", f"{it.preview.identifiers:,}") if it.preview else ("", "")
+    return str(it.id), show.state(it.state), it.title, *counts, show.moment(it.drafted_at), it.drafted_by

@@ -1,0 +1,127 @@
+"""API keys, from the command line: created, listed, revoked; each on the audit log."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import datetime
+
+import rich_click as click
+
+from app.access import keys
+from app.access.keys import Key, NewKey
+from app.access.roles import Permission, Principal, Role
+from app.audit.record import Entry, record
+from app.cli import desk, ending, ground, options, show
+from app.core.clock import utc_now
+from app.core.config import Settings
+from app.core.db import Connection, transaction
+
+
+@click.group()
+def key() -> None:
+    """Create, list and revoke API keys. A key is what makes a person, or a machine, somebody here.
+
+    \b
+    Example
+      $ imei-gateway key create --name "Marie, night shift" --role approver
+    """
+
+
+@key.command()
+@click.option("--name", required=True, help="Whose key it is.")
+@click.option(
+    "--role", required=True, type=click.Choice([role.value for role in Role]), help="What it may do."
+)
+@options.as_json
+@options.acting
+def create(name: str, role: str, as_json: bool) -> None:
+    """Create a key and print it, once: only its hash is kept.
+
+    Acts with --key, or the administrator's key of the data directory. Where there is neither, the operator
+    of this machine creates it, and the audit log says so.
+
+    \b
+    Examples
+      $ imei-gateway key create --name "Marie, night shift" --role approver
+      $ imei-gateway key create --name "Operator Nord" --role carrier --json
+    """
+    made = ending.run(_create(desk.settings(), name, role))
+    if as_json:
+        show.json({"id": made.key_id, "key": made.key})
+        return
+    show.say(f"Key {made.key_id} for {name} ({role}). It is shown this once:")
+    click.echo(made.key)
+
+
+async def _create(settings: Settings, name: str, role: str) -> NewKey:
+    given = options.key()
+
+    async def work(conn: Connection) -> NewKey:
+        by = await _creator(conn, settings, given)
+        return await ground.new_key(conn, name=name, role=role, by=by, now=utc_now())
+
+    async with ground.opened(settings) as pool:
+        return await transaction(pool, work)
+
+
+async def _creator(conn: Connection, settings: Settings, given: str | None) -> str:
+    """Whoever has the database has everything, so its operator needs no key to make one."""
+    if given is None and not (settings.data_dir / ground.ADMIN_KEY).exists():
+        return f"operator:{getpass.getuser()}"
+    actor = await ground.principal(conn, settings, given)
+    actor.require(Permission.KEYS_WRITE)
+    return actor.label
+
+
+@key.command("list")
+@options.as_json
+@options.acting
+def list_(as_json: bool) -> None:
+    """List all keys, the revoked ones too. The keys themselves cannot be shown again.
+
+    \b
+    Example
+      $ imei-gateway key list
+    """
+
+    async def work(conn: Connection, actor: Principal) -> list[Key]:
+        actor.require(Permission.KEYS_WRITE)
+        return await keys.listed(conn)
+
+    found = desk.read(work)
+    if as_json:
+        show.json({"keys": found})
+        return
+    columns = ("id", "name", "role", "created", "by", "revoked")
+    show.draw(show.table("", columns, map(_row, found)))
+
+
+def _row(found: Key) -> tuple[str, ...]:
+    revoked = f"{show.moment(found.revoked_at)} by {found.revoked_by}" if found.revoked_at else ""
+    return found.key_id, found.name, found.role, show.moment(found.created_at), found.created_by, revoked
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@options.as_json
+@options.acting
+def revoke(key_id: str, as_json: bool) -> None:
+    """Revoke a key for good; it is refused from the very next request on.
+
+    \b
+    Example
+      $ imei-gateway key revoke k_mfzwizlt
+    """
+
+    async def work(conn: Connection, actor: Principal, now: datetime) -> bool:
+        actor.require(Permission.KEYS_WRITE)
+        ended = await keys.revoke(conn, key_id, actor.label, now)
+        if ended:
+            await record(conn, [Entry("key.revoked", f"key:{key_id}", actor.label, now)])
+        return ended
+
+    ended = desk.change(work)
+    if as_json:
+        show.json({"id": key_id, "revoked": True, "changed": ended})
+        return
+    show.say(f"Key {key_id} is revoked." if ended else f"Key {key_id} was revoked before.")

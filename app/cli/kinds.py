@@ -1,0 +1,70 @@
+"""The kinds of adapters that are installed, and what their settings are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import rich_click as click
+from rich.text import Text
+
+from app.adapters import registry
+from app.cli import options, show
+
+
+@click.command()
+@options.as_json
+def kinds(as_json: bool) -> None:
+    """List the kinds of adapters, with their settings.
+
+    \b
+    Example
+      $ imei-gateway partner kinds
+    """
+    found = sorted(registry.adapters().items())
+    if as_json:
+        show.json({"adapters": [
+            {"kind": kind, "title": it.title, "kinds": sorted(it.kinds), "enrols": it.enrols,
+             "settings": msgspec.json.schema(it.settings)}
+            for kind, it in found
+        ]})  # fmt: skip
+        return
+    for kind, it in found:
+        show.draw(Text.assemble((kind, "bold"), f"  {it.title}; blocks by {' and '.join(sorted(it.kinds))}"))
+        show.draw(show.table("", ("  setting", "default", "what it would be"), _rows(kind, it.settings)), "")
+
+
+def _rows(kind: str, form: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
+    schema = msgspec.json.schema(form)
+    properties = schema["$defs"][form.__name__]["properties"]
+    return [
+        (
+            f"  {field.encode_name}",
+            _default(field),
+            _right(kind, field.encode_name, properties[field.encode_name]),
+        )
+        for field in msgspec.structs.fields(form)
+    ]
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    return "–" if field.default in ("", None, msgspec.NODEFAULT) else str(field.default)
+
+
+def _right(kind: str, name: str, schema: dict[str, Any]) -> str:
+    described = schema.get("description") or " or ".join(schema.get("enum", ())) or schema.get("type", "")
+    secret = registry.public_settings(kind, {name: "shown"})[name] != "shown"
+    return f"secret; {described}" if secret else described
+
+
+def typed(form: type[msgspec.Struct], name: str, text: str) -> Any:
+    """A setting's text as its form wants it; left as it is where it cannot be: the registry says why."""
+    for field in msgspec.structs.fields(form):
+        if field.encode_name == name:
+            try:
+                return msgspec.convert(text, field.type, strict=False)
+            except msgspec.ValidationError:
+                return text
+    return text

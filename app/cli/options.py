@@ -1,0 +1,103 @@
+"""Options that commands share, and the settings that they come to.
+
+They may stand before the command's name or after it; what comes later wins.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from app.core.config import Settings
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+NUMBER = click.IntRange(1)
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.meta[f"{__name__}.{param.name}"] = value
+
+
+def _kept(name: str) -> str | None:
+    ctx = click.get_current_context()
+    found: str | None = ctx.meta.get(f"{__name__}.{name}") if ctx else None
+    return found
+
+
+def common(command: Decorated) -> Decorated:
+    """Where the gateway's data are."""
+    place = click.option(
+        "--data-dir",
+        metavar="DIR",
+        expose_value=False,
+        callback=_keep,
+        help="Where the gateway keeps its data. [env: IMEI_GATEWAY_DATA_DIR]",
+    )
+    database = click.option(
+        "--database-url",
+        metavar="URL",
+        expose_value=False,
+        callback=_keep,
+        help="A PostgreSQL of yours; without one, ours is started in the data directory."
+        " [env: IMEI_GATEWAY_DATABASE_URL, DATABASE_URL]",
+    )
+    return place(database(command))
+
+
+def acting(command: Decorated) -> Decorated:
+    """Where the data are, and who acts."""
+    key = click.option(
+        "--key",
+        metavar="KEY",
+        expose_value=False,
+        callback=_keep,
+        help="The API key to act with; without one, the administrator's of the data directory."
+        " [env: IMEI_GATEWAY_KEY]",
+    )
+    return common(key(command))
+
+
+def listening(command: Decorated) -> Decorated:
+    """Where the API answers."""
+    host = click.option("--host", help="The address to listen on.  [default: 127.0.0.1]")
+    port = click.option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        help="The port to listen on; 0 takes a free one.  [default: 8470]",
+    )
+    return host(port(command))
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def settings(log_level: str | None = None, **given: Any) -> Settings:
+    """The settings in force for the command at hand; `given` wins where it is not None."""
+    import msgspec
+
+    from app.core import config, log
+
+    found = config.load(data_dir=_kept("data_dir"), database_url=_kept("database_url"))
+    log.set_up(log_level or found.log_level)
+    changes = {name: value for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(found, **changes)
+
+
+def key() -> str | None:
+    """The key that was given, if one was."""
+    return _kept("key") or os.environ.get("IMEI_GATEWAY_KEY") or None
+
+
+def lines(path: Path | None) -> tuple[str, ...]:
+    """The names in a file, one a line; `-` is standard input. Empty lines and those with # are skipped."""
+    if path is None:
+        return ()
+    with click.open_file(str(path), encoding="utf-8-sig", errors="surrogateescape") as file:
+        texts = [line.strip() for line in file]
+    return tuple(text for text in texts if text and not text.startswith("#"))

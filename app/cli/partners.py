@@ -1,0 +1,195 @@
+"""Partners, from the command line: added, listed, paused, resumed; each on the audit log."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import rich_click as click
+
+from app.access.roles import Permission, Principal
+from app.adapters import registry
+from app.adapters.contract import Kind
+from app.cli import desk, kinds, options, show
+from app.core.db import Connection
+from app.core.errors import Invalid
+from app.delivery import partners
+from app.delivery.partners import Limits, Partner, PartnerScope
+
+
+@click.group()
+def partner() -> None:
+    """Add, list, pause and resume partners: the organisations that are told what to block.
+
+    \b
+    Example
+      $ imei-gateway partner kinds
+    """
+
+
+partner.add_command(kinds.kinds)
+
+
+@partner.command()
+@click.argument("name")
+@click.option(
+    "--adapter", required=True, metavar="KIND", help="How it is spoken to; 'partner kinds' lists them."
+)
+@click.option(
+    "--setting", "pairs", multiple=True, metavar="KEY=VALUE", help="A setting; may be given many times."
+)
+@click.option(
+    "--settings", "file", type=click.File("rb"), metavar="FILE.json",
+    help="Settings as a JSON object; - is standard input. Secrets belong there: others can see a command.",
+)  # fmt: skip
+@click.option("--kind", "scope_kinds", multiple=True, type=click.Choice([kind.value for kind in Kind]),
+              help="Tell it only of these.")  # fmt: skip
+@click.option(
+    "--tac", "tacs", multiple=True, metavar="TAC", help="Tell it only of IMEIs with these first 8 digits."
+)
+@click.option(
+    "--gtin", "gtins", multiple=True, metavar="GTIN", help="Tell it only of serials of these products."
+)
+@click.option("--rate", type=float, help="Calls a second, at most.  [default: no limit]")
+@click.option("--burst", type=int, default=10, show_default=True, help="Calls at once after a pause.")
+@click.option(
+    "--max-inflight", type=int, default=8, show_default=True, help="Calls under way at the same time."
+)
+@options.as_json
+@options.acting
+def add(
+    *, name: str, adapter: str, pairs: tuple[str, ...], file: Any, scope_kinds: tuple[str, ...],
+    tacs: tuple[str, ...], gtins: tuple[str, ...], rate: float | None, burst: int, max_inflight: int,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Add a partner. It is told of everything that is decided from now on.
+
+    \b
+    Examples
+      $ imei-gateway partner add "Operator Nord" --adapter eir_push --setting url=https://eir.nord.example
+      $ imei-gateway partner add "National CEIR" --adapter ceir --settings ceir.json --rate 50
+    """
+    settings = _settings(adapter, pairs, file)
+    scope = PartnerScope(tuple(Kind(kind) for kind in scope_kinds), tacs, gtins)
+    limits = Limits(max_inflight, rate, burst)
+
+    async def work(conn: Connection, actor: Principal, now: datetime) -> Partner:
+        actor.require(Permission.PARTNERS_WRITE)
+        number = await partners.add(
+            conn, name=name, adapter=adapter, settings=settings, scope=scope, limits=limits, now=now
+        )
+        return await partners.remember(conn, "partner.added", number, actor, now)
+
+    added = desk.change(work)
+    _tell(
+        added, as_json, f"Partner {added.id} ({added.name}) is added; it is told of everything from now on."
+    )
+
+
+def _settings(adapter: str, pairs: tuple[str, ...], file: Any) -> dict[str, Any]:
+    try:
+        held = json.load(file) if file else {}
+    except ValueError as error:
+        raise Invalid(f"{file.name} is not JSON: {error}.", "settings-invalid") from None
+    if not isinstance(held, dict):
+        raise Invalid(f"{file.name} would hold a JSON object of names and values.", "settings-invalid")
+    return {**held, **dict(_pair(adapter, text) for text in pairs)}
+
+
+def _pair(adapter: str, text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"'{text}' is not a setting; it would be KEY=VALUE.")
+    return name, kinds.typed(registry.adapter(adapter).settings, name, value)
+
+
+def _tell(told: Partner, as_json: bool, sentence: str) -> None:
+    if as_json:
+        show.json(_fields(told))
+    else:
+        show.say(sentence)
+
+
+def _fields(it: Partner) -> dict[str, Any]:
+    """A partner as it may be shown: without its secrets."""
+    fields: dict[str, Any] = msgspec.structs.asdict(it)
+    return {**fields, "settings": it.public, "health": it.health}
+
+
+@partner.command("list")
+@options.as_json
+@options.acting
+def list_(as_json: bool) -> None:
+    """List partners, their health and what waits to be told.
+
+    \b
+    Example
+      $ imei-gateway partner list
+    """
+
+    async def work(conn: Connection, actor: Principal) -> list[Partner]:
+        actor.require(Permission.PARTNERS_READ)
+        return await partners.everyone(conn)
+
+    found = desk.read(work)
+    if as_json:
+        show.json({"partners": [_fields(it) for it in found]})
+        return
+    columns = ("#id", "name", "adapter", "health", "#chunks waiting", "told of", "limits", "note")
+    show.draw(show.table("", columns, map(_row, found)))
+
+
+def _row(it: Partner) -> tuple[Any, ...]:
+    told = ", ".join((*it.scope.kinds, *(f"TAC {tac}" for tac in it.scope.tacs), *it.scope.gtins))
+    rate = f"{it.limits.rate:g}/s" if it.limits.rate else "any rate"
+    note = it.pause_reason or it.last_fault
+    limits = f"{rate}, {it.limits.max_inflight} in flight"
+    return str(it.id), it.name, it.adapter, show.state(it.health), f"{it.pending:,}", told, limits, note
+
+
+@partner.command()
+@click.argument("name")
+@click.option("--reason", required=True, help="Why; it is shown in the list and stays on the record.")
+@options.as_json
+@options.acting
+def pause(name: str, reason: str, as_json: bool) -> None:
+    """Stop telling a partner (by name or number). What waits, waits; nothing is lost.
+
+    \b
+    Example
+      $ imei-gateway partner pause "Operator Nord" --reason "Their maintenance until 06:00"
+    """
+
+    async def work(conn: Connection, actor: Principal, now: datetime) -> Partner:
+        actor.require(Permission.PARTNERS_WRITE)
+        number = (await partners.named(conn, name)).id
+        await partners.pause(conn, number, reason)
+        return await partners.remember(conn, "partner.changed", number, actor, now)
+
+    paused = desk.change(work)
+    _tell(paused, as_json, f"Partner {paused.id} ({paused.name}) is paused: {paused.pause_reason}")
+
+
+@partner.command()
+@click.argument("name")
+@options.as_json
+@options.acting
+def resume(name: str, as_json: bool) -> None:
+    """Tell a partner again (by name or number), at once and with a clean slate.
+
+    \b
+    Example
+      $ imei-gateway partner resume "Operator Nord"
+    """
+
+    async def work(conn: Connection, actor: Principal, now: datetime) -> Partner:
+        actor.require(Permission.PARTNERS_WRITE)
+        number = (await partners.named(conn, name)).id
+        await partners.resume(conn, number)
+        return await partners.remember(conn, "partner.changed", number, actor, now)
+
+    resumed = desk.change(work)
+    waits = show.count(resumed.pending, "chunk waits", "chunks wait")
+    _tell(resumed, as_json, f"Partner {resumed.id} ({resumed.name}) is told again; {waits}.")

@@ -1,0 +1,117 @@
+"""Practice partners in the foreground, and optionally as partners of the gateway at hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+import httpx
+import rich_click as click
+
+from app.access.roles import Permission, Principal
+from app.cli import desk, options, show
+from app.cli.serving import until_told
+from app.core.db import Connection
+from app.core.errors import Missing
+from app.delivery import partners
+from app.delivery.partners import Limits, Partner, PartnerScope
+from app.sandbox.server import KINDS, Running, run_all
+
+FIRST_PORT = 9401
+_FOR = f"for {', '.join(KINDS)}"
+_DEFAULT = ",".join(str(FIRST_PORT + place) for place in range(len(KINDS)))
+
+
+def _ports(ctx: click.Context, param: click.Parameter, value: str) -> dict[str, int]:
+    texts = value.split(",")
+    if len(texts) != len(KINDS) or not all(text.isdecimal() and int(text) < 2**16 for text in texts):
+        raise click.BadParameter(f"it would be {len(KINDS)} ports, {_FOR}; 0 takes a free one.")
+    return dict(zip(KINDS, map(int, texts), strict=True))
+
+
+@click.command()
+@click.option(
+    "--ports", callback=_ports, metavar="PORTS", default=_DEFAULT, show_default=True, help=f"Ports {_FOR}."
+)
+@click.option(
+    "--add", "adds", is_flag=True, help="Add them to the gateway as partners, or correct their addresses."
+)
+@click.option(
+    "--gateway", metavar="URL",
+    help="Where the gateway answers: knox_guard reports its results there.  [default: http://127.0.0.1:8470]",
+)  # fmt: skip
+@options.acting
+def sandbox(ports: dict[str, int], adds: bool, gateway: str | None) -> None:
+    """Start one practice partner of each kind: real servers that remember what they are told, and that can
+    be ordered to fail. They run until Ctrl-C.
+
+    \b
+    Examples
+      $ imei-gateway sandbox --add
+      $ curl http://127.0.0.1:9401/sandbox
+      $ curl -X PUT http://127.0.0.1:9401/sandbox/faults -d '{"fail_rate": 0.3}'
+    """
+    running = run_all(ports=ports)
+    try:
+        if adds:
+            _join(running, gateway)
+        _print(running, adds)
+        until_told(_forever())
+    finally:
+        for one in running:
+            one.stop()
+
+
+async def _forever() -> None:
+    await asyncio.Event().wait()
+
+
+def _name(one: Running) -> str:
+    return f"practice {one.kind}"
+
+
+def _join(running: Sequence[Running], gateway: str | None) -> None:
+    """They become partners; Knox Guard's results come back to the gateway by themselves."""
+    found = options.settings(log_level="warning")
+    base = gateway or found.public_url or f"http://{found.host}:{found.port}"
+    added = desk.change(lambda conn, actor, now: _added(conn, actor, now, running))
+    for one, partner in zip(running, added, strict=True):
+        if one.kind == "knox_guard":
+            callback = {"url": f"{base.rstrip('/')}/v1/partners/{partner.id}/confirmations"}
+            httpx.put(f"{one.url}/sandbox/callback", json=callback, trust_env=False).raise_for_status()
+
+
+async def _added(
+    conn: Connection, actor: Principal, now: datetime, running: Sequence[Running]
+) -> list[Partner]:
+    actor.require(Permission.PARTNERS_WRITE)
+    return [await _one_added(conn, actor, now, one) for one in running]
+
+
+async def _one_added(conn: Connection, actor: Principal, now: datetime, one: Running) -> Partner:
+    try:
+        known = await partners.named(conn, _name(one))
+    except Missing:
+        number = await partners.add(
+            conn,
+            name=_name(one),
+            adapter=one.kind,
+            settings=one.settings,
+            scope=PartnerScope(),
+            limits=Limits(),
+            now=now,
+        )
+        return await partners.remember(conn, "partner.added", number, actor, now)
+    await partners.change(conn, known, settings=one.settings, scope=known.scope, limits=known.limits)
+    return await partners.remember(conn, "partner.changed", known.id, actor, now)
+
+
+def _print(running: Sequence[Running], added: bool) -> None:
+    show.draw(show.table("", ("practice partner", "address"), [(_name(one), one.url) for one in running]))
+    if not added:
+        show.say("\nAdd them with --add, or one by one:")
+        for one in running:
+            pairs = " ".join(f"--setting {name}={value}" for name, value in one.settings.items())
+            click.echo(f'  imei-gateway partner add "{_name(one)}" --adapter {one.kind} {pairs}')
+    show.say("They run until Ctrl-C; GET /sandbox says what each was told.")

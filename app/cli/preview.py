@@ -1,0 +1,66 @@
+"""An incident's preview, drawn: what a person reads before the word is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from app.cli import show
+from app.incidents.preview import Preview, Worth
+from app.incidents.scope import Unknown
+
+MOST_ROWS = 30
+
+
+def drawn(preview: Preview) -> Iterator[RenderableType]:
+    """Totals first, then by pallet and model, then what a person should worry about."""
+    kinds = f"{preview.identifiers:,} ({preview.imeis:,} IMEIs, {show.count(preview.serials, 'serial')})"
+    facts: list[tuple[str, RenderableType]] = [("devices", f"{preview.devices:,}"), ("identifiers", kinds)]
+    yield show.facts(facts + [("value", _worth(worth)) for worth in preview.value])
+    if preview.by_pallet:
+        rows = [
+            (it.pallet or "no pallet", f"{it.devices:,}", f"{it.identifiers:,}") for it in preview.by_pallet
+        ]
+        yield from _listed("By pallet", ("pallet", "#devices", "#identifiers"), rows)
+    if preview.by_model:
+        models = [(it.model, f"{it.devices:,}") for it in preview.by_model]
+        yield from _listed("By model", ("model", "#devices"), models)
+    yield from _unknown(preview.unknown)
+    if preview.claimed_elsewhere:
+        held = [(str(it.incident_id), it.title, show.state(it.state), f"{it.identifiers:,}")
+                for it in preview.claimed_elsewhere]  # fmt: skip
+        yield from _listed(
+            "Claimed by other incidents too", ("incident", "title", "state", "#identifiers"), held
+        )
+
+
+def _worth(worth: Worth) -> str:
+    if not worth.devices:
+        return f"not known for {show.count(worth.unvalued, 'device')}"
+    without = f", {worth.unvalued:,} more without a value" if worth.unvalued else ""
+    return f"{worth.amount:,.2f} {worth.currency} ({show.count(worth.devices, 'device')}{without})"
+
+
+def _listed(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[RenderableType]]
+) -> Iterator[RenderableType]:
+    yield ""
+    yield show.table(title, columns, rows[:MOST_ROWS])
+    if len(rows) > MOST_ROWS:
+        yield Text(f"… and {len(rows) - MOST_ROWS:,} more", style="dim")
+
+
+def _unknown(unknown: Unknown) -> Iterator[RenderableType]:
+    """Nothing is dropped silently: what nobody registered is shown, and what becomes of it."""
+    found = {
+        "IMEIs, declared all the same": unknown.imeis,
+        "serials, declared all the same": unknown.serials,
+        "pallets, of which no device can be blocked": unknown.pallets,
+        "receipts, of which no device can be blocked": [str(number) for number in unknown.receipts],
+    }
+    rows = [(kind, f"{len(names):,}", show.some(names)) for kind, names in found.items() if names]
+    if rows:
+        yield ""
+        yield show.table("Registered by nobody", ("", "#how many", "which"), rows)

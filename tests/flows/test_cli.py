@@ -1,0 +1,288 @@
+"""The command line as people and scripts use it: real processes on a database of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core import gs1, imei
+
+PALLET = "34012345000000001" + str(gs1.check_digit("34012345000000001"))
+FIRST = 35209900000000
+STOLEN = imei.full(FIRST)
+_OURS = ("IMEI_GATEWAY_", "DATABASE_URL")
+
+
+class Gateway:
+    """One data directory, and commands that run on it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.said = ""
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "app.cli.main", *arguments]
+
+    def environ(self, key: str | None) -> dict[str, str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        ours = {"IMEI_GATEWAY_DATA_DIR": str(self.data_dir), **({"IMEI_GATEWAY_KEY": key} if key else {})}
+        return {**clean, **ours}
+
+    def run(self, *arguments: str, key: str | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environ(key),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def told(self, *arguments: str, key: str | None = None) -> Any:
+        """What a command that must succeed prints as JSON."""
+        done = self.run(*arguments, "--json", key=key)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    @contextmanager
+    def started(self, *arguments: str, until: str) -> Iterator[subprocess.Popen[str]]:
+        """A command in the background, once it has said `until`; told to end afterwards."""
+        process = subprocess.Popen(
+            self.command(*arguments), env=self.environ(None), stdout=subprocess.PIPE, text=True
+        )
+        try:
+            self.said = _read_until(process, until)
+            yield process
+        finally:
+            process.terminate()
+            process.wait(60)
+
+    @property
+    def url(self) -> str:
+        found = re.search(r"http://\S+:\d+", self.said)
+        assert found, self.said
+        return found[0]
+
+    def processes(self) -> list[str]:
+        """Everything that runs on this data directory: the database stands in it, the rest knows of it."""
+        return [
+            name.name
+            for name in Path("/proc").iterdir()
+            if name.name.isdigit() and str(self.data_dir) in _place(name)
+        ]
+
+
+def _place(process: Path) -> str:
+    try:
+        return os.readlink(process / "cwd") + (process / "environ").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _read_until(process: subprocess.Popen[str], until: str) -> str:
+    assert process.stdout
+    said = ""
+    while until not in said:
+        line = process.stdout.readline()
+        assert line, f"it ended, and had said: {said}"
+        said += line
+    return said
+
+
+def _gone(gateway: Gateway) -> bool:
+    return _soon(lambda: not gateway.processes())
+
+
+def _soon(happens: Callable[[], bool], within: float = 10.0) -> bool:
+    deadline = time.monotonic() + within
+    while not happens():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _ready(gateway: Gateway) -> int:
+    with urllib.request.urlopen(f"{gateway.url}/health/ready", timeout=5) as answer:
+        return int(answer.status)
+
+
+def _free_port() -> str:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return str(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that is up, with everything stopped afterwards."""
+    gateway = Gateway(tmp_path_factory.mktemp("gateway") / "data")
+    with gateway.started("up", "--port", "0", until="Administrator key"):
+        yield gateway
+    assert _gone(gateway), gateway.processes()
+
+
+@pytest.fixture(scope="module")
+def approver(gateway: Gateway) -> str:
+    made = gateway.told("key", "create", "--name", "Marie", "--role", "approver")
+    assert set(made) == {"id", "key"}
+    return str(made["key"])
+
+
+@pytest.fixture
+def goods(tmp_path: Path) -> Path:
+    rows = [f"{imei.full(FIRST + number)},{PALLET}" for number in range(5)]
+    path = tmp_path / "goods.csv"
+    path.write_text("\n".join(["imei,pallet", *rows, "=1+1,"]) + "\n")
+    return path
+
+
+def test_up_says_where_it_is_and_makes_the_first_key(gateway: Gateway) -> None:
+    assert re.search(r"^IMEI gateway is up at http://127\.0\.0\.1:\d+$", gateway.said, re.MULTILINE)
+    assert f"Documentation: {gateway.url}/docs" in gateway.said
+    assert f"Data directory: {gateway.data_dir}" in gateway.said
+    kept = gateway.data_dir / "admin.key"
+    assert gateway.said.rstrip().endswith(kept.read_text().strip())
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert _ready(gateway) == 200
+
+
+def test_a_theft_from_goods_in_to_release(
+    gateway: Gateway, approver: str, goods: Path, tmp_path: Path
+) -> None:
+    rejects = tmp_path / "rejects.csv"
+    registered = gateway.run("register", str(goods), "--rejects", str(rejects), "--json")
+    assert registered.returncode == 3
+    receipt = json.loads(registered.stdout)
+    assert (receipt["registered"], receipt["rejected"]) == (5, 1)
+    assert rejects.read_text().splitlines()[1].startswith("7,imeis,'=1+1,imei-not-digits,")
+
+    partners = ("sandbox", "--ports", "0,0,0,0", "--add", "--gateway", gateway.url)
+    with Gateway(gateway.data_dir).started(*partners, until="until Ctrl-C"):
+        declared = gateway.told("declare", "--title", "Paris", "--pallet", PALLET, "--yes")
+        number = str(declared["id"])
+        assert (declared["state"], declared["preview"]["devices"]) == ("submitted", 5)
+        assert gateway.told("status", STOLEN)["results"][0]["status"] == "suspect"
+
+        alone = gateway.run("approve", number)
+        assert alone.returncode == 6
+        assert "somebody else must approve" in alone.stderr
+        assert gateway.told("approve", number, key=approver)["state"] == "approved"
+        assert gateway.told("status", STOLEN[:14], STOLEN)["results"][0]["status"] == "blocked"
+        _assert_everybody_is_told(gateway, number)
+
+        lifted = gateway.told("lift", number, "--imei", STOLEN, key=approver)
+        assert (lifted["released"], lifted["state"]) == (1, "approved")
+        assert gateway.told("status", STOLEN)["results"][0]["status"] == "clear"
+        _assert_everybody_is_told(gateway, number)
+
+    assert gateway.told("incident", number)["claims"]["lifted"] == 1
+    assert [it["id"] for it in gateway.told("incidents")["incidents"]] == [int(number)]
+    verified = gateway.told("audit", "verify")
+    assert verified["fault"] is None
+    assert verified["entries"] > 5
+
+
+def _assert_everybody_is_told(gateway: Gateway, number: str) -> None:
+    watched = gateway.run("watch", number, "--timeout", "30", "--json")
+    assert watched.returncode == 0, watched.stdout + watched.stderr
+    last = json.loads(watched.stdout.splitlines()[-1])
+    assert last["settled"]
+    assert len(last["partners"]) == 4
+
+
+def test_a_draft_waits_until_somebody_submits_it(gateway: Gateway) -> None:
+    drafted = gateway.told("declare", "--title", "Lyon", "--imei", "490154203237518", "--draft")
+    assert drafted["state"] == "draft"
+    number = str(drafted["id"])
+    assert gateway.run("watch", number, "--timeout", "0").returncode == 4
+    assert gateway.told("submit", number)["state"] == "submitted"
+    assert gateway.told("withdraw", number, "--reason", "found again")["state"] == "withdrawn"
+
+
+def test_nothing_is_declared_where_nobody_can_be_asked(gateway: Gateway) -> None:
+    declared = gateway.run("declare", "--title", "Nobody", "--imei", "490154203237518")
+    assert declared.returncode == 2
+    assert "--yes" in declared.stderr
+    assert "Nobody" not in gateway.run("incidents").stdout
+
+
+def test_partners_are_added_paused_and_resumed(gateway: Gateway, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.json"
+    settings.write_text('{"username": "u", "password": "hunter-2"}')
+    pairs = ("--setting", "url=http://127.0.0.1:9/", "--setting", "devices_per_call=20")
+    added = gateway.told("partner", "add", "Nord", "--adapter", "ceir", "--settings", str(settings), *pairs)
+    assert added["settings"]["devices_per_call"] == 20
+    assert "hunter-2" not in json.dumps(added)
+    assert gateway.told("partner", "pause", "Nord", "--reason", "maintenance")["health"] == "paused"
+    assert gateway.told("partner", "resume", str(added["id"]))["health"] == "working"
+    assert {it["kind"] for it in gateway.told("partner", "kinds")["adapters"]} >= {"ceir", "webhook"}
+
+
+def test_a_revoked_key_is_refused(gateway: Gateway) -> None:
+    made = gateway.told("key", "create", "--name", "Short", "--role", "auditor")
+    assert gateway.told("key", "revoke", made["id"])["changed"]
+    refused = gateway.run("incidents", "--json", key=made["key"])
+    assert refused.returncode == 6
+    assert json.loads(refused.stderr)["code"] == "key-unknown"
+
+
+def test_errors_are_one_sentence_or_a_problem_document(gateway: Gateway) -> None:
+    wrong = gateway.run("partner", "add", "Süd", "--adapter", "eir_push", "--setting", "url=ftp://x")
+    assert wrong.returncode == 1
+    assert "• url:" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+    missing = gateway.run("approve", "999", "--json")
+    assert missing.returncode == 1
+    assert json.loads(missing.stderr)["status"] == 404
+    assert gateway.run("approve", "many", "--json").returncode == 2
+
+
+def test_a_typing_error_makes_no_new_database(gateway: Gateway, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    asked = gateway.run("--data-dir", str(gateway.data_dir), "status", STOLEN, "--data-dir", str(elsewhere))
+    assert asked.returncode == 1
+    assert "There is no gateway in" in asked.stderr
+    assert not elsewhere.exists()
+
+
+def test_what_was_killed_comes_up_again_and_ends_without_rubbish(tmp_path: Path) -> None:
+    gateway, port = Gateway(tmp_path / "data"), _free_port()
+    with gateway.started("up", "--port", port, until="Administrator key") as first:
+        first.kill()
+        first.wait()
+    with gateway.started("up", "--port", port, until="Data directory") as second:
+        assert _ready(gateway) == 200
+        assert gateway.told("incidents") == {"incidents": []}
+        for _ in range(3):
+            second.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        assert second.wait(30) == 0
+        assert second.stdout
+        assert "Administrator key" not in second.stdout.read()
+    assert _gone(gateway), gateway.processes()
+
+
+def test_an_interrupted_command_stops_the_database_that_it_started(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path / "data")
+    assert gateway.run("migrate").returncode == 0
+    made = gateway.told("key", "create", "--name", "Operator", "--role", "admin")
+    gateway.told("declare", "--title", "Waits", "--imei", "490154203237518", "--draft", key=made["key"])
+    with gateway.started("watch", "1", "--key", made["key"], until="draft") as watching:
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 130
+    assert _gone(gateway), gateway.processes()

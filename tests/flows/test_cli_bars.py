@@ -1,0 +1,70 @@
+"""Progress bars: what they show, at every width, and never more than is true."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from app.cli.bars import Bars
+from app.delivery.progress import Standing, Tally
+
+
+def _standing(health: str = "working", fault: str = "", **counts: int) -> Standing:
+    names = ("wanted", "done", "already", "accepted", "refused", "superseded", "calls", "failed_calls")
+    fields = {name: counts.get(name, 0) for name in names}
+    ended = sum(fields[name] for name in names[1:6])
+    block = Tally(**fields, open=fields["wanted"] - ended)
+    return Standing(1, "Operator Nord", "eir_push", health, fault, None, None, block)
+
+
+def _drawn(*moments: tuple[float, Standing], width: int = 80) -> str:
+    now = [0.0]
+    bars = Bars(clock=lambda: now[0])
+    for at, standing in moments:
+        now[0] = at
+        bars.update([standing])
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None).print(bars)
+    return out.getvalue()
+
+
+def test_a_partner_under_way_shows_rate_and_time_left() -> None:
+    text = _drawn((0, _standing(wanted=1000)), (2, _standing(wanted=1000, done=300, already=100)))
+    assert "400/1,000" in text
+    assert "200/s" in text
+    assert "0:03" in text
+
+
+def test_a_settled_partner_is_full_and_says_so() -> None:
+    text = _drawn((0, _standing(wanted=10, done=10)))
+    assert "settled" in text
+    assert "·" not in text
+
+
+def test_one_that_is_not_done_is_never_drawn_as_full() -> None:
+    assert "·" in _drawn((0, _standing(wanted=93_000, done=92_999)))
+
+
+def test_refusals_faults_and_rest_are_named() -> None:
+    standing = _standing(
+        "resting", "HTTP 503", wanted=10, done=1, refused=2, accepted=3, calls=4, failed_calls=1
+    )
+    text = " ".join(_drawn((0, standing), width=100).split())
+    assert "2 refused" in text
+    assert "3 accepted" in text
+    assert "1 of 4 calls failed" in text
+    assert "HTTP 503" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    standing = _standing("resting", "HTTP 503", wanted=93_000, done=1, refused=2, calls=900, failed_calls=1)
+    assert max(map(len, _drawn((0, standing), width=width).splitlines())) <= width
+
+
+def test_lines_say_the_same_without_a_terminal() -> None:
+    bars = Bars()
+    bars.update([_standing(wanted=10, done=8, refused=2)])
+    assert list(bars.lines()) == ["Operator Nord block: 8 of 10 confirmed; 2 refused; settled"]

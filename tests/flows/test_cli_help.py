@@ -1,0 +1,35 @@
+"""Help: every command has some, with an example, and it comes at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import rich_click as click
+from click.testing import CliRunner
+
+from app.cli.main import _COMMANDS, _loaded, cli
+
+
+def _helps() -> Iterator[tuple[str, ...]]:
+    for name in _COMMANDS:
+        if name == "demo":  # it stands in a room of its own, with tests of its own
+            continue
+        command = _loaded(name)
+        yield (name,)
+        if isinstance(command, click.Group):
+            yield from ((name, inner) for inner in command.commands)
+
+
+@pytest.mark.parametrize("command", list(_helps()), ids=" ".join)
+def test_help_shows_an_example(command: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(cli, [*command, "--help"])
+    assert shown.exit_code == 0
+    assert "$ imei-gateway " in shown.output
+
+
+def test_help_comes_at_once() -> None:
+    heavy = "import app.cli.main, sys; assert not {'asyncpg', 'litestar', 'httpx'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", heavy], check=True)
