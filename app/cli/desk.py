@@ -47,10 +47,10 @@ def change(work: Callable[[Connection, Principal, datetime], Awaitable[T]]) -> T
 
 
 def read(work: Callable[[Connection, Principal], Awaitable[T]]) -> T:
-    """What `work` gives, on a connection."""
+    """What `work` finds in one snapshot of the database: what is written meanwhile does not show."""
 
     async def on_connection(pool: Pool, actor: Principal) -> T:
-        async with pool.acquire() as conn:
+        async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read"):
             return await work(conn, actor)
 
     return on_pool(on_connection)

@@ -20,11 +20,10 @@ from rich.progress import (
 )
 
 from app.access.roles import Principal
-from app.api.receipts import register_again
 from app.cli import desk, options, show
 from app.cli.failures import ROWS_REJECTED
 from app.core.clock import utc_now
-from app.core.db import Connection, Pool
+from app.core.db import Connection, Pool, transaction
 from app.devices import register as devices
 from app.devices.intake import Defaults, Format, guess, read
 from app.devices.register import Receipt, Verdict
@@ -126,7 +125,7 @@ async def _register(
                 conn, actor, rows, source=source, digest=goods.digest, now=now, on_rows=on_rows
             )
 
-        receipt = await register_again(pool, work)
+        receipt = await transaction(pool, work, also=devices.MET_ANOTHER)
     async with pool.acquire() as conn:
         if rejects:
             await _write(conn, actor, receipt, rejects)

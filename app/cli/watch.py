@@ -64,7 +64,7 @@ async def _watch(
         found = await _read(pool, actor, incident_id)
         if found:
             see(found)
-            if has_ended(found):
+            if found.ended:
                 return True
         if deadline is not None and time.monotonic() >= deadline:
             return False
@@ -74,17 +74,12 @@ async def _watch(
 async def _read(pool: Pool, actor: Principal, incident_id: int) -> Report | None:
     """None while the database is away, which is waited for: nobody wants to lose sight in that moment."""
     try:
-        async with pool.acquire(timeout=10) as conn:
+        async with pool.acquire(timeout=10) as conn, conn.transaction():
             return await report(conn, actor, incident_id)
     except Exception as error:
         if not asks_again(error):
             raise
         return None
-
-
-def has_ended(found: Report) -> bool:
-    """Whether nothing more will happen unless a person acts."""
-    return found.settled and found.incident.state not in ("draft", "submitted")
 
 
 def _shown(as_json: bool) -> AbstractContextManager[Callable[[Report], None]]:

@@ -90,16 +90,23 @@ def asks_again(error: BaseException) -> bool:
     return isinstance(error, _PASSING) and not isinstance(error, ValueError)
 
 
-async def transaction(pool: Pool, work: Callable[[Connection], Awaitable[T]], *, attempts: int = 5) -> T:
+async def transaction(
+    pool: Pool,
+    work: Callable[[Connection], Awaitable[T]],
+    *,
+    attempts: int = 5,
+    also: tuple[type[Exception], ...] = (),
+) -> T:
     """What `work(conn)` returns, in a transaction which is committed then.
 
     `work` runs again from its start after a serialization failure, a deadlock or a connection that was lost
     before COMMIT: it must change nothing but the database, and let the database's errors out. Unavailable
     means that the connection was lost during COMMIT: nobody knows whether it was kept, the caller must look.
+    `also` names errors that a second run may not meet, such as a row that somebody else has just written.
     """
     # One shared by several callers would count their attempts together.
     retrying = AsyncRetrying(
-        retry=retry_if_exception_type((asyncpg.SerializationError, asyncpg.DeadlockDetectedError, Lost)),
+        retry=retry_if_exception_type((asyncpg.SerializationError, asyncpg.DeadlockDetectedError, Lost, *also)),
         stop=stop_after_attempt(attempts),
         wait=wait_random_exponential(multiplier=0.05, max=2),
         reraise=True,

@@ -57,7 +57,7 @@ class BadImei(ValueError):
 def written(value: str) -> int:
     """The key of an IMEI as people and files write it: 15 digits, perhaps spaced, or an IMEI URN.
 
-    Raises BadImei: `imei-empty`, `imei-not-digits`, `imei-length`, `imei-check-digit`.
+    Raises BadImei: `imei-empty`, `imei-not-digits`, `imei-length`, `imei-check-digit`, `imei-placeholder`.
     """
     digits = value if len(value) == 15 and value.isascii() and value.isdigit() else _digits(value)
     key, last = divmod(int(digits), 10)
@@ -66,6 +66,8 @@ def written(value: str) -> int:
         raise BadImei(
             "imei-check-digit", f"IMEI {digits} fails the Luhn check: its last digit would be {right}."
         )
+    if not key:
+        raise BadImei("imei-placeholder", "IMEI 000000000000000 stands for 'none'; leave the cell empty.")
     return key
 
 

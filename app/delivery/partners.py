@@ -146,7 +146,7 @@ async def find(conn: Connection, partner_id: int) -> Partner:
     """One partner. Raises Missing."""
     rows = await conn.fetch(_SQL.partners, partner_id)
     if not rows:
-        raise Missing(f"There is no partner {partner_id}; GET /v1/partners lists them.")
+        raise Missing(f"There is no partner {partner_id}.")
     return _partner(rows[0])
 
 
@@ -154,7 +154,7 @@ async def named(conn: Connection, name: str) -> Partner:
     """One partner by its name or number. Raises Missing."""
     number = await conn.fetchval(_SQL.partner_named, name)
     if number is None:
-        raise Missing(f"There is no partner '{name}'; 'imei-gateway partner list' shows their names.")
+        raise Missing(f"There is no partner '{name}'; the list of partners has their names.")
     return await find(conn, number)
 
 

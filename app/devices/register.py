@@ -30,6 +30,10 @@ _STAGED = ("line", "keys", "serial", "gtin", "pallet", "site", "owner", "model",
 _FINDING = ("receipt_id", "line", "rejected", "field", "value", "code", "sentence")
 
 
+# A submission that met another one's devices in the act may be run again: it will find them registered.
+MET_ANOTHER = (asyncpg.UniqueViolationError,)
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """One goods-in submission: rows = registered + unchanged + rejected. Warnings are on rows of any kind."""
 
@@ -63,8 +67,8 @@ async def register(
     """Registers what can be registered, and says of every other row why not.
 
     `on_rows` hears how many rows have been read. Raises Invalid where the submission as a whole cannot be
-    read; UniqueViolationError where another submission registered the same device at this very moment (the
-    transaction can be tried again).
+    read; MET_ANOTHER where another submission registered the same device at this very moment: run the
+    transaction again.
     """
     actor.require(Permission.RECEIPTS_WRITE)
     receipt_id: int = await conn.fetchval(_SQL.open_receipt, source, now, actor.label, digest)

@@ -12,7 +12,8 @@ from app.core.db import Connection
 from app.core.errors import Conflict, Invalid, Missing
 from app.core.sql import queries
 from app.delivery.progress import Standing, progress
-from app.incidents.preview import Preview
+from app.incidents import scope as scopes
+from app.incidents.preview import Preview, preview
 from app.incidents.scope import Scope
 
 _SQL = queries("incidents")
@@ -30,7 +31,7 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class Incident(msgspec.Struct, frozen=True):
-    """One incident. `preview` is as it was at submission; a draft's is worked out anew."""
+    """One incident. `preview` is as it was at submission; a draft has none of its own yet."""
 
     id: int
     title: str
@@ -65,6 +66,11 @@ class Report(msgspec.Struct, frozen=True):
         """Whether every partner has given its last word."""
         return all(standing.settled for standing in self.partners)
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen unless a person acts."""
+        return self.settled and self.incident.state not in ("draft", "submitted")
+
 
 def from_row(row: asyncpg.Record) -> Incident:
     """The incident of a database row."""
@@ -94,7 +100,7 @@ async def hold(conn: Connection, incident_id: int, *states: str, to: str) -> Inc
 
 def _there(row: asyncpg.Record | None, incident_id: int) -> Incident:
     if row is None:
-        raise Missing(f"There is no incident {incident_id}; GET /v1/incidents lists them.")
+        raise Missing(f"There is no incident {incident_id}.")
     return from_row(row)
 
 
@@ -109,8 +115,12 @@ async def latest(
 
 
 async def report(conn: Connection, actor: Principal, incident_id: int) -> Report:
-    """The incident, what it holds, and each partner's progress."""
+    """The incident, what it holds, and each partner's progress. A draft comes with what it would do now, for
+    which the caller's transaction is needed."""
     incident = await find(conn, actor, incident_id)
+    if incident.state == "draft":
+        unknown = await scopes.resolve(conn, scopes.read(incident.scope))
+        incident = msgspec.structs.replace(incident, preview=await preview(conn, unknown))
     row = await conn.fetchrow(_SQL.claims, incident_id)
     assert row is not None
     return Report(incident, Claims(**row), await progress(conn, incident_id))

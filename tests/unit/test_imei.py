@@ -10,7 +10,7 @@ from stdnum import luhn
 
 from app.core import imei
 
-KEYS = st.integers(0, imei.KEY_LIMIT - 1)
+KEYS = st.integers(1, imei.KEY_LIMIT - 1)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_what_is_written_in_full_is_read_again(key: int) -> None:
     assert imei.written(imei.full(key)) == key
 
 
-@given(st.from_regex(r"[0-9]{15}", fullmatch=True))
+@given(st.from_regex(r"[0-9]{15}", fullmatch=True).filter(lambda digits: int(digits) > 9))
 def test_fifteen_digits_are_taken_exactly_when_the_oracle_takes_them(digits: str) -> None:
     try:
         answer = str(imei.written(digits))
@@ -162,3 +162,9 @@ def test_tac_and_mask() -> None:
 def test_what_is_shown_is_one_bounded_printable_line() -> None:
     assert imei.shown("a\nb\0c\udce9") == "a·b·c·"
     assert imei.shown("x" * 100) == "x" * 40 + "…"
+
+
+def test_fifteen_zeros_are_no_imei() -> None:
+    with pytest.raises(imei.BadImei, match="none") as caught:
+        imei.written("0" * 15)
+    assert caught.value.code == "imei-placeholder"

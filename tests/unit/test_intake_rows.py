@@ -250,6 +250,7 @@ def test_any_texts_get_a_reading(imeis: list[str], serial: str, shared: tuple[st
         ("stock", "", b'{ "devices" : [', Format.JSON),
         ("stock", "", b"[", Format.JSON),
         ("stock", "", '{"imei"'.encode("utf-16"), Format.NDJSON),
+        ("stock", "", '{ "devices": ['.encode("utf-16"), Format.JSON),
         ("stock", "", b"imei,serial", Format.CSV),
         ("", "", b"", Format.CSV),
     ],

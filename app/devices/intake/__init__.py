@@ -5,6 +5,6 @@ Pure: no database, no HTTP, no clock. What a repeated or already registered devi
 
 from app.devices.intake.cells import Finding
 from app.devices.intake.read import Format, guess, read
-from app.devices.intake.rows import Defaults, Reading, Row
+from app.devices.intake.rows import Defaults, Reading, Row, read_defaults
 
-__all__ = ["Defaults", "Finding", "Format", "Reading", "Row", "guess", "read"]
+__all__ = ["Defaults", "Finding", "Format", "Reading", "Row", "guess", "read", "read_defaults"]

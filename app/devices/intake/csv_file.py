@@ -68,8 +68,10 @@ def _header(lines: Lines) -> _Header:
     line = next((line for line in lines if line.strip()), None)
     if line is None:
         raise Invalid("The file is empty.", "file-empty")
+    if len(line) > LINE_LIMIT:
+        raise Invalid(_unusable(line), "header-wrong")
     header = max((_split_header(line, lines.number, delimiter) for delimiter in _DELIMITERS), key=_known)
-    if len(line) > LINE_LIMIT or not (header.imeis or {"serial", "gtin"} <= header.fields.keys()):
+    if not (header.imeis or {"serial", "gtin"} <= header.fields.keys()):
         raise Invalid(_unusable(line), "header-wrong")
     return header
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
 
+from app.core.errors import Flaw, Invalid
 from app.core.imei import BadImei, full, written
 from app.devices.intake import cells
 from app.devices.intake.cells import Finding, flaw, warning
@@ -53,6 +54,18 @@ class Defaults(NamedTuple):
     site: str = ""
     owner: str = ""
     currency: str = ""
+
+
+def read_defaults(*, site: str = "", owner: str = "", currency: str = "") -> Defaults:
+    """What a submission says of all its rows. Raises Invalid `defaults-wrong` with every flaw."""
+    found: list[Finding] = []
+    defaults = Defaults(
+        cells.text("site", site, found), cells.text("owner", owner, found), cells.currency(currency, found)
+    )
+    if found:
+        flaws = tuple(Flaw(finding.sentence, finding.field, finding.code) for finding in found)
+        raise Invalid(" ".join(flaw.detail for flaw in flaws), "defaults-wrong", flaws)
+    return defaults
 
 
 # The answer to one data row: the device, or None when a finding rejects it; warnings come with either.
