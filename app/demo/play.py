@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from app.demo import summary
+from app.demo import arrival, proof, summary, theft
 from app.demo.check import Checks
 from app.demo.generate import generate
 from app.demo.goods import Goods
-from app.demo.night import ACTS, Night
+from app.demo.night import Night
 from app.demo.own_file import own
 from app.demo.scene import Scene, folder, scene, settings
 from app.demo.screen import Bar, Screen
@@ -26,6 +27,13 @@ STORY = (
     " registered at goods-in. The pallets are named, a second person approves, and four partners are told,"
     " though they fail, refuse and fall asleep, while carriers hear “blocked” from that second on."
 )
+
+Tell = Callable[[dict[str, Any]], object]
+
+_ACTS = (
+    arrival.goods_in, arrival.enrolment, theft.trouble, theft.declare, theft.approve, theft.told, theft.lift,
+    proof.sets, proof.prove,
+)  # fmt: skip
 
 
 class Wishes(msgspec.Struct, frozen=True):
@@ -41,12 +49,12 @@ class Wishes(msgspec.Struct, frozen=True):
     keep: bool = False
 
 
-def play(wishes: Wishes, screen: Screen, tell: Any = lambda said: None) -> bool:
+def play(wishes: Wishes, screen: Screen, tell: Tell) -> bool:
     """Whether the night went exactly right. `tell` hears the summary, before anything is kept running."""
     return asyncio.run(_until_told_to_stop(wishes, screen, tell))
 
 
-async def _until_told_to_stop(wishes: Wishes, screen: Screen, tell: Any) -> bool:
+async def _until_told_to_stop(wishes: Wishes, screen: Screen, tell: Tell) -> bool:
     playing = asyncio.ensure_future(_play(wishes, screen, tell))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -58,12 +66,12 @@ async def _until_told_to_stop(wishes: Wishes, screen: Screen, tell: Any) -> bool
         raise KeyboardInterrupt from None
 
 
-def _once(act: Any) -> Any:
+def _once(act: Callable[[], object]) -> Callable[[], object]:
     acts = [act]
     return lambda: acts.pop()() if acts else None
 
 
-async def _play(wishes: Wishes, screen: Screen, tell: Any) -> bool:
+async def _play(wishes: Wishes, screen: Screen, tell: Tell) -> bool:
     began = time.monotonic()
     screen.open(TITLE, STORY)
     with folder() as passing:
@@ -71,7 +79,7 @@ async def _play(wishes: Wishes, screen: Screen, tell: Any) -> bool:
         chosen = settings(wishes.data_dir or passing, wishes.database_url, wishes.port)
         async with scene(chosen, goods, screen, wishes.seed) as playing:
             night = Night(goods, playing, screen, Checks(), wishes.kill_worker)
-            for act in ACTS:
+            for act in _ACTS:
                 await act(night)
             said = summary.summary(night, time.monotonic() - began)
             summary.draw(screen.console, said)

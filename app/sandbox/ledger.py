@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from heapq import nsmallest
 
 from app.core.imei import asked
 
@@ -71,7 +70,7 @@ class Ledger:
 
     def page(self, state: State, after: str, limit: int) -> list[str]:
         """The first `limit` names of a state that sort after `after`."""
-        return nsmallest(limit, (name for name in self._of(state) if name > after))
+        return sorted(name for name in self._of(state) if name > after)[:limit]
 
     def _of(self, state: State) -> Iterable[str]:
         if state is State.ENROLLED:
