@@ -53,6 +53,8 @@ class Child:
             sys.executable,
             *_COMMANDS[self.name],
             stdin=asyncio.subprocess.PIPE,
+            # The output is for results: of the command that we are, which may be JSON.
+            stdout=sys.__stderr__,
             env=self._environ,
             start_new_session=True,
         )

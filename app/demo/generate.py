@@ -69,9 +69,8 @@ class Mint:
 
 def _units(rng: Random, devices: int, pallets: list[str]) -> Iterator[tuple[Mint, Unit]]:
     mint = Mint(rng)
-    weights = list(itertools.accumulate(model.weight for model in MODELS))
-    for number in range(devices):
-        [model] = rng.choices(MODELS, cum_weights=weights)
+    models = rng.choices(MODELS, [model.weight for model in MODELS], k=devices)
+    for number, model in enumerate(models):
         yield mint, mint.unit(model, pallets[number * len(pallets) // devices])
 
 

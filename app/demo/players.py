@@ -31,8 +31,8 @@ PLAYERS = {
     "webhook": Player(
         "Repair channel",
         {"max_inflight": 4},
-        {"calls_per_second": 5},
-        "the repair channel takes five calls a second",
+        {"calls_per_second": 20},
+        "the repair channel takes twenty calls a second",
     ),
 }
 BACK_AFTER = 10.0
