@@ -34,8 +34,8 @@ _LOG = log.get("service")
 class Child:
     """One child process of ours, kept alive until it is told to stop."""
 
-    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        self.name = name
+    def __init__(self, kind: str, environ: Mapping[str, str]) -> None:
+        self.kind = kind
         self._environ = {**os.environ, **environ, _FOLLOW: "1"}
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -51,7 +51,7 @@ class Child:
     async def _spawn(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            *_COMMANDS[self.name],
+            *_COMMANDS[self.kind],
             stdin=asyncio.subprocess.PIPE,
             # The output is for results: of the command that we are, which may be JSON.
             stdout=sys.__stderr__,
@@ -63,7 +63,7 @@ class Child:
         while self._process:
             code = await self._process.wait()
             self._end_group()
-            _LOG.warning("service.child_died", child=self.name, code=code)
+            _LOG.warning("service.child_died", child=self.kind, code=code)
             await asyncio.sleep(1)
             self._process = await self._spawn()
 
@@ -79,7 +79,7 @@ class Child:
         try:
             await asyncio.wait_for(process.wait(), GRACE)
         except TimeoutError:
-            _LOG.warning("service.child_killed", child=self.name, after_seconds=GRACE)
+            _LOG.warning("service.child_killed", child=self.kind, after_seconds=GRACE)
         self._end_group()
 
     def _end_group(self) -> None:
@@ -90,31 +90,37 @@ class Child:
 
 
 class Service:
-    """Web and worker, running; `url` is where the API answers."""
+    """Web and workers, running; `url` is where the API answers."""
 
     def __init__(self, settings: Settings, children: dict[str, Child]) -> None:
         self.url = f"http://{_in_url(settings.host)}:{settings.port}"
         self.children = children
 
-    def pid(self, name: str) -> int | None:
-        return self.children[name].pid
+    def pids(self, kind: str) -> list[int]:
+        """The processes of one kind that are alive now, as far as is known."""
+        return [child.pid for child in self.children.values() if child.kind == kind and child.pid]
 
 
 @asynccontextmanager
-async def running(settings: Settings, names: tuple[str, ...] = ("web", "worker")) -> AsyncIterator[Service]:
+async def running(settings: Settings, kinds: tuple[str, ...] = ("web", "worker")) -> AsyncIterator[Service]:
     """The service on `settings.database_url`, ready when the block begins and stopped after it."""
-    if "web" in names:
+    if "web" in kinds:
         settings = msgspec.structs.replace(settings, port=await _free_port(settings))
-    children = {name: Child(name, _environ(settings)) for name in names}
+    children = {name: Child(kind, _environ(settings)) for kind in kinds for name in _names(kind, settings)}
     service = Service(settings, children)
     try:
         for child in children.values():
             await child.start()
-        if "web" in names:
+        if "web" in kinds:
             await _ready(service)
         yield service
     finally:
         await asyncio.gather(*(child.stop() for child in children.values()))
+
+
+def _names(kind: str, settings: Settings) -> list[str]:
+    """One web process; as many workers as are set, for one fills no more than a core."""
+    return [kind] if kind == "web" else [f"{kind} {number}" for number in range(1, settings.workers + 1)]
 
 
 def _environ(settings: Settings) -> dict[str, str]:

@@ -23,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True):
     max_upload: int = 1024 * 1024 * 1024
     max_body: int = 64 * 1024 * 1024
     unknown_equipment: str = "404"
+    workers: int = 2
     worker_slots: int = 64
     log_level: str = "info"
     public_url: str = ""
@@ -59,6 +60,8 @@ def _path(kind: type, value: str) -> Path:
 
 
 def _checked(settings: Settings) -> Settings:
+    if not 1 <= settings.workers <= 64:
+        raise Invalid(f"IMEI_GATEWAY_WORKERS is {settings.workers}; it would be 1 to 64.")
     if settings.unknown_equipment not in ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"):
         raise Invalid(
             f"IMEI_GATEWAY_UNKNOWN_EQUIPMENT is '{settings.unknown_equipment}'; it would be 404, WHITELISTED,"

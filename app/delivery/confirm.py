@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
+import asyncpg
 import msgspec
 
-from app.adapters.contract import Confirmation, Outcome
+from app.adapters.contract import Answer, Confirmation, Outcome
 from app.core import imei
 from app.core.db import Connection
 from app.core.sql import queries
@@ -27,37 +29,42 @@ class Confirmed(msgspec.Struct, frozen=True):
 async def confirm(
     conn: Connection, partner_id: int, results: Sequence[Confirmation], now: datetime
 ) -> Confirmed:
-    """Books a partner's later results. The newest decision alone can be confirmed; repeats change nothing."""
-    keys = await _keys(conn, results)
-    rows = {
-        (keys[result.name], str(result.op)): (_STATES[result.answer.outcome], result.answer)
-        for result in results
-        if result.name in keys and result.answer.outcome in _STATES
-    }
-    columns = [
-        (key, op, state, answer.code, answer.words, answer.ref)
-        for (key, op), (state, answer) in sorted(rows.items())
+    """Books a partner's later results onto what it had accepted. Repeats, and late words about decisions
+    that are past, change nothing."""
+    candidates = await _candidates(conn, results)
+    rows = [
+        (key, str(result.op), _STATES[result.answer.outcome], result.answer)
+        for result in {(result.name, result.op): result for result in results}.values()
+        if result.answer.outcome in _STATES
+        for key in candidates.get(result.name, ())
     ]
-    booked = await conn.fetch(
-        _SQL.confirm, partner_id, now, *([row[place] for row in columns] for place in range(6))
-    )
-    tally = Counter((row["command_id"], row["state"]) for row in booked if row["command_id"] is not None)
+    booked = await conn.fetch(_SQL.confirm, partner_id, now, *_columns(rows))
+    known = {(row["key"], row["op"]) for row in booked}
+    early = [row for row in rows if (row[0], row[1]) not in known]
+    kept = await conn.fetch(_SQL.confirm_early, partner_id, now, *_columns(early))
+    await _count(conn, partner_id, booked, now)
+    counted = len(booked) + len(kept)
+    return Confirmed(counted, max(0, len(results) - counted))
+
+
+async def _count(conn: Connection, partner_id: int, booked: Sequence[asyncpg.Record], now: datetime) -> None:
+    tally = Counter((row["command_id"], row["state"]) for row in booked)
     for command_id in sorted({command for command, _ in tally}):
         done, refused = tally[command_id, "confirmed"], tally[command_id, "refused"]
         await conn.execute(_SQL.confirm_progress, command_id, partner_id, done, refused, now)
-    return Confirmed(len(booked), len(results) - len(booked))
 
 
-async def _keys(conn: Connection, results: Sequence[Confirmation]) -> dict[str, int]:
-    """The key of each name that is an IMEI, or a serial on the block list."""
-    keys = {}
-    serials = []
-    for result in results:
-        key = imei.asked(result.name)
-        if key is None:
-            serials.append(result.name)
-        else:
-            keys[result.name] = key
-    for row in await conn.fetch(_SQL.serial_keys, serials):
-        keys[row["serial"]] = row["key"]
+def _columns(rows: Sequence[tuple[int, str, str, Answer]]) -> list[list[Any]]:
+    table = sorted(
+        {(key, op): (key, op, state, it.code, it.words, it.ref) for key, op, state, it in rows}.values()
+    )
+    return [[row[place] for row in table] for place in range(6)]
+
+
+async def _candidates(conn: Connection, results: Sequence[Confirmation]) -> dict[str, list[int]]:
+    """The keys that each name may mean: an IMEI's, and those of every listed device with that serial."""
+    names = {result.name for result in results}
+    keys = {name: [key] for name in names if (key := imei.asked(name)) is not None}
+    for row in await conn.fetch(_SQL.serial_keys, sorted(names)):
+        keys.setdefault(row["serial"], []).append(row["key"])
     return keys

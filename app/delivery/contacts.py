@@ -30,6 +30,7 @@ class Contacts:
     def __init__(self, open_wire: Callable[[Partner], HttpWire]) -> None:
         self._open_wire = open_wire
         self._known: dict[int, Contact] = {}
+        self._retired: list[Contact] = []
 
     async def of(self, conn: Connection, partner_id: int) -> Contact:
         """The contact for a partner, by its row as it stands now."""
@@ -40,14 +41,16 @@ class Contacts:
         contact = Contact(partner, registry.make(partner.adapter, partner.settings), self._open_wire(partner))
         self._known[partner_id] = contact
         if known:
-            await known.wire.close()
+            # Calls under way end on the wire they began on.
+            self._retired.append(known)
         return contact
 
     async def close(self) -> None:
         """Closes every connection."""
-        for contact in self._known.values():
+        for contact in (*self._known.values(), *self._retired):
             await contact.wire.close()
         self._known.clear()
+        self._retired.clear()
 
 
 class Witnessed:

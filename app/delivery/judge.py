@@ -17,6 +17,7 @@ from app.adapters.contract import (
     PartnerFault,
     Throttled,
 )
+from app.core.imei import shown
 
 LONGEST_REST = 60.0
 _SETTLED = frozenset({Outcome.DONE, Outcome.ALREADY, Outcome.ACCEPTED, Outcome.REFUSED})
@@ -36,9 +37,14 @@ class Judgement(msgspec.Struct, frozen=True):
         return Counter(answer.outcome for answer in self.answers)
 
     @property
-    def goes_on(self) -> bool:
-        """Whether the partner may be called again at once."""
+    def answered(self) -> bool:
+        """Whether the partner is well: it answered, and wants neither rest nor pause."""
         return not (self.failed or self.pause or self.rest)
+
+    @property
+    def spent(self) -> bool:
+        """Whether the orders have had their turn: being throttled or shut out spends none."""
+        return not (self.pause or self.rest)
 
 
 def settled(answer: Answer) -> bool:
@@ -51,19 +57,25 @@ def heard(orders: Sequence[Order], answers: Sequence[Answer]) -> Judgement:
     if len(answers) != len(orders):
         text = f"the adapter gave {len(answers)} answers to {len(orders)} orders"
         return _all(orders, Outcome.UNKNOWN, text, failed=True)
-    if not any(settled(answer) for answer in answers):
-        return Judgement(tuple(answers), fault=_first_words(answers), failed=True)
-    return Judgement(tuple(answers))
+    clean = tuple(_clean(answer) for answer in answers)
+    if any(settled(answer) for answer in clean):
+        return Judgement(clean)
+    # Refusing for now what was understood is the identifiers' trouble; not being understood is the partner's.
+    failed = any(answer.outcome is Outcome.UNKNOWN for answer in clean)
+    first = clean[0]
+    return Judgement(clean, fault=f"nothing was taken: {first.words or first.code or first.outcome}", failed=failed)
 
 
-def _first_words(answers: Sequence[Answer]) -> str:
-    first = answers[0]
-    return f"nothing was taken: {first.words or first.code or first.outcome}"[:300]
+def _clean(answer: Answer) -> Answer:
+    """Foreign words as they may be stored and shown: printable, and not without end."""
+    return msgspec.structs.replace(
+        answer, code=shown(answer.code, 40), words=shown(answer.words, 300), ref=shown(answer.ref, 200)
+    )
 
 
 def fault(orders: Sequence[Order], error: Exception) -> Judgement:
     """The call came to nothing. Throttling spends no attempt; refused credentials pause the partner."""
-    text = str(error)[:300]
+    text = shown(str(error), 300)
     match error:
         case Throttled(after=after):
             rest = min(LONGEST_REST, max(0.1, 1.0 if after is None else after))

@@ -34,13 +34,15 @@ class Lane(msgspec.Struct, frozen=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """One delivery's open orders, each with its place in the chunk; and the places that are superseded."""
+    """One delivery's open orders by their place in the chunk, in the order in which they are tried; `untried`
+    have not had their turn in this round. `superseded` places need no telling any more."""
 
     chunk_id: int
     command_id: int
     op: Op
     tries: int
     orders: dict[int, Order]
+    untried: list[int]
     superseded: list[int]
     incident_id: int | None
     reason: str
@@ -51,6 +53,7 @@ class Settlement(msgspec.Struct):
     """What a stretch of calls came to, ready to be written in one transaction."""
 
     open_at: list[int]
+    untried: int | None
     answers: dict[int, Answer]
     superseded: int
     calls: int
@@ -75,12 +78,15 @@ async def next_work(conn: Connection, lane: Lane) -> Work | None:
     if row is None:
         return None
     places = await conn.fetch(_SQL.orders, row["chunk_id"], row["open_at"], row["op"])
+    orders = {place["place"]: _order(place) for place in places if not place["superseded"]}
+    turns = [place["place"] for place in places][: row["untried"]]
     return Work(
         chunk_id=row["chunk_id"],
         command_id=row["command_id"],
         op=Op(row["op"]),
         tries=row["tries"],
-        orders={place["place"]: _order(place) for place in places if not place["superseded"]},
+        orders=orders,
+        untried=[place for place in turns if place in orders],
         superseded=[place["place"] for place in places if place["superseded"]],
         incident_id=row["incident_id"],
         reason=row["reason"] or "",
@@ -107,9 +113,11 @@ async def settle(conn: Connection, lane: Lane, work: Work, done: Settlement, *, 
     if not await conn.fetchval(_SQL.hold, lane.partner_id, lane.lane, lane.token):
         return False
     state = await conn.fetchval(
-        _SQL.settle_delivery, lane.partner_id, lane.lane, work.chunk_id, done.open_at, int(done.again), done.wait
-    )
+        _SQL.settle_delivery, lane.partner_id, lane.lane, work.chunk_id, done.open_at, int(done.again), done.wait,
+        done.untried,
+    )  # fmt: skip
     confirmed = await _settle_items(conn, lane, work, done.answers, now)
+    await _supersede(conn, lane, work, done.answers, now)
     await _settle_progress(conn, lane, work, done, confirmed, now)
     await record(conn, done.entries)
     await conn.execute(_SQL.settle_lane, lane.partner_id, lane.lane, int(state == 1), keep)
@@ -127,6 +135,19 @@ async def _settle_items(
         _SQL.settle_items, lane.partner_id, work.op, work.command_id, now, *(list(column) for column in columns)
     )
     return Counter(row["state"] for row in rows)
+
+
+async def _supersede(
+    conn: Connection, lane: Lane, work: Work, answers: dict[int, Answer], now: datetime
+) -> None:
+    """What the partner had only accepted of older decisions about the same identifiers gave way to this one."""
+    told = [work.orders[place] for place in answers]
+    if work.op == Op.ENROL or not told:
+        return
+    keys, versions = [order.key for order in told], [order.version for order in told]
+    rows = await conn.fetch(_SQL.supersede_accepted, lane.partner_id, keys, versions)
+    for command_id, count in sorted(Counter(row["command_id"] for row in rows).items()):
+        await conn.execute(_SQL.supersede_progress, command_id, lane.partner_id, count, now)
 
 
 async def _settle_progress(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +11,11 @@ import msgspec
 
 from app.access.roles import Principal
 from app.adapters import registry
-from app.adapters.contract import Kind
+from app.adapters.contract import Adapter, Kind
 from app.audit.record import Entry, record
 from app.core.db import Connection
 from app.core.errors import Conflict, Flaw, Invalid, Missing
+from app.core.imei import shown
 from app.core.sql import queries
 
 _SQL = queries("delivery")
@@ -72,14 +73,18 @@ async def add(
     conn: Connection, *, name: str, adapter: str, settings: Mapping[str, Any], scope: PartnerScope, limits: Limits, now: datetime
 ) -> int:
     """A new partner's number. Raises Invalid (settings, scope, limits) or Conflict (the name is taken)."""
-    made = registry.make(adapter, dict(settings))
-    check_limits(limits)
-    if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise Invalid("The partner's name is not usable; it would be 1 to 100 printable characters.")
+    made, tacs, gtins, *_ = _together(
+        lambda: _made(adapter, settings),
+        lambda: _tacs(scope),
+        lambda: _gtins(scope),
+        lambda: check_limits(limits),
+        lambda: _check_name(name),
+    )
     kinds = _kinds(scope, made.kinds)
+    _check_scope(scope, kinds)
     try:
         number: int = await conn.fetchval(
-            _SQL.add_partner, name, adapter, dict(settings), made.enrols, kinds, _tacs(scope), _gtins(scope),
+            _SQL.add_partner, name, adapter, dict(settings), made.enrols, kinds, tacs, gtins,
             limits.max_inflight, limits.rate, limits.burst, now,
         )  # fmt: skip
     except asyncpg.UniqueViolationError:
@@ -89,12 +94,17 @@ async def add(
 
 async def change(conn: Connection, partner: Partner, *, settings: Mapping[str, Any], scope: PartnerScope, limits: Limits) -> None:
     """New settings, scope or limits; what is under way goes by them from its next call on."""
-    made = registry.make(partner.adapter, dict(settings))
-    check_limits(limits)
+    made, tacs, gtins, _ = _together(
+        lambda: _made(partner.adapter, settings),
+        lambda: _tacs(scope),
+        lambda: _gtins(scope),
+        lambda: check_limits(limits),
+    )
     if scope.kinds and set(_kinds(scope, made.kinds)) != set(partner.scope.kinds):
         raise Conflict("A partner's kinds of identifier cannot be changed; add another partner for the others.")
+    _must_not_shrink(partner.scope, scope)
     await conn.execute(
-        _SQL.change_partner, partner.id, dict(settings), _tacs(scope), _gtins(scope),
+        _SQL.change_partner, partner.id, dict(settings), tacs, gtins,
         limits.max_inflight, limits.rate, limits.burst,
     )  # fmt: skip
 
@@ -122,24 +132,88 @@ def _kinds(scope: PartnerScope, known: frozenset[Kind]) -> list[str]:
     return sorted(scope.kinds or known)
 
 
+def _must_not_shrink(old: PartnerScope, new: PartnerScope) -> None:
+    """What a partner was told to block it must be told to release."""
+    for field in ("tacs", "gtins"):
+        before, after = set(getattr(old, field)), set(getattr(new, field))
+        if (after and not before) or before - after:
+            raise Conflict(
+                f"A partner's {field} can only grow: it would never hear of the release of what it was told to block.",
+                "scope-shrinks",
+            )
+
+
+def _check_scope(scope: PartnerScope, kinds: Sequence[str]) -> None:
+    """A scope that narrows one kind must say what it wants of the other."""
+    named = {Kind.IMEI: scope.tacs, Kind.SERIAL: scope.gtins}
+    if any(named.values()) and not all(named[Kind(kind)] for kind in kinds):
+        raise Invalid(
+            "The scope names TACs or GTINs for one kind of identifier and nothing for another, which would silently"
+            " be left out: name both (TACs for IMEIs, GTINs for serials), or say which kinds are meant.",
+            "scope-halved",
+            (Flaw("name tacs and gtins, or kinds", "/scope"),),
+        )
+
+
 def _tacs(scope: PartnerScope) -> list[int] | None:
-    for place, tac in enumerate(scope.tacs):
-        if not (len(tac) == 8 and tac.isascii() and tac.isdigit()):
-            raise Invalid(f"'{tac}' is not a TAC.", flaws=(Flaw("it would be 8 digits", f"/scope/tacs/{place}"),))
-    return sorted({int(tac) for tac in scope.tacs}) or None
+    return sorted({int(tac) for tac in _digits(scope.tacs, 8, "tacs")}) or None
 
 
 def _gtins(scope: PartnerScope) -> list[str] | None:
-    for place, gtin in enumerate(scope.gtins):
-        if not (len(gtin) == 14 and gtin.isascii() and gtin.isdigit()):
-            flaw = Flaw("it would be 14 digits", f"/scope/gtins/{place}")
-            raise Invalid(f"'{gtin}' is not a GTIN-14.", flaws=(flaw,))
-    return sorted(set(scope.gtins)) or None
+    return sorted(set(_digits(scope.gtins, 14, "gtins"))) or None
+
+
+def _digits(values: Sequence[str], count: int, field: str) -> Sequence[str]:
+    flaws = [
+        Flaw(f"'{shown(value)}' would be {count} digits", f"/scope/{field}/{place}")
+        for place, value in enumerate(values)
+        if not (len(value) == count and value.isascii() and value.isdigit())
+    ]
+    if flaws:
+        raise Invalid(f"The {field} of the scope are not usable.", flaws=tuple(flaws))
+    return values
+
+
+def _made(kind: str, settings: Mapping[str, Any]) -> Adapter:
+    try:
+        return registry.make(kind, dict(settings))
+    except Invalid as error:
+        unknown = (Flaw(error.detail, "/adapter", error.code),) if error.code == "adapter-unknown" else ()
+        flaws = (Flaw(flaw.detail, f"/settings{flaw.pointer}", flaw.code) for flaw in error.flaws)
+        raise Invalid(error.detail, error.code, (*unknown, *flaws)) from None
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > 100 or not name.isprintable():
+        flaw = Flaw("it would be 1 to 100 printable characters", "/name")
+        raise Invalid("The partner's name is not usable.", flaws=(flaw,))
+
+
+def _together(*checks: Callable[[], Any]) -> list[Any]:
+    """What the checks return. Raises Invalid with the flaws of all that fail."""
+    found, failed = [], []
+    for check in checks:
+        try:
+            found.append(check())
+        except Invalid as error:
+            failed.append(error)
+    if len(failed) == 1:
+        raise failed[0]
+    if failed:
+        flaws = tuple(flaw for error in failed for flaw in error.flaws)
+        raise Invalid(" ".join(error.detail for error in failed), "partner-flaws", flaws)
+    return found
 
 
 async def everyone(conn: Connection) -> list[Partner]:
     """All partners, by number."""
     return [_partner(row) for row in await conn.fetch(_SQL.partners, None)]
+
+
+async def hold(conn: Connection, partner_id: int) -> Partner:
+    """One partner, locked for a change. Raises Missing."""
+    await conn.execute(_SQL.hold_partner, partner_id)
+    return await find(conn, partner_id)
 
 
 async def find(conn: Connection, partner_id: int) -> Partner:
@@ -165,8 +239,10 @@ async def pause(conn: Connection, partner_id: int, reason: str) -> bool:
 
 async def resume(conn: Connection, partner_id: int) -> bool:
     """Tells this partner again, at once and with a clean slate. False where it was not paused."""
+    await conn.execute(_SQL.hold_lanes, partner_id)
     changed = await conn.fetchval(_SQL.set_paused, partner_id, False, "") is not None
     await conn.execute(_SQL.forgive, partner_id)
+    await conn.execute(_SQL.all_due, partner_id)
     return changed
 
 

@@ -118,7 +118,9 @@ def _tally(row: asyncpg.Record) -> Tally:
 async def enrolments(conn: Connection) -> list[Enrolment]:
     """Each enrolling partner's progress on what was registered, by partner."""
     rows = await conn.fetch(_SQL.enrolment)
-    return [Enrolment(row["partner_id"], row["name"], row["wanted"], row["done"], row["refused"]) for row in rows]
+    return [
+        Enrolment(row["partner_id"], row["name"], row["wanted"], row["done"], row["refused"]) for row in rows
+    ]
 
 
 async def refusals(conn: Connection, incident_id: int, partner_id: int, limit: int) -> list[Refusal]:

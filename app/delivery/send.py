@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 import msgspec
 
-from app.adapters.contract import Answer, Batch, Order
+from app.adapters.contract import Answer, Batch, NoAnswer, Order
 from app.audit.record import Entry, record
 from app.core import log
+from app.core.db import Connection, Pool, transaction
 from app.delivery import judge, lanes, partners
 from app.delivery.contacts import Contact, Contacts, Witnessed
 from app.delivery.judge import Judgement
@@ -37,7 +37,7 @@ _LOG = log.get("delivery")
 class Desk(msgspec.Struct, frozen=True):
     """What a worker hands to every lane: the database, its contacts, time and chance, and the stop sign."""
 
-    pool: asyncpg.Pool[asyncpg.Record]
+    pool: Pool
     contacts: Contacts
     now: Callable[[], datetime]
     chance: Callable[[], float]
@@ -53,15 +53,22 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Stretch(msgspec.Struct):
-    """The calls made since the last settlement, judged."""
+    """The calls made since the last settlement, judged. `leave`: the lane must be left after settling them."""
 
     made: list[tuple[Call, Judgement]] = []
     entries: list[Entry] = []
+    leave: bool = False
 
     @property
     def last(self) -> Judgement | None:
         return self.made[-1][1] if self.made else None
 
+    @property
+    def answered(self) -> bool:
+        """Whether any call of it found the partner well."""
+        return any(judged.answered for _, judged in self.made)
+
+    @property
     def failing(self) -> bool:
         """Whether the latest calls failed in a row: the partner is not well, so let it be."""
         tail = self.made[-FAILURES_IN_A_ROW:]
@@ -76,7 +83,7 @@ async def work_lane(desk: Desk, lane: Lane, leased_at: float) -> None:
     while not desk.stopping.is_set():
         async with desk.pool.acquire() as conn:
             work = await lanes.next_work(conn, lane)
-        if work is None or not await run.deliver(work):
+        if work is None or not await run.stretch(work):
             break
     if run.held:
         async with desk.pool.acquire() as conn:
@@ -91,58 +98,39 @@ class _Run:
         self.probing = lane.probing
         self.held = True
 
-    async def deliver(self, work: Work) -> bool:
-        """Sends one delivery's calls. False where the lane must be left."""
+    async def stretch(self, work: Work) -> bool:
+        """Makes the next calls of a delivery and settles them. False where the lane must be left."""
         calls = _calls(work, self.contact.adapter.batch_size, self.lane.partner_id)
-        left = {place for call in calls for place in call.places}
-        dropped = len(work.superseded)
-        while True:
-            allowed = await self._allowed(len(calls))
-            stretch = await self._stretch(work, calls[:allowed])
-            calls = calls[len(stretch.made) :]
-            goes_on = self._goes_on(stretch, allowed)
-            tried_all = not calls
-            settlement = _settlement(stretch, left, dropped)
-            dropped = 0
-            self._plan_next_try(settlement, work, stretch, tried_all or stretch.failing())
-            if not await self._settle(work, settlement, stretch, goes_on):
-                return False
-            if tried_all or not goes_on:
-                return goes_on
-
-    def _goes_on(self, stretch: Stretch, allowed: int) -> bool:
-        """Whether the lane may be kept after this stretch."""
-        last = stretch.last
-        if self.desk.stopping.is_set() or (last and (last.pause or last.rest)):
-            return False
-        if last is None:
-            return allowed == 0 and not self._rated
-        return not (stretch.failing() or (last.failed and self.probing))
-
-    @property
-    def _rated(self) -> bool:
-        return self.contact.partner.limits.rate is not None
+        allowed = await self._allowed(len(calls))
+        stretch = Stretch(leave=bool(calls) and not allowed)
+        await self._make(work, calls[:allowed], stretch)
+        done = _settlement(work, stretch)
+        if done.again:
+            done.wait = judge.back_off(work.tries, self.desk.chance())
+        return await self._settle(work, done, stretch) and not stretch.leave
 
     async def _allowed(self, wanted: int) -> int:
-        """How many calls the next stretch may make."""
-        wanted = min(wanted, CALLS_A_STRETCH, 1 if self.probing else CALLS_A_STRETCH)
-        if not wanted or not self._rated:
+        """How many calls the stretch may make: a probe makes one, a rate has its say."""
+        wanted = min(wanted, 1 if self.probing else CALLS_A_STRETCH)
+        if not wanted or self.contact.partner.limits.rate is None:
             return wanted
         async with self.desk.pool.acquire() as conn:
             return await lanes.take_tokens(conn, self.lane.partner_id, wanted)
 
-    async def _stretch(self, work: Work, calls: Sequence[Call]) -> Stretch:
-        stretch = Stretch()
+    async def _make(self, work: Work, calls: Sequence[Call], stretch: Stretch) -> None:
         began = time.monotonic()
         for call in calls:
-            if not self._may_send() or self.desk.stopping.is_set() or time.monotonic() - began > STRETCH:
-                break
+            if time.monotonic() - began > STRETCH:
+                return
+            if not self._may_send() or self.desk.stopping.is_set():
+                stretch.leave = True
+                return
             judged, entry = await self._call(work, call)
             stretch.made.append((call, judged))
             stretch.entries.append(entry)
-            if judged.rest or judged.pause or stretch.failing():
-                break
-        return stretch
+            if not judged.spent or stretch.failing or (judged.failed and self.probing):
+                stretch.leave = True
+                return
 
     def _may_send(self) -> bool:
         """A call must be able to end within the lease, or an older state could land after a newer one."""
@@ -161,7 +149,11 @@ class _Run:
             since=work.since,
         )
         try:
-            judged = judge.heard(call.orders, await self.contact.adapter.send(batch, wire))
+            # One deadline over all that an adapter sends for one batch, or it could outlast the lease.
+            async with asyncio.timeout(DEADLINE):
+                judged = judge.heard(call.orders, await self.contact.adapter.send(batch, wire))
+        except TimeoutError:
+            judged = judge.fault(call.orders, NoAnswer(f"not answered whole within {DEADLINE:g} s"))
         except Exception as error:  # whatever an adapter raises is a fault of this one call
             judged = judge.fault(call.orders, error)
         return judged, self._entry(work, call, judged, wire, at, time.monotonic() - began)
@@ -186,57 +178,50 @@ class _Run:
             detail["exceptions"] = _exceptions(call, judged.answers)
         return Entry("delivery.attempted", f"partner:{self.lane.partner_id}", "worker", at, detail)
 
-    def _plan_next_try(self, done: Settlement, work: Work, stretch: Stretch, tried: bool) -> None:
-        """What is left open is tried again later if it was tried; if it was not, as soon as may be."""
-        if tried and done.open_at and any(judged.rest == 0 for _, judged in stretch.made):
-            done.again = True
-            done.wait = judge.back_off(work.tries, self.desk.chance())
+    async def _settle(self, work: Work, done: Settlement, stretch: Stretch) -> bool:
+        keep = 0.0 if stretch.leave else LEASE
 
-    async def _settle(self, work: Work, done: Settlement, stretch: Stretch, goes_on: bool) -> bool:
-        leased_at = time.monotonic()
-        async with self.desk.pool.acquire() as conn, conn.transaction():
-            kept = await lanes.settle(
-                conn, self.lane, work, done, keep=LEASE if goes_on else 0.0, now=self.desk.now()
-            )
+        async def settle(conn: Connection) -> bool:
+            kept = await lanes.settle(conn, self.lane, work, done, keep=keep, now=self.desk.now())
             if kept:
                 await self._pace(conn, stretch)
             else:
                 await record(conn, done.entries)
-        self.leased_at, self.held = leased_at, kept and goes_on
+            return kept
+
+        leased_at = time.monotonic()
+        kept = await transaction(self.desk.pool, settle)
+        self.leased_at, self.held = leased_at, kept and not stretch.leave
+        self.probing = self.probing and not stretch.answered
         if not kept:
             _LOG.warning("delivery.stale", partner=self.lane.partner_id, lane=self.lane.lane)
         return kept
 
-    async def _pace(self, conn: Any, stretch: Stretch) -> None:
+    async def _pace(self, conn: Connection, stretch: Stretch) -> None:
         """What the stretch says of the partner's health: an answer closes its breaker, a fault counts."""
         last = stretch.last
-        if last is None:
-            return
-        answered = any(judged.goes_on for _, judged in stretch.made)
-        if answered:
+        if stretch.answered:
             await lanes.note_success(conn, self.lane.partner_id)
-            self.probing = False
-        if last.pause:
+        if last and last.pause:
             await self._pause(conn, last.fault)
-        elif last.rest or not answered:
+        elif last and (last.rest or not stretch.answered):
             await lanes.note_fault(
                 conn, self.lane.partner_id, last.fault,
                 failed=last.failed, rest=last.rest, longest_rest=judge.LONGEST_REST,
             )  # fmt: skip
 
-    async def _pause(self, conn: Any, reason: str) -> None:
+    async def _pause(self, conn: Connection, reason: str) -> None:
         if await partners.pause(conn, self.lane.partner_id, reason):
             subject = f"partner:{self.lane.partner_id}"
             await record(conn, [Entry("partner.paused", subject, "worker", self.desk.now(), {"reason": reason})])
 
 
 def _calls(work: Work, size: int, partner_id: int) -> list[Call]:
-    places = sorted(work.orders)
     calls = []
-    for start in range(0, len(places), size):
-        part = places[start : start + size]
-        orders = tuple(work.orders[place] for place in part)
-        calls.append(Call(part, orders, _key(partner_id, work, orders)))
+    for start in range(0, len(work.untried), size):
+        places = work.untried[start : start + size]
+        orders = tuple(work.orders[place] for place in places)
+        calls.append(Call(places, orders, _key(partner_id, work, orders)))
     return calls
 
 
@@ -255,22 +240,28 @@ def _exceptions(call: Call, answers: Sequence[Answer]) -> list[dict[str, Any]]:
     ]
 
 
-def _settlement(stretch: Stretch, left: set[int], superseded: int) -> Settlement:
-    """What the stretch settled; `left` loses it."""
+def _settlement(work: Work, stretch: Stretch) -> Settlement:
+    """What the stretch settled. What failed goes behind what has not had its turn; once all had theirs, the
+    delivery waits and a new round begins."""
     answers = {
         place: answer
         for call, judged in stretch.made
         for place, answer in zip(call.places, judged.answers, strict=True)
         if judge.settled(answer)
     }
-    left.difference_update(answers)
+    spent = {place for call, judged in stretch.made if judged.spent for place in call.places}
+    untried = [place for place in work.untried if place not in spent]
+    left = work.orders.keys() - answers.keys() - set(untried)
+    failed = [place for place in work.orders if place in left]
     faults = [judged.fault for _, judged in stretch.made if judged.fault]
     return Settlement(
-        open_at=sorted(left),
+        open_at=untried + failed,
+        untried=len(untried) or None,
         answers=answers,
-        superseded=superseded,
+        superseded=len(work.superseded),
         calls=len(stretch.made),
         failed_calls=len(faults),
         entries=stretch.entries,
+        again=bool(failed) and not untried,
         fault=faults[-1] if faults else "",
     )

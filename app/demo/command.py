@@ -31,7 +31,7 @@ import rich_click as click
 )
 @click.option("--port", type=click.IntRange(1, 65_535), help="Where the gateway answers; else a free port.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Other goods, thieves and chances.")
-@click.option("--kill-worker", is_flag=True, help="Kill the worker while partners are being told.")
+@click.option("--kill-worker", is_flag=True, help="Kill the workers while partners are being told.")
 @click.option("--keep", is_flag=True, help="Keep everything running afterwards, until Ctrl-C.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the summary as JSON; the show goes to standard error."

@@ -64,7 +64,7 @@ class Scene(msgspec.Struct):
     def weigh(self) -> None:
         """Looks how much memory every process has taken so far."""
         sandboxes = {f"practice partner {kind}": each.pid for kind, each in self.sandboxes.items()}
-        ours = {name: self.service.pid(name) for name in self.service.children}
+        ours = {name: child.pid for name, child in self.service.children.items()}
         self.memory.note({**ours, **sandboxes})
         self.memory.note_alone("demo", os.getpid())
 
@@ -115,7 +115,7 @@ async def scene(wanted: Settings, goods: Goods, screen: Screen, seed: int) -> As
             }
             url = running.url + CALLBACK.format(numbers["knox_guard"])
             await lines["knox_guard"].told("PUT", "/sandbox/callback", said={"url": url})
-            step.told = f"The gateway answers at {running.url}, its worker is at work"
+            step.told = f"The gateway answers at {running.url}, its workers are at work"
         yield Scene(pool, held, running, gateway, sandboxes, lines, numbers, Memory())
 
 

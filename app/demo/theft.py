@@ -116,17 +116,15 @@ def _check_told(night: Night, kind: str, name: str, tally: Tally) -> None:
 
 
 def _killer(night: Night) -> Callable[[float], None]:
-    """Kills the worker, once, in the middle of its work."""
+    """Kills every worker, once, in the middle of their work."""
     alive = [night.kill_worker]
 
     def on_share(share: float) -> None:
-        pid = night.scene.service.pid("worker")
-        if alive[0] and share >= KILLED_AT and pid:
+        if alive[0] and share >= KILLED_AT:
             alive[0] = False
-            os.kill(pid, signal.SIGKILL)
-            night.screen.say(
-                f"The worker is killed (SIGKILL) with {share:.0%} told; its supervisor starts another."
-            )
+            for pid in night.scene.service.pids("worker"):
+                os.kill(pid, signal.SIGKILL)
+            night.screen.say(f"The workers are killed (SIGKILL) with {share:.0%} told; others are started.")
 
     return on_share
 

@@ -25,7 +25,7 @@ from app.delivery.commands import Command, order
 from app.incidents import scope as scopes
 from app.incidents.incident import KINDS, Incident, hold
 from app.incidents.preview import Preview, preview
-from app.incidents.scope import Scope
+from app.incidents.scope import Named, Scope
 
 _SQL = queries("incidents")
 SUSPECTED, ACTIVE, LIFTED = 0, 1, 2
@@ -51,8 +51,7 @@ class Drafted(msgspec.Struct, frozen=True):
 async def draft(conn: Connection, actor: Principal, said: Draft, now: datetime) -> Drafted:
     """Writes down an incident and shows what it would do; nothing is claimed yet. Raises Invalid."""
     actor.require(Permission.INCIDENTS_WRITE)
-    _check(said)
-    unknown = await scopes.resolve(conn, scopes.read(said.scope))
+    unknown = await scopes.resolve(conn, _read(said))
     shown = await preview(conn, unknown)
     incident_id: int = await conn.fetchval(
         _SQL.add, said.title.strip(), said.kind, said.site.strip(), said.occurred_from, said.occurred_to,
@@ -62,7 +61,21 @@ async def draft(conn: Connection, actor: Principal, said: Draft, now: datetime) 
     return Drafted(incident_id, shown)
 
 
-def _check(said: Draft) -> None:
+def _read(said: Draft) -> Named:
+    """The scope in normal form. Raises Invalid with every flaw of the incident, those of its scope among them."""
+    flaws = _flaws(said)
+    try:
+        named = scopes.read(said.scope)
+    except Invalid as error:
+        if not flaws:
+            raise
+        flaws += error.flaws
+    if flaws:
+        raise Invalid("The incident cannot be written down like this.", "incident-flaws", tuple(flaws))
+    return named
+
+
+def _flaws(said: Draft) -> list[Flaw]:
     flaws = []
     for field in ("title", "site", "police_reference"):
         text = getattr(said, field)
@@ -76,8 +89,7 @@ def _check(said: Draft) -> None:
     flaws += [Flaw("it needs its UTC offset", f"/{field}") for field, at in moments if at and at.tzinfo is None]
     if not flaws and said.occurred_from and said.occurred_to and said.occurred_from > said.occurred_to:
         flaws.append(Flaw("it would not be before occurred_from", "/occurred_to"))
-    if flaws:
-        raise Invalid("The incident cannot be written down like this.", "incident-flaws", tuple(flaws))
+    return flaws
 
 
 async def submit(conn: Connection, actor: Principal, incident_id: int, now: datetime) -> Incident:

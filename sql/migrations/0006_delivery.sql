@@ -61,7 +61,9 @@ CREATE TABLE chunk (
     CHECK (cardinality(keys) BETWEEN 1 AND 500 AND cardinality(keys) = cardinality(versions))
 );
 
--- A chunk for one partner. open_at holds the places (1…) of the chunk that are not settled; null: all.
+-- A chunk for one partner. open_at holds the places (1…) of the chunk that are not settled (null: all), in
+-- the order in which they are tried; the first `untried` of them (null: all) have not had their turn in this
+-- round, so one that fails again and again never stands before the others.
 CREATE TABLE delivery (
     partner_id integer NOT NULL REFERENCES partner,
     lane smallint NOT NULL,
@@ -69,6 +71,7 @@ CREATE TABLE delivery (
     command_id bigint NOT NULL,
     state smallint NOT NULL DEFAULT 0 CHECK (state IN (0, 1)), -- 0 open, 1 done
     open_at smallint [],
+    untried smallint,
     tries integer NOT NULL DEFAULT 0,
     next_at timestamptz NOT NULL,
     PRIMARY KEY (partner_id, lane, chunk_id)
@@ -82,7 +85,7 @@ CREATE TABLE delivery_item (
     version bigint NOT NULL,
     op text NOT NULL,
     command_id bigint,
-    state text NOT NULL CHECK (state IN ('accepted', 'confirmed', 'refused')),
+    state text NOT NULL CHECK (state IN ('accepted', 'confirmed', 'refused', 'superseded')),
     code text NOT NULL,
     words text NOT NULL,
     ref text NOT NULL,

@@ -33,6 +33,9 @@ JOIN partner_pace AS pace USING (partner_id)
 WHERE $1::integer IS NULL OR p.partner_id = $1
 ORDER BY p.partner_id;
 
+-- name: hold_partner
+SELECT partner_id FROM partner WHERE partner_id = $1 FOR UPDATE;
+
 -- name: partner_named
 SELECT partner_id FROM partner WHERE name = $1 OR partner_id::text = $1;
 
@@ -42,6 +45,16 @@ RETURNING partner_id;
 
 -- name: forgive
 UPDATE partner_pace SET failures = 0, resume_at = now(), last_fault = '' WHERE partner_id = $1;
+
+-- name: hold_lanes
+SELECT lane FROM partner_lane WHERE partner_id = $1 ORDER BY lane FOR UPDATE;
+
+-- name: all_due
+-- Everything that waits for its next try is due now.
+WITH due AS (
+    UPDATE delivery SET next_at = now() WHERE partner_id = $1 AND state = 0 AND next_at > now()
+)
+UPDATE partner_lane SET next_at = now() WHERE partner_id = $1 AND next_at > now();
 
 -- name: has_enrolling
 SELECT EXISTS (SELECT FROM partner WHERE enrols);
@@ -160,11 +173,13 @@ WHERE l.partner_id = picked.partner_id AND l.lane = picked.lane
 RETURNING l.partner_id, l.lane, l.lease_token AS token, picked.probing;
 
 -- name: next_delivery
--- $1 partner, $2 lane, $3 token. New work comes before what is being tried again.
+-- $1 partner, $2 lane, $3 token. What concerns a theft comes before enrolment, new work before what is
+-- being tried again; nothing for a partner that was paused or asked for rest meanwhile.
 SELECT
     d.chunk_id,
     d.tries,
     d.open_at,
+    d.untried,
     d.command_id,
     c.op,
     i.incident_id,
@@ -174,10 +189,13 @@ FROM partner_lane AS l
 JOIN delivery AS d USING (partner_id, lane)
 JOIN command AS c USING (command_id)
 LEFT JOIN incident AS i USING (incident_id)
+JOIN partner AS p USING (partner_id)
+JOIN partner_pace AS pace USING (partner_id)
 WHERE
     l.partner_id = $1 AND l.lane = $2 AND l.lease_token = $3 AND l.lease_until > now()
     AND d.state = 0 AND d.next_at <= now()
-ORDER BY d.tries > 0, d.chunk_id
+    AND NOT p.paused AND pace.resume_at <= now()
+ORDER BY c.op = 'enrol', d.tries > 0, d.chunk_id
 LIMIT 1;
 
 -- name: orders
@@ -192,10 +210,11 @@ SELECT
     ($3 <> 'enrol' AND l.version IS DISTINCT FROM i.version) AS superseded
 FROM chunk AS c
 CROSS JOIN unnest(c.keys, c.versions) WITH ORDINALITY AS i (key, version, place)
+LEFT JOIN unnest($2::smallint []) WITH ORDINALITY AS o (place, turn) ON o.place = i.place
 LEFT JOIN listing AS l ON l.key = i.key
 LEFT JOIN serial_number AS s ON i.key < 0 AND s.serial_id = -i.key
-WHERE c.chunk_id = $1 AND ($2::smallint [] IS NULL OR i.place = ANY ($2))
-ORDER BY i.place;
+WHERE c.chunk_id = $1 AND ($2 IS NULL OR o.place IS NOT NULL)
+ORDER BY o.turn, i.place;
 
 -- name: take_tokens
 -- $1 partner, $2 calls wanted. The bucket is filled for the time that has passed, then as much is taken
@@ -228,10 +247,12 @@ RETURNING least(floor(filled.tokens), $2::integer)::integer AS granted;
 SELECT true FROM partner_lane WHERE partner_id = $1 AND lane = $2 AND lease_token = $3 FOR UPDATE;
 
 -- name: settle_delivery
--- $1 partner, $2 lane, $3 chunk, $4 open places, $5 tries to add, $6 seconds until the next try
+-- $1 partner, $2 lane, $3 chunk, $4 open places, $5 tries to add, $6 seconds until the next try, $7 how many
+-- of the open places have not had their turn (null: a new round begins with all of them)
 UPDATE delivery SET
     state = CASE WHEN cardinality($4::smallint []) = 0 THEN 1 ELSE 0 END,
     open_at = $4,
+    untried = $7,
     tries = tries + $5,
     next_at = now() + $6::double precision * interval '1 second'
 WHERE partner_id = $1 AND lane = $2 AND chunk_id = $3 AND state = 0
@@ -272,6 +293,18 @@ ON CONFLICT (partner_id, key, version, op) DO UPDATE SET
     changed_at = excluded.changed_at
 RETURNING key, state;
 
+-- name: supersede_accepted
+-- $1 partner, then arrays: keys, versions that are settled now. What the partner had accepted of older
+-- decisions is not waited for any longer.
+UPDATE delivery_item AS i SET state = 'superseded', changed_at = now()
+FROM unnest($2::bigint [], $3::bigint []) AS a (key, version)
+WHERE i.partner_id = $1 AND i.key = a.key AND i.version < a.version AND i.state = 'accepted' AND i.op <> 'enrol'
+RETURNING i.command_id;
+
+-- name: supersede_progress
+UPDATE progress SET accepted = accepted - $3, superseded = superseded + $3, last_at = $4
+WHERE command_id = $1 AND partner_id = $2;
+
 -- name: settle_progress
 UPDATE progress SET
     done = done + $3,
@@ -282,12 +315,13 @@ UPDATE progress SET
     calls = calls + $8,
     failed_calls = failed_calls + $9,
     last_fault = CASE WHEN $10 = '' THEN last_fault ELSE $10 END,
-    first_at = coalesce(first_at, $11),
+    first_at = CASE WHEN $8 > 0 THEN coalesce(first_at, $11) ELSE first_at END,
     last_at = $11
 WHERE command_id = $1 AND partner_id = $2;
 
 -- name: note_success
-UPDATE partner_pace SET failures = 0 WHERE partner_id = $1 AND failures > 0;
+UPDATE partner_pace SET failures = 0, last_fault = ''
+WHERE partner_id = $1 AND (failures > 0 OR last_fault <> '');
 
 -- name: note_fault
 -- $1 partner, $2 what, $3 failures to add, $4 seconds of rest, $5 failures from which the breaker opens,
@@ -300,7 +334,7 @@ UPDATE partner_pace SET
         resume_at,
         now() + interval '1 second' * CASE
             WHEN failures + $3 >= $5 AND NOT (failures >= $5 AND resume_at > now())
-                THEN greatest($4::double precision, least($6::double precision, 2 ^ (failures + $3 - $5)))
+                THEN greatest($4::double precision, least($6::double precision, 2 ^ least(failures + $3 - $5, 20)))
             ELSE $4::double precision
         END
     )
@@ -312,10 +346,19 @@ UPDATE partner_lane SET lease_until = '-infinity'
 WHERE partner_id = $1 AND lane = $2 AND lease_token = $3;
 
 -- name: confirm
--- $1 partner, $2 now, then arrays: keys, ops, states, codes, words, refs. Only the newest decision can be
--- confirmed: a late word about an older one changes nothing. One that comes before its order was settled
--- is kept for the settling to find.
-INSERT INTO delivery_item AS i (
+-- $1 partner, $2 now, then arrays: keys, ops, states, codes, words, refs. Books onto what was accepted: of
+-- one identifier a partner has one accepted order at most, for settling a newer one supersedes it.
+UPDATE delivery_item AS i SET state = a.state, code = a.code, words = a.words, ref = a.ref, changed_at = $2
+FROM unnest(
+    $3::bigint [], $4::text [], $5::text [], $6::text [], $7::text [], $8::text []
+) AS a (key, op, state, code, words, ref)
+WHERE i.partner_id = $1 AND i.key = a.key AND i.op = a.op AND i.state = 'accepted'
+RETURNING i.key, i.op, i.command_id, i.state;
+
+-- name: confirm_early
+-- The same, for what comes before its order was settled: kept for the settling to find, but only while the
+-- identifier's lane is being worked. Otherwise the word is a late one, about a decision that is past.
+INSERT INTO delivery_item (
     partner_id, changed_at, key, version, op, command_id, state, code, words, ref
 )
 SELECT $1, $2, a.key, l.version, a.op, NULL, a.state, a.code, a.words, a.ref
@@ -323,15 +366,11 @@ FROM unnest(
     $3::bigint [], $4::text [], $5::text [], $6::text [], $7::text [], $8::text []
 ) AS a (key, op, state, code, words, ref)
 JOIN listing AS l ON l.key = a.key AND (l.blocked_by > 0) = (a.op = 'block')
+JOIN partner_lane AS lane
+    ON lane.partner_id = $1 AND lane.lane = abs(a.key) % 16 AND lane.lease_until > now()
 ORDER BY a.key
-ON CONFLICT (partner_id, key, version, op) DO UPDATE SET
-    state = excluded.state,
-    code = excluded.code,
-    words = excluded.words,
-    ref = excluded.ref,
-    changed_at = excluded.changed_at
-WHERE i.state = 'accepted'
-RETURNING command_id, state;
+ON CONFLICT DO NOTHING
+RETURNING key;
 
 -- name: confirm_progress
 UPDATE progress SET

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from app.core.db import transaction
-from app.delivery import partners
+from app.core.errors import Conflict, Invalid
+from app.delivery import partners, send
 from app.delivery.partners import Limits, PartnerScope
 from app.sandbox.faults import Faults
 
@@ -122,7 +125,7 @@ async def test_a_refusal_is_final_and_keeps_the_partners_words(town, keys, pool)
 
 async def test_partners_are_told_what_is_in_their_scope(town, pool):
     await town.partner("webhook", name="all")
-    await town.partner("webhook", name="brand", scope=PartnerScope(tacs=("35111111",)))
+    await town.partner("webhook", name="brand", scope=PartnerScope(kinds=("imei",), tacs=("35111111",)))
     await town.partner("webhook", name="serials", scope=PartnerScope(kinds=("serial",)))
     serial = await pool.fetchval("INSERT INTO serial_number (serial, gtin) VALUES ('TAB1', '') RETURNING serial_id")
     incident = await town.incident()
@@ -174,3 +177,68 @@ async def test_each_call_is_on_the_audit_log(town, keys, pool):
     assert detail["incident"] == incident
     assert detail["exchanges"][0]["status"] == 200
     assert sum(row["body"]["detail"]["outcomes"]["done"] for row in attempts) == 30
+
+
+async def test_bad_identifiers_at_the_head_never_hold_up_the_others(town, pool, keys):
+    await town.partner("ceir")
+    incident = await town.incident()
+    few = [keys(1)[0] + 16 * number for number in range(20)]
+    await town.block(incident, few)
+    stage = town.stages["ceir"]
+    bad = iter(["retry"] * 9)
+    stage.misbehaviour.item = lambda: next(bad, "fine")
+    async with town.worker():
+        await town.until(incident, lambda all_: all_["ceir"].block.done >= 11, within=3)
+        await town.settled(incident)
+    assert await pool.fetchval("SELECT failures FROM partner_pace") == 0
+
+
+async def test_a_pause_stops_a_lane_that_is_being_worked(town, pool, keys):
+    number = await town.partner("eir_push", faults=Faults(latency_ms=20))
+    incident = await town.incident()
+    await town.block(incident, [keys(1)[0] + 16 * n for n in range(400)])
+    async with town.worker():
+        await town.until(incident, lambda all_: all_["eir_push"].block.done > 0)
+        await transaction(pool, lambda conn: partners.pause(conn, number, "stop"))
+        await asyncio.sleep(1.3)
+        calls = town.stages["eir_push"].ledger.calls
+        await asyncio.sleep(0.7)
+        assert town.stages["eir_push"].ledger.calls == calls < 400
+
+
+async def test_a_release_overtakes_the_rest_of_a_block_under_way(town, keys):
+    await town.partner("eir_push", faults=Faults(latency_ms=20))
+    incident = await town.incident()
+    some = [keys(1)[0] + 16 * n for n in range(300)]
+    await town.block(incident, some)
+    async with town.worker():
+        await town.until(incident, lambda all_: all_["eir_push"].block.done > 0)
+        await town.release(incident, some)
+        found = await town.settled(incident)
+    assert found["eir_push"].block.superseded > 100
+    assert town.blocked("eir_push") == []
+
+
+async def test_all_calls_of_one_batch_share_one_deadline(town, pool, keys, monkeypatch):
+    """An adapter may need several calls; together they must end within the lease."""
+    monkeypatch.setattr(send, "DEADLINE", 0.4)
+    await town.partner("knox_guard", faults=Faults(latency_ms=300))
+    incident = await town.incident()
+    await town.block(incident, keys(1))
+    async with town.worker():
+        async with asyncio.timeout(5):
+            while not await pool.fetchval("SELECT failed_calls FROM progress"):
+                await asyncio.sleep(0.05)
+    detail = await pool.fetchval("SELECT last_fault FROM progress")
+    assert "within 0.4 s" in detail
+
+
+async def test_a_scope_that_would_leave_devices_out_silently_is_refused(town, pool):
+    with pytest.raises(Invalid, match="silently"):
+        await town.partner("webhook", scope=PartnerScope(gtins=("08806090000003",)))
+    number = await town.partner("webhook", name="b", scope=PartnerScope(kinds=("imei",), tacs=("35111111", "35222222")))
+    async with pool.acquire() as conn:
+        partner = await partners.find(conn, number)
+        smaller = PartnerScope(kinds=("imei",), tacs=("35111111",))
+        with pytest.raises(Conflict, match="only grow"):
+            await partners.change(conn, partner, settings=partner.settings, scope=smaller, limits=partner.limits)

@@ -11,6 +11,7 @@ from app.adapters.contract import Answer, Confirmation, Op, Outcome
 from app.core import imei
 from app.core.db import transaction
 from app.delivery import confirm, lanes, send
+from app.delivery.commands import Command, order
 from app.delivery.lanes import Lane, Settlement
 
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ def now() -> datetime:
 
 def nothing_left(work: lanes.Work, outcome: Outcome = Outcome.DONE) -> Settlement:
     answers = {place: Answer(outcome) for place in work.orders}
-    return Settlement([], answers, len(work.superseded), calls=1, failed_calls=0, entries=[])
+    return Settlement([], None, answers, len(work.superseded), calls=1, failed_calls=0, entries=[])
 
 
 async def claim_one(pool) -> Lane:
@@ -103,7 +104,7 @@ async def test_a_settled_delivery_is_not_sent_again(incident, pool):
 async def test_work_that_comes_while_a_lane_is_held_is_not_forgotten(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    later = Settlement([1], {}, 0, calls=1, failed_calls=1, entries=[], again=True, wait=3600)
+    later = Settlement([1], None, {}, 0, calls=1, failed_calls=1, entries=[], again=True, wait=3600)
     await town.block(incident, [keys(1)[0] + 16])
     assert await settle(pool, lane, work, later)
     again = await claim_one(pool)
@@ -114,7 +115,7 @@ async def test_work_that_comes_while_a_lane_is_held_is_not_forgotten(incident, p
 async def test_new_work_comes_before_what_failed(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    assert await settle(pool, lane, work, Settlement([1], {}, 0, 1, 1, [], again=True, wait=0))
+    assert await settle(pool, lane, work, Settlement([1], None, {}, 0, 1, 1, [], again=True, wait=0))
     await town.block(incident, [keys(1)[0] + 16])
     assert (await work_of(pool, await claim_one(pool))).chunk_id != work.chunk_id
 
@@ -170,12 +171,45 @@ async def test_a_word_that_comes_before_its_order_is_settled_stands(incident, po
     assert (block.accepted, block.done) == (0, 1)
 
 
-async def test_a_late_word_about_an_older_decision_changes_nothing(incident, pool, town, keys):
+async def test_a_newer_decision_that_is_settled_ends_the_wait_for_an_older_one(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
     await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
     await town.release(incident, keys(1))
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    await settle(pool, lane, work, nothing_left(work))
+    standing = (await town.standings(incident))["webhook"]
+    assert (standing.block.accepted, standing.block.superseded, standing.settled) == (0, 1, True)
     assert (await confirmed(pool, 1, keys(1)[0], Op.BLOCK)).counted == 0
+
+
+async def test_a_late_word_about_an_older_block_says_nothing_of_the_newer(incident, pool, town, keys):
+    for decide in (None, town.release):
+        if decide:
+            await decide(incident, keys(1))
+        lane = await claim_one(pool)
+        work = await work_of(pool, lane)
+        await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    await town.block(incident, keys(1))
+    assert (await confirmed(pool, 1, keys(1)[0], Op.BLOCK, Outcome.REFUSED)).counted == 0
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    assert (await town.standings(incident))["webhook"].block.refused == 0
+
+
+async def test_a_theft_comes_before_enrolment(town, pool, keys):
+    await town.partner("knox_guard")
+    async with pool.acquire() as conn, conn.transaction():
+        receipt = await conn.fetchval(
+            "INSERT INTO receipt (source, received_at, received_by, digest) VALUES ('t', now(), 't', '')"
+            " RETURNING receipt_id"
+        )
+        enrol = Command(Op.ENROL, now(), "test", receipt_id=receipt)
+        await order(conn, enrol, [keys(1)[0] + 16 * n for n in range(600)], [0] * 600)
+    await town.block(await town.incident(), keys(1))
+    assert (await work_of(pool, await claim_one(pool))).op == Op.BLOCK
 
 
 async def test_a_refusal_that_comes_later_is_counted_as_one(incident, pool, town, keys):
