@@ -7,7 +7,7 @@ it one step: a broken submission leaves nothing. Valid rows are registered altho
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -75,8 +75,9 @@ async def register(
     await conn.execute(_SQL.open_stage)
     tally = await _stage(conn, receipt_id, readings, on_rows)
     await conn.execute(_SQL.analyse_stage)
-    await conn.execute(_SQL.judge_lines)
     await conn.execute(_SQL.judge_registered)
+    while await conn.execute(_SQL.judge_lines) != "UPDATE 0":
+        pass
     tally.warnings += await _write(conn, receipt_id, _listed(conn))
     await _write(conn, receipt_id, _conflicts(conn))
     await conn.execute(_SQL.number_serials)
@@ -192,6 +193,11 @@ async def _enrol(conn: Connection, actor: Principal, receipt: Receipt, now: date
         keys = [row["key"] for row in await conn.fetch(_SQL.new_keys, receipt.receipt_id)]
         command = Command(Op.ENROL, now, actor.label, receipt_id=receipt.receipt_id)
         await order(conn, command, keys, [0] * len(keys))
+
+
+async def number_unknown(conn: Connection, serials: Sequence[str]) -> None:
+    """Gives serials that nobody registered a number each, by which they can be listed."""
+    await conn.execute(_SQL.number_unknown, serials)
 
 
 async def find_receipt(conn: Connection, actor: Principal, receipt_id: int) -> Receipt:

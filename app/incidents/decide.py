@@ -12,6 +12,7 @@ import struct
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from app.access.roles import Permission, Principal
@@ -48,6 +49,13 @@ class Drafted(msgspec.Struct, frozen=True):
     preview: Preview
 
 
+class Freed(msgspec.Struct, frozen=True):
+    """How many identifiers a lift set free, and how many the incident still holds."""
+
+    released: int
+    still_active: int
+
+
 async def draft(conn: Connection, actor: Principal, said: Draft, now: datetime) -> Drafted:
     """Writes down an incident and shows what it would do; nothing is claimed yet. Raises Invalid."""
     actor.require(Permission.INCIDENTS_WRITE)
@@ -56,6 +64,7 @@ async def draft(conn: Connection, actor: Principal, said: Draft, now: datetime) 
     incident_id: int = await conn.fetchval(
         _SQL.add, said.title.strip(), said.kind, said.site.strip(), said.occurred_from, said.occurred_to,
         said.police_reference.strip(), msgspec.to_builtins(said.scope), actor.label, now,
+        msgspec.to_builtins(shown),
     )  # fmt: skip
     await _remember(conn, "incident.drafted", incident_id, actor, now, {"title": said.title, **_counts(shown)})
     return Drafted(incident_id, shown)
@@ -107,7 +116,9 @@ async def submit(conn: Connection, actor: Principal, incident_id: int, now: date
     shown, frozen = await preview(conn, unknown, incident_id), digest(keys)
     await conn.execute(_SQL.claim_scope, incident_id)
     await listing.suspect(conn, keys, now)
-    await conn.execute(_SQL.submit, incident_id, actor.label, now, msgspec.to_builtins(shown), frozen)
+    await conn.execute(
+        _SQL.submit, incident_id, actor.label, now, msgspec.to_builtins(shown), frozen, len(keys), shown.devices
+    )
     detail = {"frozen": frozen.hex(), **_counts(shown)}
     await _remember(conn, "incident.submitted", incident_id, actor, now, detail)
     return await hold(conn, incident_id, "submitted", to="read")
@@ -169,21 +180,30 @@ async def withdraw(conn: Connection, actor: Principal, incident_id: int, reason:
         await _acquit(conn, incident_id, now)
     if incident.state == "approved":
         rows = await conn.fetch(_SQL.turn_claims, incident_id, ACTIVE, LIFTED)
-        await let_go(conn, actor, incident_id, [row["key"] for row in rows], now)
+        await let_go(conn, actor, incident_id, rows, now)
     return await _finish(conn, actor, incident_id, "withdrawn", reason, now)
 
 
 async def _acquit(conn: Connection, incident_id: int, now: datetime) -> None:
     rows = await conn.fetch(_SQL.turn_claims, incident_id, SUSPECTED, LIFTED)
     await listing.acquit(conn, [row["key"] for row in rows], now)
+    await conn.execute(_SQL.count_lifted, incident_id, len(rows), devices_of(rows))
 
 
-async def let_go(conn: Connection, actor: Principal, incident_id: int, keys: list[int], now: datetime) -> int:
-    """Releases what no other incident holds, and tells every partner so. How many that were."""
-    turned = await listing.release(conn, keys, now)
+async def let_go(
+    conn: Connection, actor: Principal, incident_id: int, claims: list[asyncpg.Record], now: datetime
+) -> Freed:
+    """Releases what no other incident holds of these claims, and tells every partner so."""
+    turned = await listing.release(conn, [row["key"] for row in claims], now)
     command = Command(Op.RELEASE, now, actor.label, incident_id=incident_id)
     await order(conn, command, turned.keys, turned.versions)
-    return len(turned.keys)
+    active: int = await conn.fetchval(_SQL.count_lifted, incident_id, len(claims), devices_of(claims))
+    return Freed(len(turned.keys), active)
+
+
+def devices_of(claims: list[asyncpg.Record]) -> int:
+    """How many registered devices these claims are on."""
+    return len({row["device_id"] for row in claims if row["device_id"] is not None})
 
 
 async def _finish(

@@ -12,8 +12,7 @@ from app.core.db import Connection
 from app.core.errors import Conflict, Invalid, Missing
 from app.core.sql import queries
 from app.delivery.progress import Standing, progress
-from app.incidents import scope as scopes
-from app.incidents.preview import Preview, preview
+from app.incidents.preview import Preview
 from app.incidents.scope import Scope
 
 _SQL = queries("incidents")
@@ -31,7 +30,7 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class Incident(msgspec.Struct, frozen=True):
-    """One incident. `preview` is as it was at submission; a draft has none of its own yet."""
+    """One incident. `preview` is as it was shown: when it was drafted, and again when it was submitted."""
 
     id: int
     title: str
@@ -115,12 +114,22 @@ async def latest(
 
 
 async def report(conn: Connection, actor: Principal, incident_id: int) -> Report:
-    """The incident, what it holds, and each partner's progress. A draft comes with what it would do now, for
-    which the caller's transaction is needed."""
-    incident = await find(conn, actor, incident_id)
-    if incident.state == "draft":
-        unknown = await scopes.resolve(conn, scopes.read(incident.scope))
-        incident = msgspec.structs.replace(incident, preview=await preview(conn, unknown))
-    row = await conn.fetchrow(_SQL.claims, incident_id)
+    """The incident, what it holds, and each partner's progress; cheap enough to be watched."""
+    actor.require(Permission.INCIDENTS_READ)
+    row = await conn.fetchrow(_SQL.find, incident_id)
+    incident = _there(row, incident_id)
     assert row is not None
-    return Report(incident, Claims(**row), await progress(conn, incident_id))
+    return Report(incident, _claims(row), await progress(conn, incident_id))
+
+
+def _claims(row: asyncpg.Record) -> Claims:
+    identifiers, devices = row["identifiers"], row["devices"]
+    lifted, lifted_devices = row["lifted_identifiers"], row["lifted_devices"]
+    suspected = row["state"] == "submitted"
+    return Claims(
+        suspected=identifiers if suspected else 0,
+        active=0 if suspected else identifiers - lifted,
+        lifted=lifted,
+        devices_active=0 if suspected else devices - lifted_devices,
+        devices_lifted=lifted_devices,
+    )

@@ -13,22 +13,23 @@ from app.core.db import Connection
 from app.core.errors import Conflict
 from app.core.sql import queries
 from app.incidents import scope as scopes
-from app.incidents.decide import let_go
-from app.incidents.incident import Claims, hold
-from app.incidents.scope import Scope
+from app.incidents.decide import devices_of, let_go
+from app.incidents.incident import hold
+from app.incidents.scope import Scope, Unknown
 
 _SQL = queries("incidents")
 
 
 class Lifted(msgspec.Struct, frozen=True):
     """What a lift came to. `released` identifiers are free; `still_held` are claimed by other incidents;
-    `not_claimed` were named and are not held by this incident."""
+    `not_claimed` were named and are not held by this incident; `unknown` names are not registered."""
 
     devices: int
     identifiers: int
     released: int
     still_held: int
     not_claimed: list[str]
+    unknown: Unknown
     state: str
 
 
@@ -40,36 +41,32 @@ async def lift(conn: Connection, actor: Principal, incident_id: int, scope: Scop
     actor.require(Permission.INCIDENTS_LIFT)
     named = scopes.read(scope)
     await hold(conn, incident_id, "approved", to="lifted")
-    await scopes.resolve(conn, named)
+    unknown = await scopes.resolve(conn, named)
     await conn.execute(_SQL.fill_declared_serials, named.serials)
     missed = await conn.fetch(_SQL.not_claimed, incident_id)
-    rows = await conn.fetch(_SQL.lift_scope, incident_id)
-    if not rows:
+    claims = await conn.fetch(_SQL.lift_scope, incident_id)
+    if not claims:
         raise Conflict(
             f"Incident {incident_id} holds nothing of what this scope names; nothing was lifted.", "nothing-held"
         )
-    released = await let_go(conn, actor, incident_id, [row["key"] for row in rows], now)
+    freed = await let_go(conn, actor, incident_id, claims, now)
     lifted = Lifted(
-        devices=len({row["device_id"] for row in rows if row["device_id"]}),
-        identifiers=len(rows),
-        released=released,
-        still_held=len(rows) - released,
+        devices=devices_of(claims),
+        identifiers=len(claims),
+        released=freed.released,
+        still_held=len(claims) - freed.released,
         not_claimed=[imei.full(row["key"]) if row["key"] >= 0 else row["serial"] for row in missed],
-        state=await _state_after(conn, incident_id),
+        unknown=unknown,
+        state="approved" if freed.still_active else "closed",
     )
-    detail = msgspec.to_builtins(lifted) | {"not_claimed": len(missed)}
-    await record(conn, [Entry("incident.lifted", f"incident:{incident_id}", actor.label, now, detail)])
-    if lifted.state == "closed":
-        await _close(conn, actor, incident_id, now)
+    await _remember(conn, actor, incident_id, lifted, now)
     return lifted
 
 
-async def _state_after(conn: Connection, incident_id: int) -> str:
-    row = await conn.fetchrow(_SQL.claims, incident_id)
-    assert row is not None
-    return "approved" if Claims(**row).active else "closed"
-
-
-async def _close(conn: Connection, actor: Principal, incident_id: int, now: datetime) -> None:
-    await conn.execute(_SQL.finish, incident_id, "closed", actor.label, now, "everything was lifted")
-    await record(conn, [Entry("incident.closed", f"incident:{incident_id}", actor.label, now)])
+async def _remember(conn: Connection, actor: Principal, incident_id: int, lifted: Lifted, now: datetime) -> None:
+    counts = {name: getattr(lifted, name) for name in ("devices", "identifiers", "released", "still_held")}
+    entries = [Entry("incident.lifted", f"incident:{incident_id}", actor.label, now, counts)]
+    if lifted.state == "closed":
+        await conn.execute(_SQL.finish, incident_id, "closed", actor.label, now, "everything was lifted")
+        entries.append(Entry("incident.closed", f"incident:{incident_id}", actor.label, now))
+    await record(conn, entries)

@@ -14,6 +14,7 @@ from app.core import gs1, imei
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
 from app.core.sql import queries
+from app.devices.register import number_unknown
 
 _SQL = queries("incidents")
 _MOST_FLAWS = 1000
@@ -110,5 +111,6 @@ async def resolve(conn: Connection, named: Named) -> Unknown:
 
 async def freeze(conn: Connection, unknown: Unknown) -> list[int]:
     """The keys of all that the scope names, in order; serials that nobody registered get theirs now."""
+    await number_unknown(conn, unknown.serials)
     await conn.execute(_SQL.fill_unknown_serials, unknown.serials)
     return [row["key"] for row in await conn.fetch(_SQL.scope_keys)]

@@ -20,9 +20,15 @@ CREATE TABLE incident (
     ended_by text,
     ended_at timestamptz,
     reason text NOT NULL DEFAULT '',
-    -- what was frozen at submission: the preview as it was shown, and the SHA-256 of the claimed keys
+    -- the preview as it was last shown, and what was frozen at submission: the SHA-256 of the claimed keys
     preview jsonb,
     frozen bytea,
+    -- counted as decisions are made, so that watching an incident counts no rows
+    identifiers integer NOT NULL DEFAULT 0,
+    devices integer NOT NULL DEFAULT 0,
+    lifted_identifiers integer NOT NULL DEFAULT 0,
+    lifted_devices integer NOT NULL DEFAULT 0,
+    CHECK (lifted_identifiers <= identifiers AND lifted_devices <= devices),
     CHECK (occurred_from <= occurred_to),
     CHECK (state = 'draft' OR state = 'withdrawn' OR submitted_by IS NOT NULL),
     CHECK (state NOT IN ('approved', 'closed') OR approved_by IS NOT NULL),

@@ -29,10 +29,12 @@ ANALYZE staged;
 
 -- name: judge_lines
 -- A scanner repeats lines: a line that says the same again is unchanged, one that says otherwise is not.
+-- Only lines that stand count: one whose first bearer is in doubt itself waits for the next round, so a line
+-- that is rejected shadows no other.
 WITH name AS (
-    SELECT key::text AS name, '' AS gtin, line FROM staged CROSS JOIN unnest(keys) AS key
+    SELECT key::text AS name, '' AS gtin, line FROM staged CROSS JOIN unnest(keys) AS key WHERE verdict = 0
     UNION ALL
-    SELECT serial, gtin, line FROM staged WHERE serial <> ''
+    SELECT serial, gtin, line FROM staged WHERE serial <> '' AND verdict = 0
 ),
 twice AS (
     SELECT name, gtin, min(line) AS first FROM name GROUP BY name, gtin HAVING count(*) > 1
@@ -55,7 +57,7 @@ UPDATE staged AS s SET
     END
 FROM later
 JOIN staged AS f ON f.line = later.first
-WHERE s.line = later.line;
+WHERE s.line = later.line AND later.first NOT IN (SELECT line FROM later);
 
 -- name: judge_registered
 -- What a row leaves empty it does not contradict.
@@ -134,6 +136,13 @@ ORDER BY s.line, k.key;
 INSERT INTO serial_number (serial, gtin)
 SELECT serial, gtin FROM staged WHERE verdict = 0 AND cardinality(keys) = 0
 ORDER BY serial, gtin
+ON CONFLICT DO NOTHING;
+
+-- name: number_unknown
+-- A serial that nobody registered gets a number of its own, so that it can be declared all the same. Read
+-- it back in a statement of its own: one that waited here for another decision does not see its rows.
+INSERT INTO serial_number (serial, gtin) SELECT serial, '' FROM unnest($1::text []) AS serial
+ORDER BY serial
 ON CONFLICT DO NOTHING;
 
 -- name: register

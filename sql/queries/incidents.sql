@@ -1,8 +1,9 @@
 -- name: add
 INSERT INTO incident (
-    title, kind, site, occurred_from, occurred_to, police_reference, scope, state, drafted_by, drafted_at
+    title, kind, site, occurred_from, occurred_to, police_reference, scope, state, drafted_by, drafted_at,
+    preview
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, 'draft', $8, $9)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'draft', $8, $9, $10)
 RETURNING incident_id;
 
 -- name: find
@@ -19,8 +20,14 @@ ORDER BY incident_id DESC
 LIMIT $3;
 
 -- name: submit
-UPDATE incident SET state = 'submitted', submitted_by = $2, submitted_at = $3, preview = $4, frozen = $5
+UPDATE incident SET
+    state = 'submitted', submitted_by = $2, submitted_at = $3, preview = $4, frozen = $5, identifiers = $6, devices = $7
 WHERE incident_id = $1;
+
+-- name: count_lifted
+UPDATE incident SET lifted_identifiers = lifted_identifiers + $2, lifted_devices = lifted_devices + $3
+WHERE incident_id = $1
+RETURNING identifiers - lifted_identifiers AS active;
 
 -- name: approve
 UPDATE incident SET state = 'approved', approved_by = $2, approved_at = $3 WHERE incident_id = $1;
@@ -72,17 +79,8 @@ WHERE NOT EXISTS (SELECT FROM receipt AS r WHERE r.receipt_id = asked.receipt_id
 ORDER BY receipt_id;
 
 -- name: fill_unknown_serials
--- A serial that nobody registered gets a number of its own, so that it can be listed all the same.
-WITH added AS (
-    INSERT INTO serial_number (serial, gtin) SELECT serial, '' FROM unnest($1::text []) AS serial
-    ON CONFLICT DO NOTHING
-    RETURNING serial_id
-),
-known AS (
-    SELECT serial_id FROM serial_number WHERE serial = ANY ($1::text []) AND gtin = ''
-)
 INSERT INTO scoped (key)
-SELECT -serial_id FROM added UNION SELECT -serial_id FROM known
+SELECT -serial_id FROM serial_number WHERE serial = ANY ($1::text []) AND gtin = ''
 ON CONFLICT DO NOTHING;
 
 -- name: scope_keys
@@ -105,7 +103,11 @@ LIMIT 1000;
 
 -- name: preview_models
 SELECT
-    coalesce(nullif(d.model, ''), 'TAC ' || lpad((d.keys[1] / 1000000)::text, 8, '0')) AS model,
+    CASE
+        WHEN d.model <> '' THEN d.model
+        WHEN d.keys[1] >= 0 THEN 'TAC ' || lpad((d.keys[1] / 1000000)::text, 8, '0')
+        ELSE 'GTIN ' || d.gtin
+    END AS model,
     count(*)::integer AS devices
 FROM (SELECT DISTINCT device_id FROM scoped) AS s
 JOIN device AS d USING (device_id)
@@ -140,7 +142,7 @@ SELECT $1, key, device_id, 0 FROM scoped ORDER BY key;
 
 -- name: turn_claims
 -- $1 incident, $2 from state, $3 to state: all of the incident's claims.
-UPDATE claim SET state = $3 WHERE incident_id = $1 AND state = $2 RETURNING key;
+UPDATE claim SET state = $3 WHERE incident_id = $1 AND state = $2 RETURNING key, device_id;
 
 -- name: lift_scope
 -- Lifts this incident's active claims on what the scope names.
@@ -161,13 +163,3 @@ ORDER BY s.key;
 INSERT INTO scoped (key)
 SELECT -serial_id FROM serial_number WHERE serial = ANY ($1::text [])
 ON CONFLICT DO NOTHING;
-
--- name: claims
-SELECT
-    count(*) FILTER (WHERE state = 0)::integer AS suspected,
-    count(*) FILTER (WHERE state = 1)::integer AS active,
-    count(*) FILTER (WHERE state = 2)::integer AS lifted,
-    count(DISTINCT device_id) FILTER (WHERE state = 1)::integer AS devices_active,
-    count(DISTINCT device_id) FILTER (WHERE state = 2)::integer AS devices_lifted
-FROM claim
-WHERE incident_id = $1;

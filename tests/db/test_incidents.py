@@ -237,3 +237,17 @@ async def test_each_decision_is_on_the_audit_log(night, registers, phones, pool)
         "receipt.registered", "incident.drafted", "incident.submitted", "incident.approved", "incident.lifted",
         "incident.closed",
     ]  # fmt: skip
+
+
+async def test_two_submissions_at_once_share_an_unknown_serial(night, pool):
+    numbers = [(await night.draft(serials=("GHOST",))).id for _ in range(4)]
+    await asyncio.gather(*(night.submit(number) for number in numbers))
+    assert await pool.fetchval("SELECT count(*) FROM claim") == 4
+    assert await pool.fetchval("SELECT suspected_by FROM listing") == 4
+
+
+async def test_a_lift_says_what_nobody_knows(night, registers, phones):
+    await registers(phones(0, 1))
+    number = await night.theft(serials=("SN000000",))
+    lifted = await night.lift(number, serials=("SN000000", "GHOST"), receipts=(99,))
+    assert (lifted.unknown.serials, lifted.unknown.receipts) == (["GHOST"], [99])

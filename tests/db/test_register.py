@@ -67,6 +67,14 @@ async def test_a_repeated_line_is_unchanged_and_a_contradicting_one_rejected(poo
     assert "line 2" in flaw.sentence
 
 
+async def test_a_rejected_line_shadows_no_other(pool, registers, phones):
+    a, b = (line.split(",") for line in phones(0, 2).splitlines())
+    lines = [[a[0], "", "A"], [a[0], b[0], "AB"], [b[0], "", "B"]]
+    receipt = await registers("".join(",".join([*line, *a[3:]]) + "\n" for line in lines))
+    assert (receipt.registered, receipt.rejected) == (2, 1)
+    assert [flaw.line for flaw in await rejections(pool, receipt.receipt_id)] == [3]
+
+
 async def test_what_is_registered_is_never_overwritten(pool, registers, phones):
     await registers(phones(0, 1))
     moved = await registers(phones(0, 1).replace("PAR-1", "LYS-2"))
