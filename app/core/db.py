@@ -61,6 +61,8 @@ async def open_pool(
     """
     settings = {"application_name": application_name, "jit": "off"}
     settings["idle_in_transaction_session_timeout"] = "30s"
+    # A plan that was kept from when a table was empty reads the whole of it for ever after.
+    settings["plan_cache_mode"] = "force_custom_plan"
     if statement_timeout is not None:
         settings["statement_timeout"] = f"{statement_timeout * 1000:.0f}ms"
     return await asyncpg.create_pool(

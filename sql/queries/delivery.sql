@@ -345,6 +345,13 @@ WHERE partner_id = $1;
 UPDATE partner_lane SET lease_until = '-infinity'
 WHERE partner_id = $1 AND lane = $2 AND lease_token = $3;
 
+-- name: hold_lanes_of
+-- The lanes of these keys: whoever settles an order of theirs has done so, or waits until the word is booked.
+SELECT lane FROM partner_lane
+WHERE partner_id = $1 AND lane IN (SELECT abs(key) % 16 FROM unnest($2::bigint []) AS key)
+ORDER BY lane
+FOR UPDATE;
+
 -- name: confirm
 -- $1 partner, $2 now, then arrays: keys, ops, states, codes, words, refs. Books onto what was accepted: of
 -- one identifier a partner has one accepted order at most, for settling a newer one supersedes it.

@@ -171,6 +171,23 @@ async def test_a_word_that_comes_before_its_order_is_settled_stands(incident, po
     assert (block.accepted, block.done) == (0, 1)
 
 
+async def test_a_word_that_meets_the_settling_of_its_order_is_never_lost(incident, pool, town, keys):
+    """The order is being settled, and not yet committed, when the partner's word comes."""
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    async with pool.acquire() as conn:
+        settling = conn.transaction()
+        await settling.start()
+        done = nothing_left(work, Outcome.ACCEPTED)
+        assert await lanes.settle(conn, lane, work, done, keep=0, now=now())
+        word = asyncio.create_task(confirmed(pool, 1, keys(1)[0], Op.BLOCK))
+        await asyncio.sleep(0.3)
+        await settling.commit()
+        assert (await word).counted == 1
+    block = (await town.standings(incident))["webhook"].block
+    assert (block.accepted, block.done) == (0, 1)
+
+
 async def test_a_newer_decision_that_is_settled_ends_the_wait_for_an_older_one(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
