@@ -6,14 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from litestar import Litestar, Response, get
+from litestar import Litestar
 from litestar.datastructures import State
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.types import ASGIApp
 
-from app.api import audit, devices, docs, health, incidents, openapi, partners, receipts, status
-from app.api.dialects import n5g_eir
-from app.api.door import DEPENDENCIES
-from app.api.problems import HANDLERS
+from app.api.leftovers import heard_out
+from app.api.routes import application
 from app.api.watch import watched
 from app.blocklist.ask import Counter
 from app.core import config, log
@@ -22,26 +20,6 @@ from app.core.config import Settings
 from app.core.db import open_pool
 
 POOL_SIZE = 12
-_ROUTES: list[ControllerRouterHandler] = [
-    receipts.router, devices.router, incidents.router, status.router, n5g_eir.router, partners.router,
-    partners.kinds, audit.router, health.live, health.ready, health.metrics,
-]  # fmt: skip
-
-
-@get("/openapi.json", include_in_schema=False, security=[{}])
-async def openapi_document(state: State) -> Response[bytes]:
-    """The OpenAPI document as a machine wants it."""
-    return Response(openapi.text(state.app), media_type="application/json")
-
-
-@get("/docs", include_in_schema=False)
-async def docs_page(state: State) -> Response[bytes]:
-    """The same for people: one page, no script, nothing from elsewhere."""
-    return Response(
-        docs.page(openapi.document(state.app)),
-        media_type="text/html; charset=utf-8",
-        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
-    )
 
 
 def create(settings: Settings, now: Callable[[], datetime] = utc_now) -> Litestar:
@@ -56,27 +34,12 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now) -> Litesta
         finally:
             await pool.close()
 
-    app = describe(settings, now)
-    app._lifespan_managers.append(database)
-    return app
-
-
-def describe(settings: Settings | None = None, now: Callable[[], datetime] = utc_now) -> Litestar:
-    """The application's routes, without a database: for its OpenAPI document."""
-    app = Litestar(
-        route_handlers=[*_ROUTES, openapi_document, docs_page],
-        dependencies=DEPENDENCIES,
-        exception_handlers=HANDLERS,
-        openapi_config=openapi.config(),
-        request_max_body_size=settings.max_body if settings else None,
-        state=State({"settings": settings, "now": now}),
-    )
-    app.state.app = app
-    return app
+    state = State({"settings": settings, "now": now})
+    return application(lifespan=[database], request_max_body_size=settings.max_body, state=state)
 
 
 def asgi() -> ASGIApp:
     """The factory that granian calls in its worker, with settings from the environment."""
     settings = config.load()
     log.set_up(settings.log_level)
-    return watched(create(settings))
+    return watched(heard_out(create(settings)))

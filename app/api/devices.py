@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
+from litestar.params import FromQuery, QueryParameter
 
 from app.access.roles import Principal
 from app.api.receipts import Cursor, Limit
@@ -20,14 +22,15 @@ class DevicePage(msgspec.Struct, frozen=True):
     next: str | None
 
 
-@get("/", summary="Find devices")
+@get("/", operation_id="findDevices", summary="Find devices")
 async def search(
+    *,
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
-    imei: FromQuery[str | None] = None,
+    imei: Annotated[str | None, QueryParameter(description="14, 15 or 16 digits.")] = None,
     serial: FromQuery[str | None] = None,
-    pallet: FromQuery[str | None] = None,
-    receipt: FromQuery[int | None] = None,
+    pallet: Annotated[str | None, QueryParameter(description="An SSCC of 18 digits.")] = None,
+    receipt: Annotated[int | None, QueryParameter(ge=1, le=2**63 - 1)] = None,
     limit: Limit = 1000,
     after: Cursor = 0,
 ) -> DevicePage:

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from litestar.datastructures import State
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 
 from app.access import keys
 from app.access.roles import Permission, Principal
+from app.api import body
 from app.api.problems import AnyRequest
 from app.blocklist.ask import Counter
 from app.core.config import Settings
@@ -18,21 +19,27 @@ from app.core.db import Pool
 from app.core.errors import Unauthorised
 
 
-async def actor(request: AnyRequest, pool: Pool) -> Principal:
+async def actor(request: AnyRequest, pool: NamedDependency[Pool]) -> Principal:
     """Whose key it is. Raises Unauthorised."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise Unauthorised(
-            "No API key came with the request; it would be a header 'Authorization: Bearer imei_…'.", "key-missing"
+            "No API key came with the request; it would be a header 'Authorization: Bearer imei_…'.",
+            "key-missing",
         )
     async with pool.acquire(timeout=10) as conn:
         return await keys.authenticate(conn, key.strip())
 
 
-async def asker(actor: Principal) -> Principal:
+async def asker(actor: NamedDependency[Principal]) -> Principal:
     """A key that may ask for the status of identifiers."""
     actor.require(Permission.STATUS_READ)
     return actor
+
+
+async def said(request: AnyRequest, actor: NamedDependency[Principal]) -> Any:
+    """The JSON body in the form that the handler asks for; nobody unknown makes us read one."""
+    return await body.read(request, request.route_handler.parsed_fn_signature.parameters["said"].annotation)
 
 
 async def pool(state: State) -> Pool:
@@ -58,6 +65,7 @@ async def now(state: State) -> datetime:
 _PROVIDERS: dict[str, Callable[..., Any]] = {
     "actor": actor,
     "asker": asker,
+    "said": said,
     "pool": pool,
     "counter": counter,
     "settings": settings,

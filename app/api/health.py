@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import msgspec
-from litestar import Response, get
+from litestar import Response, Router, get
 from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
+from app.api.notes import Notes
 from app.api.watch import REGISTRY
 from app.core.db import Pool
 from app.core.errors import Unavailable
@@ -14,28 +15,37 @@ from app.core.migrate import pending
 from app.core.sql import queries
 
 _SQL = queries("health")
+_OPEN = Notes(open=True, any_query=True).opt
 
 
 class Health(msgspec.Struct, frozen=True):
     status: str
 
 
-@get("/health/live", summary="Is the process alive?", tags=["Health"], security=[{}])
+@get("/health/live", operation_id="checkLife", summary="Is the process alive?", opt=_OPEN)
 async def live() -> Health:
     return Health("live")
 
 
-@get("/health/ready", summary="Can it serve?", tags=["Health"], security=[{}])
+@get("/health/ready", operation_id="checkReadiness", summary="Can it serve?", opt=_OPEN)
 async def ready(pool: NamedDependency[Pool]) -> Health:
     """503 while the database is away or its schema is behind."""
     async with pool.acquire(timeout=2) as conn:
         behind = await pending(conn)
     if behind:
-        raise Unavailable(f"The schema is behind: run 'imei-gateway migrate' ({', '.join(behind)}).", "schema-behind")
+        raise Unavailable(
+            f"The schema is behind: run 'imei-gateway migrate' ({', '.join(behind)}).", "schema-behind"
+        )
     return Health("ready")
 
 
-@get("/metrics", summary="Figures for Prometheus", tags=["Health"], security=[{}], media_type="text/plain")
+@get(
+    "/metrics",
+    operation_id="readMetrics",
+    summary="Figures for Prometheus",
+    opt=Notes(open=True, any_query=True, answer="text/plain").opt,
+    media_type="text/plain",
+)
 async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
     async with pool.acquire(timeout=10) as conn:
         rows = await conn.fetch(_SQL.gauges)
@@ -45,8 +55,12 @@ async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
         gauge = Gauge(f"imei_gateway_partner_{name}", text, ["partner"], registry=asked)
         for row in rows:
             gauge.labels(row["partner"]).set(row[name])
-    Gauge("imei_gateway_audit_unsealed", "Audit entries that wait for the sealer", registry=asked).set(unsealed)
-    return Response(generate_latest(REGISTRY) + generate_latest(asked), headers={"content-type": CONTENT_TYPE_LATEST})
+    Gauge("imei_gateway_audit_unsealed", "Audit entries that wait for the sealer", registry=asked).set(
+        unsealed
+    )
+    return Response(
+        generate_latest(REGISTRY) + generate_latest(asked), headers={"content-type": CONTENT_TYPE_LATEST}
+    )
 
 
 _GAUGES = {
@@ -54,3 +68,5 @@ _GAUGES = {
     "paused": "1 while the partner is paused",
     "failures": "Failed calls in a row; from 5 on its breaker is open",
 }
+
+router = Router("/", route_handlers=[live, ready, metrics], tags=["Health"])

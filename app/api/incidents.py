@@ -10,11 +10,12 @@ from typing import Annotated
 import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from app.access.roles import Permission, Principal
-from app.api.receipts import Limit
+from app.api.notes import Notes
+from app.api.receipts import Cursor, Limit
 from app.core.db import Pool, transaction
 from app.delivery.progress import Refusal, Standing, refusals
 from app.incidents import decide, incident
@@ -25,6 +26,9 @@ from app.incidents.preview import Preview
 from app.incidents.scope import Scope
 
 PULSE = 0.5
+_IN_STATE = "Only those in this state: draft, submitted, approved, closed, rejected or withdrawn."
+_NOT_HELD = "The incident is not approved, or holds nothing of what the scope names; nothing was lifted."
+_DECIDED = Notes(conflict="The incident is not in a state in which this can be done.").opt
 
 
 class DraftAnswer(msgspec.Struct, frozen=True):
@@ -72,38 +76,48 @@ def _answer(found: Report) -> IncidentAnswer:
     return IncidentAnswer(**fields, claims=found.claims, partners=found.partners, settled=found.settled)
 
 
-@post("/", summary="Draft an incident")
+@post("/", operation_id="draftIncident", summary="Draft an incident")
 async def draft(
-    data: Draft, actor: NamedDependency[Principal], pool: NamedDependency[Pool], now: NamedDependency[datetime]
+    said: NamedDependency[Draft],
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
 ) -> Response[DraftAnswer]:
-    """Shows what the scope comes to: devices, identifiers, value, what is unknown, what is claimed elsewhere."""
-    made = await transaction(pool, lambda conn: decide.draft(conn, actor, data, now))
+    """Shows what the scope comes to: devices, identifiers, value, what is unknown, what is claimed elsewhere.
+    Nothing is claimed yet."""
+    made = await transaction(pool, lambda conn: decide.draft(conn, actor, said, now))
     headers = {"Location": f"/v1/incidents/{made.id}"}
     return Response(DraftAnswer(made.id, "draft", made.preview), status_code=201, headers=headers)
 
 
-@get("/", summary="List incidents")
+@get("/", operation_id="listIncidents", summary="List incidents")
 async def search(
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
-    in_state: Annotated[str | None, QueryParameter(name="state")] = None,
+    in_state: Annotated[str | None, QueryParameter(name="state", description=_IN_STATE)] = None,
     limit: Limit = 100,
-    cursor: FromQuery[int | None] = None,
+    before: Cursor = 0,
 ) -> IncidentPage:
     async with pool.acquire(timeout=10) as conn:
-        found = await incident.latest(conn, actor, before=cursor, state=in_state, limit=limit)
+        found = await incident.latest(conn, actor, before=before or None, state=in_state, limit=limit)
     return IncidentPage(found, str(found[-1].id) if len(found) == limit else None)
 
 
-@get("/{incident_id:int}", summary="Read an incident and its progress")
+@get("/{incident_id:int}", operation_id="readIncident", summary="Read an incident and its progress")
 async def one(
     incident_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
 ) -> IncidentAnswer:
-    async with pool.acquire(timeout=10) as conn:
+    async with pool.acquire(timeout=10) as conn, conn.transaction():
         return _answer(await report(conn, actor, incident_id))
 
 
-@post("/{incident_id:int}/submit", status_code=200, summary="Submit a draft for approval")
+@post(
+    "/{incident_id:int}/submit",
+    operation_id="submitIncident",
+    status_code=200,
+    summary="Submit a draft for approval",
+    opt=_DECIDED,
+)
 async def submit(
     incident_id: FromPath[int],
     actor: NamedDependency[Principal],
@@ -114,7 +128,13 @@ async def submit(
     return await transaction(pool, lambda conn: decide.submit(conn, actor, incident_id, now))
 
 
-@post("/{incident_id:int}/approve", status_code=200, summary="Approve, as the second person")
+@post(
+    "/{incident_id:int}/approve",
+    operation_id="approveIncident",
+    status_code=200,
+    summary="Approve, as the second person",
+    opt=_DECIDED,
+)
 async def approve(
     incident_id: FromPath[int],
     actor: NamedDependency[Principal],
@@ -125,42 +145,64 @@ async def approve(
     return await transaction(pool, lambda conn: decide.approve(conn, actor, incident_id, now))
 
 
-@post("/{incident_id:int}/reject", status_code=200, summary="Reject, as the second person")
+@post(
+    "/{incident_id:int}/reject",
+    operation_id="rejectIncident",
+    status_code=200,
+    summary="Reject, as the second person",
+    opt=_DECIDED,
+)
 async def reject(
     incident_id: FromPath[int],
-    data: Reason,
+    said: NamedDependency[Reason],
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     now: NamedDependency[datetime],
 ) -> Incident:
-    return await transaction(pool, lambda conn: decide.reject(conn, actor, incident_id, data.reason, now))
+    return await transaction(pool, lambda conn: decide.reject(conn, actor, incident_id, said.reason, now))
 
 
-@post("/{incident_id:int}/withdraw", status_code=200, summary="Take an incident back")
+@post(
+    "/{incident_id:int}/withdraw",
+    operation_id="withdrawIncident",
+    status_code=200,
+    summary="Take an incident back",
+    opt=_DECIDED,
+)
 async def withdraw(
     incident_id: FromPath[int],
-    data: Reason,
+    said: NamedDependency[Reason],
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     now: NamedDependency[datetime],
 ) -> Incident:
     """At once, in any state before its end; what was blocked for it alone is released."""
-    return await transaction(pool, lambda conn: decide.withdraw(conn, actor, incident_id, data.reason, now))
+    return await transaction(pool, lambda conn: decide.withdraw(conn, actor, incident_id, said.reason, now))
 
 
-@post("/{incident_id:int}/lift", status_code=200, summary="Release recovered devices")
+@post(
+    "/{incident_id:int}/lift",
+    operation_id="liftDevices",
+    status_code=200,
+    summary="Release recovered devices",
+    opt=Notes(conflict=_NOT_HELD).opt,
+)
 async def recover(
     incident_id: FromPath[int],
-    data: LiftQuestion,
+    said: NamedDependency[LiftQuestion],
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     now: NamedDependency[datetime],
 ) -> Lifted:
     """Releases what the scope names and no other incident holds. A device comes with all its identifiers."""
-    return await transaction(pool, lambda conn: lift(conn, actor, incident_id, data.scope, now))
+    return await transaction(pool, lambda conn: lift(conn, actor, incident_id, said.scope, now))
 
 
-@get("/{incident_id:int}/refusals/{partner_id:int}", summary="What a partner refused, in its own words")
+@get(
+    "/{incident_id:int}/refusals/{partner_id:int}",
+    operation_id="listRefusals",
+    summary="What a partner refused, in its own words",
+)
 async def refused(
     incident_id: FromPath[int],
     partner_id: FromPath[int],
@@ -174,7 +216,12 @@ async def refused(
         return RefusalList(await refusals(conn, incident_id, partner_id, limit))
 
 
-@get("/{incident_id:int}/events", summary="Watch an incident (server-sent events)")
+@get(
+    "/{incident_id:int}/events",
+    operation_id="watchIncident",
+    summary="Watch an incident (server-sent events)",
+    opt=Notes(answer="text/event-stream").opt,
+)
 async def events(
     incident_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
 ) -> ServerSentEvent:
@@ -188,13 +235,13 @@ async def events(
 async def _pulse(pool: Pool, actor: Principal, incident_id: int) -> AsyncIterator[ServerSentEventMessage]:
     last = b""
     while True:
-        async with pool.acquire(timeout=10) as conn:
-            answer = _answer(await report(conn, actor, incident_id))
+        async with pool.acquire(timeout=10) as conn, conn.transaction():
+            found = await report(conn, actor, incident_id)
+        answer = _answer(found)
         text = msgspec.json.encode(answer)
-        ended = answer.settled and answer.state in ("approved", "closed", "withdrawn", "rejected")
-        if text != last or ended:
-            yield ServerSentEventMessage(data=text.decode(), event="settled" if ended else "progress")
-        if ended:
+        if text != last or found.ended:
+            yield ServerSentEventMessage(data=text.decode(), event="settled" if found.ended else "progress")
+        if found.ended:
             return
         last = text
         await asyncio.sleep(PULSE)

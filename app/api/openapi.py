@@ -1,125 +1,230 @@
-"""The OpenAPI document: what the framework derives from the handlers, made true where it is not.
+"""The OpenAPI document, derived from the routes: their parameters, bodies, answers and refusals.
 
-Run as a module it prints the document, which is kept in openapi/openapi.json and checked for drift.
+Run as a module it prints the document; given a folder, it writes it there, with an example of each request.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
 
+import msgspec
 from litestar import Litestar
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, License, SecurityScheme, Tag
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import PathParameter, QueryParameter
+from litestar.routes import HTTPRoute
+
+from app.api import examples, notes, refusals
+from app.api.notes import Notes
+from app.api.problems import Problem
+from app.api.schemas import Schemas
 
 _ABOUT = """IMEI registry and stolen-device blocking gateway: goods-in registers devices, an incident declares
 them stolen with two people deciding, and every partner is told.
 
-Every request carries an API key as `Authorization: Bearer imei_…`, but for the health routes and a
-partner's signed confirmations. Every error is a problem document (RFC 9457)."""
+Every request carries an API key as `Authorization: Bearer imei_…`, but for the health routes and a partner's
+signed confirmations. Every refusal is a problem document (RFC 9457, `application/problem+json`) that says
+what is wrong, where, and what would be right. Every answer carries an `x-request-id`."""
 
-_ROWS = {
-    "text/csv": {
-        "schema": {"type": "string"},
-        "example": "imei1,imei2,serial,gtin,pallet,site,owner\n490154203237518,,R58M1,08806090000003,"
-        "106141412345678908,PAR-1,Retailer\n",
-    },
-    "application/x-ndjson": {"schema": {"type": "string"}},
-    "application/json": {
-        "schema": {
-            "type": "object",
-            "required": ["devices"],
-            "properties": {"devices": {"type": "array", "items": {"$ref": "#/components/schemas/NewDevice"}}},
-        }
-    },
+_TAGS = {
+    "Goods-in": "Devices come in by file or request, and are found again.",
+    "Incidents": "A theft or loss: drafted, submitted, approved by a second person, lifted, or taken back.",
+    "Status": "Whether an identifier is blocked, in this gateway's own form.",
+    "3GPP N5g-eir": "The same question as a 5G core asks it (TS 29.511).",
+    "Partners": "Who is told, how, and how hard each may be called.",
+    "Audit": "What happened, in an order that nobody can rewrite.",
+    "Health": "For load balancers and monitoring; no key is wanted.",
 }
-_NEW_DEVICE = {
-    "type": "object",
-    "title": "NewDevice",
-    "description": "A device to register: at least one IMEI, or a serial with its GTIN.",
-    "properties": {
-        "imeis": {"type": "array", "items": {"type": "string"}, "maxItems": 4},
-        "serial": {"type": "string"},
-        "gtin": {"type": "string"},
-        "pallet": {"type": "string", "description": "SSCC, 18 digits"},
-        "site": {"type": "string"},
-        "owner": {"type": "string"},
-        "model": {"type": "string"},
-        "unit_value": {"type": ["string", "number", "null"]},
-        "currency": {"type": "string", "description": "ISO 4217"},
-    },
-    "additionalProperties": False,
-}
+_ENDINGS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
 
 
-def config() -> OpenAPIConfig:
-    """What the framework is told about the document."""
-    return OpenAPIConfig(
-        title="IMEI gateway",
-        version=version("imei-gateway"),
-        description=_ABOUT,
-        license=License("Apache-2.0", identifier="Apache-2.0"),
-        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
-        security=[{"key": []}],
-        tags=[Tag(name) for name in ("Goods-in", "Incidents", "Status", "3GPP N5g-eir", "Partners", "Audit", "Health")],
-        use_handler_docstrings=True,
-        path="/schema",
-    )
+class Operation(NamedTuple):
+    """One method of one route."""
+
+    method: str
+    path: str
+    handler: HTTPRouteHandler
+
+    @property
+    def notes(self) -> Notes:
+        return notes.of(self.handler)
+
+    @property
+    def form(self) -> Any:
+        """The type of its JSON body; None where it has none."""
+        said = self.handler.parsed_fn_signature.parameters.get("said")
+        return said.annotation if said else None
+
+    @property
+    def answer(self) -> Any:
+        """The type of its JSON answer; None where that is no JSON."""
+        kind = self.handler.parsed_fn_signature.return_type.annotation
+        kind = get_args(kind)[0] if get_args(kind) else kind
+        return kind if self.notes.answer == "application/json" and kind is not Any else self.notes.form
+
+
+def operations(app: Litestar) -> Iterator[Operation]:
+    """What the document describes, in the order in which the routes stand."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            handlers = [handler for handler in route.route_handlers if handler.resolve_include_in_schema()]
+            for handler in sorted(handlers, key=lambda handler: sorted(handler.http_methods)):
+                yield Operation(min(handler.http_methods).lower(), route.path_format, handler)
 
 
 def document(app: Litestar) -> dict[str, Any]:
     """The document that is served, printed and drawn at /docs."""
-    found: dict[str, Any] = json.loads(json.dumps(app.openapi_schema.to_schema()))
-    found["components"]["schemas"] |= {"NewDevice": _NEW_DEVICE, "Problem": _problem()}
-    found["paths"]["/v1/receipts"]["post"]["requestBody"] = {"required": True, "content": _ROWS}
-    confirmations = found["paths"]["/v1/partners/{partner_id}/confirmations"]["post"]
-    confirmations["requestBody"] = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
-    confirmations["security"] = [{}]
-    for methods in found["paths"].values():
-        for operation in methods.values():
-            _true_responses(operation)
-    return found
-
-
-def _problem() -> dict[str, Any]:
-    text = {"type": "string"}
-    flaw = {"type": "object", "properties": {"detail": text, "pointer": text, "code": text}, "required": ["detail"]}
+    found = list(operations(app))
+    kinds = [kind for one in found for kind in (one.form, one.answer, one.notes.problem) if kind is not None]
+    schemas = Schemas([*kinds, Problem])
+    paths: dict[str, Any] = {}
+    for one in found:
+        paths.setdefault(one.path, {})[one.method] = _operation(one, schemas)
     return {
-        "type": "object",
-        "title": "Problem",
-        "description": "RFC 9457. `code` is stable; `errors` name each place.",
-        "required": ["title", "status", "detail"],
-        "properties": {
-            "type": text, "title": text, "status": {"type": "integer"}, "detail": text, "code": text,
-            "cause": text, "errors": {"type": "array", "items": flaw},
+        "openapi": "3.1.0",
+        "info": _info(),
+        "servers": [{"url": "/"}],
+        "security": [{"key": []}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components | examples.SCHEMAS,
+            "responses": refusals.RESPONSES,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}},
         },
-    }  # fmt: skip
+    }
 
 
-def _true_responses(operation: dict[str, Any]) -> None:
-    """Errors are problem documents; the framework describes its own form instead."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    responses = operation["responses"]
-    for status in [status for status in responses if not status.startswith("2")]:
-        del responses[status]
-    responses["4XX"] = {"description": "What is wrong, where, and what would be right", "content": content}
-    responses["5XX"] = {"description": "A part of ours is away; try again", "content": content}
+def _info() -> dict[str, Any]:
+    return {
+        "title": "IMEI gateway",
+        "version": version("imei-gateway"),
+        "description": _ABOUT,
+        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    }
+
+
+def _operation(one: Operation, schemas: Schemas) -> dict[str, Any]:
+    handler = one.handler
+    described: dict[str, Any] = {
+        "operationId": handler.operation_id,
+        "tags": sorted(handler.resolve_tags()),
+        "summary": handler.summary,
+    }
+    if handler.fn.__doc__:
+        described["description"] = inspect.cleandoc(handler.fn.__doc__)
+    if one.notes.open:
+        described["security"] = []
+    if parameters := list(_parameters(one)):
+        described["parameters"] = parameters
+    if body := _body(one, schemas):
+        described["requestBody"] = {"required": True, "content": body}
+    described["responses"] = {str(handler.status_code): _answer(one, schemas)} | refusals.of(
+        one.notes,
+        has_body=bool(body),
+        has_id=any(
+            parameter["schema"].get("type") == "integer"
+            for parameter in parameters
+            if parameter["in"] == "path"
+        ),
+        problem=schemas.of(one.notes.problem) if one.notes.problem else None,
+    )
+    return described
+
+
+def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
+    for name, field in one.handler.parsed_fn_signature.parameters.items():
+        note = field.kwarg_definition
+        if not isinstance(note, QueryParameter | PathParameter):
+            continue
+        in_path = isinstance(note, PathParameter)
+        schema = _parameter_schema(field.annotation, note, in_path)
+        if field.has_default and field.default:
+            schema["default"] = field.default
+        place = "path" if in_path else "query"
+        found: dict[str, Any] = {"name": note.name or name, "in": place, "schema": schema}
+        if in_path:
+            found["required"] = True
+        if note.description:
+            found["description"] = note.description
+        yield found
+
+
+def _parameter_schema(annotation: Any, note: QueryParameter | PathParameter, in_path: bool) -> dict[str, Any]:
+    """Its schema; a parameter that is left out is left out, not null."""
+    schema: dict[str, Any] = msgspec.json.schema(annotation)
+    schema = next((form for form in schema.get("anyOf", ()) if form.get("type") != "null"), schema)
+    if schema.get("type") == "integer":
+        schema["minimum"] = 1 if in_path or note.ge is None else note.ge
+        schema["maximum"] = 2**63 - 1 if note.le is None else note.le
+    return schema
+
+
+def _body(one: Operation, schemas: Schemas) -> dict[str, Any]:
+    name = str(one.handler.operation_id)
+    if one.form is not None:
+        return {"application/json": {"schema": schemas.of(one.form), "example": examples.REQUESTS[name]}}
+    return examples.BODIES[name] if one.notes.body else {}
+
+
+def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
+    name = str(one.handler.operation_id)
+    kind = one.notes.answer
+    content: dict[str, Any] = {
+        "schema": schemas.of(one.answer) if kind == "application/json" else {"type": "string"}
+    }
+    if name in examples.ANSWERS:
+        content["example"] = examples.ANSWERS[name]
+    found: dict[str, Any] = {
+        "description": "Done" if one.method != "get" else "The answer",
+        "content": {kind: content},
+    }
+    if one.handler.status_code == 201:
+        location = {"description": "Where it can be read.", "schema": {"type": "string"}}
+        found["headers"] = {"Location": location}
+    return found
 
 
 @cache
 def text(app: Litestar) -> bytes:
-    """The document as it is stored: stable order, two spaces."""
-    return (json.dumps(document(app), indent=2, ensure_ascii=False) + "\n").encode()
+    """The document as it is served and stored."""
+    return _json(document(app))
+
+
+def files(app: Litestar) -> dict[str, bytes]:
+    """The document, and each example of a request as it is sent, by their names in the folder openapi."""
+    found = {"openapi.json": text(app)}
+    for methods in document(app)["paths"].values():
+        for operation in methods.values():
+            for kind, body in operation.get("requestBody", {"content": {}})["content"].items():
+                sent = body["example"]
+                name = f"examples/{operation['operationId']}.{_ENDINGS[kind]}"
+                found[name] = sent.encode() if isinstance(sent, str) else _json(sent)
+    return found
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def main() -> None:
-    """Prints the document."""
-    from app.server import describe
+    """Prints the document, or writes it and the examples into the folder that is named."""
+    from app.api.routes import application
 
-    sys.stdout.buffer.write(text(describe()))
+    app = application()
+    if len(sys.argv) == 1:
+        sys.stdout.buffer.write(text(app))
+        return
+    for name, content in files(app).items():
+        path = Path(sys.argv[1], name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,20 @@ from litestar.params import FromPath
 from app.access.roles import Permission, Principal
 from app.adapters import registry
 from app.adapters.contract import Kind
+from app.api import body
+from app.api.notes import Notes
 from app.audit.record import Entry, record
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import Conflict
 from app.delivery import confirm, partners
 from app.delivery.confirm import Confirmed
 from app.delivery.partners import Limits, Partner, PartnerScope
+
+_MOST_CONFIRMED = 8 * 2**20
+_TAKEN = "A partner of this name exists already."
+_FIXED = "The kinds of identifier that a partner is told of cannot be changed."
+_UNSIGNED = "The message is not signed by this partner, or not of these five minutes."
+_AT_ONCE = "This partner's adapter answers at once and reports nothing later."
 
 
 class PartnerAnswer(msgspec.Struct, frozen=True):
@@ -82,14 +90,14 @@ def _answer(partner: Partner) -> PartnerAnswer:
     return PartnerAnswer(**fields, settings=partner.public)
 
 
-@get("/", summary="List partners")
+@get("/", operation_id="listPartners", summary="List partners")
 async def everyone(actor: NamedDependency[Principal], pool: NamedDependency[Pool]) -> PartnerList:
     actor.require(Permission.PARTNERS_READ)
     async with pool.acquire(timeout=10) as conn:
         return PartnerList([_answer(partner) for partner in await partners.everyone(conn)])
 
 
-@get("/{partner_id:int}", summary="Read a partner")
+@get("/{partner_id:int}", operation_id="readPartner", summary="Read a partner")
 async def one(
     partner_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
 ) -> PartnerAnswer:
@@ -98,9 +106,9 @@ async def one(
         return _answer(await partners.find(conn, partner_id))
 
 
-@post("/", summary="Add a partner")
+@post("/", operation_id="addPartner", summary="Add a partner", opt=Notes(conflict=_TAKEN).opt)
 async def add(
-    data: NewPartner,
+    said: NamedDependency[NewPartner],
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     now: NamedDependency[datetime],
@@ -108,17 +116,22 @@ async def add(
     actor.require(Permission.PARTNERS_WRITE)
 
     async def work(conn: Connection) -> PartnerAnswer:
-        number = await partners.add(conn, **{f: getattr(data, f) for f in data.__struct_fields__}, now=now)
+        number = await partners.add(conn, **{f: getattr(said, f) for f in said.__struct_fields__}, now=now)
         return _answer(await partners.remember(conn, "partner.added", number, actor, now))
 
     added = await transaction(pool, work)
     return Response(added, status_code=201, headers={"Location": f"/v1/partners/{added.id}"})
 
 
-@patch("/{partner_id:int}", summary="Change, pause or resume a partner")
+@patch(
+    "/{partner_id:int}",
+    operation_id="changePartner",
+    summary="Change, pause or resume a partner",
+    opt=Notes(conflict=_FIXED).opt,
+)
 async def change(
     partner_id: FromPath[int],
-    data: PartnerChange,
+    said: NamedDependency[PartnerChange],
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     now: NamedDependency[datetime],
@@ -126,26 +139,33 @@ async def change(
     actor.require(Permission.PARTNERS_WRITE)
 
     async def work(conn: Connection) -> PartnerAnswer:
-        found = await partners.find(conn, partner_id)
-        if data.settings is not None or data.scope is not None or data.limits is not None:
-            settings = {**found.settings, **(data.settings or {})}
-            scope, limits = data.scope or found.scope, data.limits or found.limits
+        found = await partners.hold(conn, partner_id)
+        if said.settings is not None or said.scope is not None or said.limits is not None:
+            settings = {**found.settings, **(said.settings or {})}
+            scope, limits = said.scope or found.scope, said.limits or found.limits
             await partners.change(conn, found, settings=settings, scope=scope, limits=limits)
-        if data.paused is not None:
-            await _pause_or_resume(conn, partner_id, data)
+        if said.paused is not None:
+            await _pause_or_resume(conn, partner_id, said)
         return _answer(await partners.remember(conn, "partner.changed", partner_id, actor, now))
 
     return await transaction(pool, work)
 
 
-async def _pause_or_resume(conn: Connection, partner_id: int, data: PartnerChange) -> None:
-    if data.paused:
-        await partners.pause(conn, partner_id, data.reason or "paused by a person")
+async def _pause_or_resume(conn: Connection, partner_id: int, said: PartnerChange) -> None:
+    if said.paused:
+        await partners.pause(conn, partner_id, said.reason or "paused by a person")
     else:
         await partners.resume(conn, partner_id)
 
 
-@post("/{partner_id:int}/confirmations", status_code=200, summary="A partner reports results")
+@post(
+    "/{partner_id:int}/confirmations",
+    operation_id="confirmDeliveries",
+    status_code=200,
+    summary="A partner reports results",
+    request_max_body_size=_MOST_CONFIRMED,
+    opt=Notes(conflict=_AT_ONCE, body=True, open=True, unsigned=_UNSIGNED).opt,
+)
 async def confirmations(
     partner_id: FromPath[int],
     request: Request[Any, Any, Any],
@@ -154,11 +174,11 @@ async def confirmations(
 ) -> Confirmed:
     """What was accepted becomes confirmed or refused. Signed by the partner, in its adapter's own form."""
     headers = {name.lower(): value for name, value in request.headers.items()}
-    body = await request.body()
+    message = await body.whole(request)
 
     async def work(conn: Connection) -> Confirmed:
         partner = await partners.find(conn, partner_id)
-        results = _reader(partner)(headers, body, now)
+        results = _reader(partner)(headers, message, now)
         booked = await confirm.confirm(conn, partner_id, results, now)
         detail = msgspec.to_builtins(booked)
         await record(conn, [Entry("delivery.confirmed", f"partner:{partner_id}", partner.name, now, detail)])
@@ -171,11 +191,13 @@ def _reader(partner: Partner) -> Callable[..., Any]:
     adapter = registry.make(partner.adapter, partner.settings)
     reader: Callable[..., Any] | None = getattr(adapter, "confirmations", None)
     if reader is None:
-        raise Conflict(f"The adapter {partner.adapter} answers at once and reports nothing later.", "confirms-not")
+        raise Conflict(
+            f"The adapter {partner.adapter} answers at once and reports nothing later.", "confirms-not"
+        )
     return reader
 
 
-@get("/v1/adapters", summary="List the kinds of adapters", tags=["Partners"])
+@get("/v1/adapters", operation_id="listAdapters", summary="List the kinds of adapters", tags=["Partners"])
 async def kinds(actor: NamedDependency[Principal]) -> AdapterList:
     """Each with the JSON schema of its settings, as installed here: ours and third parties'."""
     actor.require(Permission.PARTNERS_READ)

@@ -1,4 +1,5 @@
-"""The one place where errors become problem documents (RFC 9457): what is wrong, where, what would be right."""
+"""The one place where errors become problem documents (RFC 9457): what is wrong, where, and what would
+be right."""
 
 from __future__ import annotations
 
@@ -10,13 +11,27 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
+from app.api import notes
+from app.api.flaws import sentence
 from app.core import log
 from app.core.db import asks_again
-from app.core.errors import Flaw, GatewayError, Invalid, TooLarge, Unavailable
+from app.core.errors import Flaw, GatewayError, Invalid, Unavailable
+from app.core.imei import shown
 
 MEDIA_TYPE = "application/problem+json"
 _LOG = log.get("api")
 AnyRequest = Request[Any, Any, Any]
+
+
+class NotTaken(GatewayError):
+    """A body in a form that is not taken here (415); the headers say which would be."""
+
+    status = 415
+    title = "Not in this form"
+
+    def __init__(self, detail: str, code: str, headers: dict[str, str]) -> None:
+        super().__init__(detail, code)
+        self.headers = headers
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -53,37 +68,42 @@ def _ours(_: AnyRequest, error: GatewayError) -> Response[bytes]:
     return from_error(error)
 
 
+def _not_taken(_: AnyRequest, error: NotTaken) -> Response[bytes]:
+    return respond(415, Problem(error.title, 415, error.detail, error.code), error.headers)
+
+
 def _frameworks(request: AnyRequest, error: HTTPException) -> Response[bytes]:
-    """What the framework refused: no such route, a body that cannot be read, a parameter out of range."""
-    if error.status_code == 413:
-        return from_error(TooLarge("The body is larger than this resource takes.", "body-too-large"))
-    if error.status_code == 400:
-        return from_error(_unreadable(error))
-    titles = {404: "Not found", 405: "Not with this method"}
-    detail = {
-        404: f"Nothing stands at {request.url.path}; /docs lists what does.",
-        405: f"{request.method} is not possible here; /docs lists what is.",
-    }.get(error.status_code, error.detail)
-    title = titles.get(error.status_code, "The request is wrong")
-    code = {404: "no-such-resource", 405: "method"}.get(error.status_code, "request")
-    return respond(error.status_code, Problem(title, error.status_code, detail, code), dict(error.headers or {}))
+    """What the framework refused: no such route, no such method, a parameter out of its limits."""
+    status = error.status_code
+    if status == 400:
+        return from_error(_parameters(request, error))
+    if status == 404:
+        detail = f"Nothing stands at {shown(request.scope['path'], 200)}; /docs lists what does."
+        return respond(404, Problem("Not found", 404, detail, "no-such-resource"))
+    if status == 405:
+        allowed = dict(error.headers or {})
+        detail = (
+            f"{shown(request.method)} is not possible here; possible: {allowed.get('allow', 'see /docs')}."
+        )
+        return respond(405, Problem("Not with this method", 405, detail, "method"), allowed)
+    return _unexpected(request, error)
 
 
-def _unreadable(error: HTTPException) -> Invalid:
-    found: Any = error.extra or []
+def _parameters(request: AnyRequest, error: HTTPException) -> Invalid:
+    found: Any = error.extra if isinstance(error.extra, list) else []
+    names = notes.parameters(request.route_handler)
+    # All that a query holds came as text, so that it was text is no news.
     flaws = tuple(
-        Flaw(str(item.get("message", "")), str(item.get("key", "")), str(item.get("source", "")))
-        for item in (found if isinstance(found, list) else [])
-        if isinstance(item, dict)
+        Flaw(
+            sentence(str(item["message"])).removesuffix(", not a string"),
+            names[item["key"]],
+            "parameter-wrong",
+        )
+        for item in found
+        if item.get("key") in names
     )
-    cause = error.__cause__
-    why = flaws[0].detail if flaws else str(cause) if isinstance(cause, msgspec.MsgspecError) else error.detail
-    return Invalid(f"The request cannot be read: {why}", "request-unreadable", flaws)
-
-
-def _garbled(_: AnyRequest, error: Exception) -> Response[bytes]:
-    kind = "nested too deeply" if isinstance(error, RecursionError) else "not valid UTF-8"
-    return from_error(Invalid(f"The body is {kind}; it would be a JSON document.", "request-unreadable"))
+    where = "; ".join(f"{flaw.pointer}: {flaw.detail}" for flaw in flaws)
+    return Invalid(f"The query cannot be read: {where or error.detail}.", "query-wrong", flaws)
 
 
 def _unstorable(_: AnyRequest, error: Exception) -> Response[bytes]:
@@ -104,9 +124,8 @@ def _unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 HANDLERS: ExceptionHandlersMap = {
     GatewayError: _ours,
+    NotTaken: _not_taken,
     HTTPException: _frameworks,
-    RecursionError: _garbled,
-    UnicodeError: _garbled,
     asyncpg.DataError: _unstorable,
     Exception: _unexpected,
 }

@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from datetime import datetime
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, BinaryIO
 
-import asyncpg
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
+from litestar.params import FromPath, QueryParameter
 
 from app.access.roles import Permission, Principal
+from app.api import body
+from app.api.notes import Notes
+from app.api.problems import AnyRequest, NotTaken
 from app.core.config import Settings
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import TooLarge
 from app.devices import register
-from app.devices.intake import Defaults, guess, read
+from app.devices.intake import Format, guess, read, read_defaults
 from app.devices.register import Receipt, Verdict
 
 
@@ -52,61 +53,69 @@ class Rejections(msgspec.Struct, frozen=True):
     next: str | None
 
 
-@post("/", summary="Register devices", request_max_body_size=None)
+@post(
+    "/",
+    operation_id="registerDevices",
+    summary="Register devices",
+    request_max_body_size=None,
+    opt=Notes(body=True).opt,
+)
 async def submit(
-    request: Request[Any, Any, Any],
+    *,
+    request: AnyRequest,
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
-    site: FromQuery[str] = "",
-    owner: FromQuery[str] = "",
-    currency: FromQuery[str] = "",
-    filename: FromQuery[str] = "",
+    site: Annotated[str, QueryParameter(description="The site of rows that name none.")] = "",
+    owner: Annotated[str, QueryParameter(description="The owner of rows that name none.")] = "",
+    currency: Annotated[
+        str, QueryParameter(description="The currency of unit values without one: EUR.")
+    ] = "",
+    filename: Annotated[
+        str, QueryParameter(description="Tells the format where the content type does not.")
+    ] = "",
 ) -> Response[ReceiptAnswer]:
-    """CSV (`text/csv`), NDJSON (`application/x-ndjson`) or `{"devices":[…]}`. Valid rows are registered
+    """CSV (`text/csv`), NDJSON (`application/x-ndjson`) or `{"devices": […]}`. Valid rows are registered
     although others are not; the same submission sent again changes nothing. `site`, `owner` and `currency`
     stand in where a row names none."""
     actor.require(Permission.RECEIPTS_WRITE)
+    defaults = read_defaults(site=site, owner=owner, currency=currency)
     with tempfile.TemporaryFile() as spool:
-        digest = await _spool(request, spool, settings.max_upload)
-        form = guess(filename, request.headers.get("content-type", ""), spool.read(4096))
-        defaults = Defaults(site=site, owner=owner, currency=currency)
+        form, digest = await _spool(request, spool, filename, settings)
 
         async def work(conn: Connection) -> Receipt:
             spool.seek(0)
             rows = read(spool, form, defaults)
             return await register.register(conn, actor, rows, source=f"api:{form}", digest=digest, now=now)
 
-        receipt = await register_again(pool, work)
-    return Response(_answer(receipt), status_code=201, headers={"Location": f"/v1/receipts/{receipt.receipt_id}"})
-
-
-async def register_again(pool: Pool, work: Any) -> Receipt:
-    """Runs a registration, again where another one has just registered one of the same devices."""
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type(asyncpg.UniqueViolationError),
-        stop=stop_after_attempt(5),
-        wait=wait_random(0.05, 0.5),
-        reraise=True,
+        receipt = await transaction(pool, work, also=register.MET_ANOTHER)
+    return Response(
+        _answer(receipt), status_code=201, headers={"Location": f"/v1/receipts/{receipt.receipt_id}"}
     )
-    receipt: Receipt = await retrying(transaction, pool, work)
-    return receipt
 
 
-async def _spool(request: Request[Any, Any, Any], spool: BinaryIO, limit: int) -> bytes:
-    digest, size = hashlib.sha256(), 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise TooLarge(
-                f"The submission is larger than {limit:,} bytes; split it, or raise IMEI_GATEWAY_MAX_UPLOAD.",
-                "body-too-large",
-            )
+async def _spool(
+    request: AnyRequest, spool: BinaryIO, filename: str, settings: Settings
+) -> tuple[Format, bytes]:
+    """The format and the digest of the body, which is on the spool then."""
+    sent_as = request.headers.get("content-type", "")
+    if sent_as.lower().startswith("multipart/"):
+        text = "The body is a form; it would be the file itself, with its content type: text/csv, for one."
+        raise NotTaken(text, "body-form", {"Accept": "text/csv, application/x-ndjson, application/json"})
+    digest = hashlib.sha256()
+    async for part in body.stream(request, settings.max_upload):
         digest.update(part)
         spool.write(part)
+    size = spool.tell()
     spool.seek(0)
-    return digest.digest()
+    form = guess(filename, sent_as, spool.read(4096))
+    if form is Format.JSON and size > settings.max_body:
+        raise TooLarge(
+            f"A JSON document may have {settings.max_body:,} bytes; as NDJSON or CSV it may be larger.",
+            "body-too-large",
+        )
+    return form, digest.digest()
 
 
 def _answer(receipt: Receipt) -> ReceiptAnswer:
@@ -123,7 +132,7 @@ def _answer(receipt: Receipt) -> ReceiptAnswer:
     )
 
 
-@get("/{receipt_id:int}", summary="Read a receipt")
+@get("/{receipt_id:int}", operation_id="readReceipt", summary="Read a receipt")
 async def one(
     receipt_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
 ) -> Receipt:
@@ -133,11 +142,12 @@ async def one(
 
 Limit = Annotated[int, QueryParameter(ge=1, le=10_000, description="The most items on a page.")]
 Cursor = Annotated[
-    int, QueryParameter(ge=0, le=2**62, name="cursor", description="`next` of the page before; 0 for the first.")
+    int,
+    QueryParameter(ge=0, le=2**62, name="cursor", description="`next` of the page before; 0 for the first."),
 ]
 
 
-@get("/{receipt_id:int}/rejections", summary="Why rows were rejected")
+@get("/{receipt_id:int}/rejections", operation_id="listRejections", summary="Why rows were rejected")
 async def rejections(
     receipt_id: FromPath[int],
     actor: NamedDependency[Principal],
@@ -151,7 +161,11 @@ async def rejections(
     return Rejections(receipt_id, found, _next(found, limit))
 
 
-@get("/{receipt_id:int}/warnings", summary="What looked odd and was registered all the same")
+@get(
+    "/{receipt_id:int}/warnings",
+    operation_id="listWarnings",
+    summary="What looked odd and was registered all the same",
+)
 async def warnings(
     receipt_id: FromPath[int],
     actor: NamedDependency[Principal],

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import PathParameter
 
 from app.access.roles import Principal
 from app.blocklist.ask import UNHEARD_OF, Counter, Standing, Status, look_up
@@ -40,9 +40,11 @@ class StatusAnswers(msgspec.Struct, frozen=True):
     results: list[StatusAnswer]
 
 
-@get("/{imei:str}", summary="Ask for the status of one identifier")
+@get("/{imei:str}", operation_id="askStatus", summary="Ask for the status of one identifier")
 async def ask_one(
-    imei: FromPath[str], asker: NamedDependency[Principal], counter: NamedDependency[Counter]
+    imei: Annotated[str, PathParameter(description="14, 15 or 16 digits, or an IMEI URN.")],
+    asker: NamedDependency[Principal],
+    counter: NamedDependency[Counter],
 ) -> StatusAnswer:
     """`blocked` (an active claim), `suspect` (submitted, not yet approved), `clear` (registered, unclaimed)
     or `unknown`. The check digit is not judged: networks send a 0 there."""
@@ -52,15 +54,21 @@ async def ask_one(
     return _answer(imei, await counter.ask(key))
 
 
-@post("/", status_code=200, summary="Ask for the status of many identifiers")
+@post(
+    "/",
+    operation_id="askStatuses",
+    status_code=200,
+    request_max_body_size=2**20,
+    summary="Ask for the status of many identifiers",
+)
 async def ask_many(
-    data: StatusQuestion, asker: NamedDependency[Principal], pool: NamedDependency[Pool]
+    said: NamedDependency[StatusQuestion], asker: NamedDependency[Principal], pool: NamedDependency[Pool]
 ) -> StatusAnswers:
     """The answers come in the order asked; one that is malformed refuses the request and is named."""
-    keys = [imeis.asked(text) for text in data.imeis]
+    keys = [imeis.asked(text) for text in said.imeis]
     flaws = tuple(
         Flaw(_malformed(text), f"/imeis/{place}", "imei-malformed")
-        for place, (text, key) in enumerate(zip(data.imeis, keys, strict=True))
+        for place, (text, key) in enumerate(zip(said.imeis, keys, strict=True))
         if key is None
     )
     if flaws:
@@ -68,7 +76,7 @@ async def ask_many(
     async with pool.acquire(timeout=10) as conn:
         found = await look_up(conn, sorted({key for key in keys if key is not None}))
     return StatusAnswers(
-        [_answer(text, found.get(key or 0, UNHEARD_OF)) for text, key in zip(data.imeis, keys, strict=True)]
+        [_answer(text, found.get(key or 0, UNHEARD_OF)) for text, key in zip(said.imeis, keys, strict=True)]
     )
 
 

@@ -1,4 +1,7 @@
-"""What is noted of every request: a request id, a figure, a log line. Never a path parameter, header or body."""
+"""What is noted of every request: a request id, a figure, a log line.
+
+Never a path parameter, a header or a body.
+"""
 
 from __future__ import annotations
 

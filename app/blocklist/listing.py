@@ -43,7 +43,9 @@ async def release(conn: Connection, keys: Sequence[int], now: datetime) -> Turne
     return await _turn(conn, keys, blocked=-1, suspected=0, now=now)
 
 
-async def _turn(conn: Connection, keys: Sequence[int], *, blocked: int, suspected: int, now: datetime) -> Turned:
+async def _turn(
+    conn: Connection, keys: Sequence[int], *, blocked: int, suspected: int, now: datetime
+) -> Turned:
     rows = await conn.fetch(_SQL.turn, keys, blocked, suspected, now)
     turned = sorted((row["key"], row["version"]) for row in rows if row["turned"])
     return Turned([key for key, _ in turned], [version for _, version in turned])

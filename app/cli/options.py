@@ -30,7 +30,7 @@ def _kept(name: str) -> str | None:
     return found
 
 
-def common(command: Decorated) -> Decorated:
+def located(command: Decorated) -> Decorated:
     """Where the gateway's data are."""
     place = click.option(
         "--data-dir",
@@ -60,7 +60,7 @@ def acting(command: Decorated) -> Decorated:
         help="The API key to act with; without one, the administrator's of the data directory."
         " [env: IMEI_GATEWAY_KEY]",
     )
-    return common(key(command))
+    return located(key(command))
 
 
 def listening(command: Decorated) -> Decorated:

@@ -17,7 +17,7 @@ from app.core.db import open_pool
 
 @click.command()
 @options.listening
-@options.common
+@options.located
 def up(host: str | None, port: int | None) -> None:
     """Start everything: the database (ours, or the one that you name), the API and the worker.
 
@@ -36,7 +36,7 @@ def up(host: str | None, port: int | None) -> None:
 
 @click.command()
 @options.listening
-@options.common
+@options.located
 def serve(host: str | None, port: int | None) -> None:
     """Start the API alone, with as many of them as you need on one database; 'work' belongs to it.
 
@@ -48,7 +48,7 @@ def serve(host: str | None, port: int | None) -> None:
 
 
 @click.command()
-@options.common
+@options.located
 def work() -> None:
     """Start the worker alone: it tells the partners and seals the audit log. Run as many as you need.
 
@@ -69,7 +69,7 @@ async def _work(settings: Settings) -> None:
 
 @click.command()
 @options.as_json
-@options.common
+@options.located
 def migrate(as_json: bool) -> None:
     """Bring the database up to this release, and say what was applied. Up, serve and work do it too.
 

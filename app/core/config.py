@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -60,13 +61,18 @@ def _path(kind: type, value: str) -> Path:
 
 
 def _checked(settings: Settings) -> Settings:
-    if not 1 <= settings.workers <= 64:
-        raise Invalid(f"IMEI_GATEWAY_WORKERS is {settings.workers}; it would be 1 to 64.")
-    if settings.unknown_equipment not in ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"):
-        raise Invalid(
-            f"IMEI_GATEWAY_UNKNOWN_EQUIPMENT is '{settings.unknown_equipment}'; it would be 404, WHITELISTED,"
-            " GREYLISTED or BLACKLISTED."
-        )
+    allowed: dict[str, Sequence[Any]] = {
+        "port": range(65536),
+        "workers": range(1, 65),
+        "worker_slots": range(1, 1025),
+        "log_level": ("debug", "info", "warning", "error"),
+        "unknown_equipment": ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"),
+    }
+    for name, values in allowed.items():
+        value = getattr(settings, name)
+        if value not in values:
+            right = f"{values[0]} to {values[-1]}" if isinstance(values, range) else ", ".join(map(str, values))
+            raise Invalid(f"IMEI_GATEWAY_{name.upper()} is '{value}'; it would be one of: {right}.")
     return settings
 
 

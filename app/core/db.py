@@ -108,7 +108,9 @@ async def transaction(
     """
     # One shared by several callers would count their attempts together.
     retrying = AsyncRetrying(
-        retry=retry_if_exception_type((asyncpg.SerializationError, asyncpg.DeadlockDetectedError, Lost, *also)),
+        retry=retry_if_exception_type(
+            (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, Lost, *also)
+        ),
         stop=stop_after_attempt(attempts),
         wait=wait_random_exponential(multiplier=0.05, max=2),
         reraise=True,

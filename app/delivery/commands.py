@@ -25,13 +25,21 @@ class Command(msgspec.Struct, frozen=True):
     receipt_id: int | None = None
 
 
-async def order(conn: Connection, command: Command, keys: Sequence[int], versions: Sequence[int]) -> int | None:
+async def order(
+    conn: Connection, command: Command, keys: Sequence[int], versions: Sequence[int]
+) -> int | None:
     """Queues the identifiers, each at its version, for every partner in scope. The command's number, or
     None where there was nothing to tell."""
     if not keys:
         return None
     number: int = await conn.fetchval(
-        _SQL.add_command, command.op, command.incident_id, command.receipt_id, len(keys), command.at, command.by
+        _SQL.add_command,
+        command.op,
+        command.incident_id,
+        command.receipt_id,
+        len(keys),
+        command.at,
+        command.by,
     )
     added = await conn.fetch(_SQL.enqueue, number, command.op, keys, versions)
     partners, lanes = [row["partner_id"] for row in added], [row["lane"] for row in added]

@@ -63,7 +63,9 @@ def heard(orders: Sequence[Order], answers: Sequence[Answer]) -> Judgement:
     # Refusing for now what was understood is the identifiers' trouble; not being understood is the partner's.
     failed = any(answer.outcome is Outcome.UNKNOWN for answer in clean)
     first = clean[0]
-    return Judgement(clean, fault=f"nothing was taken: {first.words or first.code or first.outcome}", failed=failed)
+    return Judgement(
+        clean, fault=f"nothing was taken: {first.words or first.code or first.outcome}", failed=failed
+    )
 
 
 def _clean(answer: Answer) -> Answer:
@@ -89,7 +91,13 @@ def fault(orders: Sequence[Order], error: Exception) -> Judgement:
 
 
 def _all(
-    orders: Sequence[Order], outcome: Outcome, text: str, *, rest: float = 0, failed: bool = False, pause: bool = False
+    orders: Sequence[Order],
+    outcome: Outcome,
+    text: str,
+    *,
+    rest: float = 0,
+    failed: bool = False,
+    pause: bool = False,
 ) -> Judgement:
     answers = (Answer(outcome, words=text),) * len(orders)
     return Judgement(answers, fault=text, rest=rest, failed=failed, pause=pause)

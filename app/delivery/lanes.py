@@ -107,7 +107,9 @@ async def take_tokens(conn: Connection, partner_id: int, calls: int) -> int:
     return granted
 
 
-async def settle(conn: Connection, lane: Lane, work: Work, done: Settlement, *, keep: float, now: datetime) -> bool:
+async def settle(
+    conn: Connection, lane: Lane, work: Work, done: Settlement, *, keep: float, now: datetime
+) -> bool:
     """Writes a settlement, in the caller's transaction; keeps the lease for `keep` seconds, or hands the
     lane back (0). False where the lease had passed on: nothing was written."""
     if not await conn.fetchval(_SQL.hold, lane.partner_id, lane.lane, lane.token):
@@ -130,9 +132,16 @@ async def _settle_items(
     kept = [(work.orders[place], answer) for place, answer in answers.items() if answer.outcome in _KEPT]
     if not kept:
         return Counter()
-    columns = zip(*((o.key, o.version, _KEPT[a.outcome], a.code, a.words, a.ref) for o, a in kept), strict=True)
+    columns = zip(
+        *((o.key, o.version, _KEPT[a.outcome], a.code, a.words, a.ref) for o, a in kept), strict=True
+    )
     rows = await conn.fetch(
-        _SQL.settle_items, lane.partner_id, work.op, work.command_id, now, *(list(column) for column in columns)
+        _SQL.settle_items,
+        lane.partner_id,
+        work.op,
+        work.command_id,
+        now,
+        *(list(column) for column in columns),
     )
     return Counter(row["state"] for row in rows)
 

@@ -70,7 +70,14 @@ class Partner(msgspec.Struct, frozen=True):
 
 
 async def add(
-    conn: Connection, *, name: str, adapter: str, settings: Mapping[str, Any], scope: PartnerScope, limits: Limits, now: datetime
+    conn: Connection,
+    *,
+    name: str,
+    adapter: str,
+    settings: Mapping[str, Any],
+    scope: PartnerScope,
+    limits: Limits,
+    now: datetime,
 ) -> int:
     """A new partner's number. Raises Invalid (settings, scope, limits) or Conflict (the name is taken)."""
     made, tacs, gtins, *_ = _together(
@@ -88,11 +95,15 @@ async def add(
             limits.max_inflight, limits.rate, limits.burst, now,
         )  # fmt: skip
     except asyncpg.UniqueViolationError:
-        raise Conflict(f"A partner named '{name}' exists already; choose another name or change that one.") from None
+        raise Conflict(
+            f"A partner named '{name}' exists already; choose another name or change that one."
+        ) from None
     return number
 
 
-async def change(conn: Connection, partner: Partner, *, settings: Mapping[str, Any], scope: PartnerScope, limits: Limits) -> None:
+async def change(
+    conn: Connection, partner: Partner, *, settings: Mapping[str, Any], scope: PartnerScope, limits: Limits
+) -> None:
     """New settings, scope or limits; what is under way goes by them from its next call on."""
     made, tacs, gtins, _ = _together(
         lambda: _made(partner.adapter, settings),
@@ -101,7 +112,9 @@ async def change(conn: Connection, partner: Partner, *, settings: Mapping[str, A
         lambda: check_limits(limits),
     )
     if scope.kinds and set(_kinds(scope, made.kinds)) != set(partner.scope.kinds):
-        raise Conflict("A partner's kinds of identifier cannot be changed; add another partner for the others.")
+        raise Conflict(
+            "A partner's kinds of identifier cannot be changed; add another partner for the others."
+        )
     _must_not_shrink(partner.scope, scope)
     await conn.execute(
         _SQL.change_partner, partner.id, dict(settings), tacs, gtins,

@@ -213,7 +213,9 @@ class _Run:
     async def _pause(self, conn: Connection, reason: str) -> None:
         if await partners.pause(conn, self.lane.partner_id, reason):
             subject = f"partner:{self.lane.partner_id}"
-            await record(conn, [Entry("partner.paused", subject, "worker", self.desk.now(), {"reason": reason})])
+            await record(
+                conn, [Entry("partner.paused", subject, "worker", self.desk.now(), {"reason": reason})]
+            )
 
 
 def _calls(work: Work, size: int, partner_id: int) -> list[Call]:

@@ -1,8 +1,8 @@
 """The decisions themselves, each in its caller's transaction: all of it happens, or nothing.
 
-    draft ── submit ──▶ submitted ── approve ──▶ approved ── lift (all) ──▶ closed
-      │                     ├── reject ──▶ rejected   │
-      └────── withdraw ─────┴────── withdraw ─────────┘──▶ withdrawn
+draft ── submit ──▶ submitted ── approve ──▶ approved ── lift (all) ──▶ closed
+  │                     ├── reject ──▶ rejected   │
+  └────── withdraw ─────┴────── withdraw ─────────┘──▶ withdrawn
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ async def draft(conn: Connection, actor: Principal, said: Draft, now: datetime) 
         said.police_reference.strip(), msgspec.to_builtins(said.scope), actor.label, now,
         msgspec.to_builtins(shown),
     )  # fmt: skip
-    await _remember(conn, "incident.drafted", incident_id, actor, now, {"title": said.title, **_counts(shown)})
+    await _remember(
+        conn, "incident.drafted", incident_id, actor, now, {"title": said.title, **_counts(shown)}
+    )
     return Drafted(incident_id, shown)
 
 
@@ -95,7 +97,9 @@ def _flaws(said: Draft) -> list[Flaw]:
     if said.kind not in KINDS:
         flaws.append(Flaw(f"it would be one of {', '.join(KINDS)}", "/kind"))
     moments = [(field, getattr(said, field)) for field in ("occurred_from", "occurred_to")]
-    flaws += [Flaw("it needs its UTC offset", f"/{field}") for field, at in moments if at and at.tzinfo is None]
+    flaws += [
+        Flaw("it needs its UTC offset", f"/{field}") for field, at in moments if at and at.tzinfo is None
+    ]
     if not flaws and said.occurred_from and said.occurred_to and said.occurred_from > said.occurred_to:
         flaws.append(Flaw("it would not be before occurred_from", "/occurred_to"))
     return flaws
@@ -117,7 +121,14 @@ async def submit(conn: Connection, actor: Principal, incident_id: int, now: date
     await conn.execute(_SQL.claim_scope, incident_id)
     await listing.suspect(conn, keys, now)
     await conn.execute(
-        _SQL.submit, incident_id, actor.label, now, msgspec.to_builtins(shown), frozen, len(keys), shown.devices
+        _SQL.submit,
+        incident_id,
+        actor.label,
+        now,
+        msgspec.to_builtins(shown),
+        frozen,
+        len(keys),
+        shown.devices,
     )
     detail = {"frozen": frozen.hex(), **_counts(shown)}
     await _remember(conn, "incident.submitted", incident_id, actor, now, detail)
@@ -161,7 +172,9 @@ def _approved_already(actor: Principal, incident: Incident) -> Incident:
     return incident
 
 
-async def reject(conn: Connection, actor: Principal, incident_id: int, reason: str, now: datetime) -> Incident:
+async def reject(
+    conn: Connection, actor: Principal, incident_id: int, reason: str, now: datetime
+) -> Incident:
     """The second person says no: the suspects are acquitted. A reason is wanted."""
     actor.require(Permission.INCIDENTS_APPROVE)
     incident = await hold(conn, incident_id, "submitted", to="rejected")
@@ -171,7 +184,9 @@ async def reject(conn: Connection, actor: Principal, incident_id: int, reason: s
     return await _finish(conn, actor, incident_id, "rejected", reason, now)
 
 
-async def withdraw(conn: Connection, actor: Principal, incident_id: int, reason: str, now: datetime) -> Incident:
+async def withdraw(
+    conn: Connection, actor: Principal, incident_id: int, reason: str, now: datetime
+) -> Incident:
     """Takes the whole incident back, at once, whatever its state; what was blocked for it is released."""
     actor.require(Permission.INCIDENTS_WRITE)
     incident = await hold(conn, incident_id, "draft", "submitted", "approved", to="withdrawn")

@@ -73,7 +73,9 @@ class Report(msgspec.Struct, frozen=True):
 
 def from_row(row: asyncpg.Record) -> Incident:
     """The incident of a database row."""
-    fields = {field.name: row[field.name] for field in msgspec.structs.fields(Incident) if field.name in row.keys()}
+    fields = {
+        field.name: row[field.name] for field in msgspec.structs.fields(Incident) if field.name in row
+    }
     fields["id"] = row["incident_id"]
     fields["scope"] = msgspec.convert(row["scope"], Scope)
     fields["preview"] = row["preview"] and msgspec.convert(row["preview"], Preview, strict=False)
@@ -108,7 +110,9 @@ async def latest(
 ) -> list[Incident]:
     """Incidents, the newest first, below number `before`."""
     actor.require(Permission.INCIDENTS_READ)
-    if state is not None and state not in (states := ("draft", "submitted", "approved", "closed", "rejected", "withdrawn")):
+    if state is not None and state not in (
+        states := ("draft", "submitted", "approved", "closed", "rejected", "withdrawn")
+    ):
         raise Invalid(f"'{state}' is not a state of an incident; it would be one of {', '.join(states)}.")
     return [from_row(row) for row in await conn.fetch(_SQL.latest, before, state, limit)]
 

@@ -47,7 +47,8 @@ async def lift(conn: Connection, actor: Principal, incident_id: int, scope: Scop
     claims = await conn.fetch(_SQL.lift_scope, incident_id)
     if not claims:
         raise Conflict(
-            f"Incident {incident_id} holds nothing of what this scope names; nothing was lifted.", "nothing-held"
+            f"Incident {incident_id} holds nothing of what this scope names; nothing was lifted.",
+            "nothing-held",
         )
     freed = await let_go(conn, actor, incident_id, claims, now)
     lifted = Lifted(
@@ -63,7 +64,9 @@ async def lift(conn: Connection, actor: Principal, incident_id: int, scope: Scop
     return lifted
 
 
-async def _remember(conn: Connection, actor: Principal, incident_id: int, lifted: Lifted, now: datetime) -> None:
+async def _remember(
+    conn: Connection, actor: Principal, incident_id: int, lifted: Lifted, now: datetime
+) -> None:
     counts = {name: getattr(lifted, name) for name in ("devices", "identifiers", "released", "still_held")}
     entries = [Entry("incident.lifted", f"incident:{incident_id}", actor.label, now, counts)]
     if lifted.state == "closed":

@@ -106,7 +106,8 @@ async def test_the_database_itself_refuses_one_person_for_both(pool, night, regi
     await night.submit(number)
     with pytest.raises(asyncpg.CheckViolationError, match="two_people"):
         await pool.execute(
-            "UPDATE incident SET state = 'approved', approved_by = submitted_by WHERE incident_id = $1", number
+            "UPDATE incident SET state = 'approved', approved_by = submitted_by WHERE incident_id = $1",
+            number,
         )
 
 
@@ -114,7 +115,10 @@ async def test_the_unknown_is_listed_and_declared_all_the_same(night, registers,
     await registers(phones(0, 2))
     never = imei.full(35_999999_123456)
     drafted = await night.draft(
-        imeis=(never, cells(phones(0, 1), 0)[0]), serials=("GHOST",), pallets=("306141411234567899",), receipts=(77,)
+        imeis=(never, cells(phones(0, 1), 0)[0]),
+        serials=("GHOST",),
+        pallets=("306141411234567899",),
+        receipts=(77,),
     )
     unknown = drafted.preview.unknown
     assert (unknown.imeis, unknown.serials, unknown.pallets, unknown.receipts) == (
@@ -214,7 +218,9 @@ async def test_overlapping_decisions_at_once_never_deadlock(night, registers, ph
     await asyncio.gather(*(night.submit(number) for number in numbers))
     await asyncio.gather(*(night.approve(number) for number in numbers))
     async with night.pool.acquire() as conn:
-        row = await conn.fetchrow("SELECT count(*) AS n, min(version) AS low, max(version) AS high FROM listing")
+        row = await conn.fetchrow(
+            "SELECT count(*) AS n, min(version) AS low, max(version) AS high FROM listing"
+        )
     assert tuple(row) == (1200, 1, 1)
 
 

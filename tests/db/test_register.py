@@ -96,7 +96,9 @@ async def test_an_imei_of_one_device_on_another_serial_is_rejected(pool, registe
 
 async def test_devices_without_imei_are_known_by_serial_and_gtin(pool, registers):
     header = "serial,gtin,pallet,site,owner\n"
-    receipt = await registers(header + "TAB1,08806090000010,,,\nTAB2,08806090000010,,,\nTAB1,08806090000010,,,\n")
+    receipt = await registers(
+        header + "TAB1,08806090000010,,,\nTAB2,08806090000010,,,\nTAB1,08806090000010,,,\n"
+    )
     assert (receipt.registered, receipt.unchanged) == (2, 1)
     (device,) = await devices(pool, serial="TAB1")
     assert device.imeis == []
@@ -134,7 +136,9 @@ async def test_a_broken_file_leaves_nothing(pool, registers, phones):
         assert await conn.fetchval("SELECT count(*) FROM audit_entry") == 0
 
 
-async def test_a_device_declared_stolen_before_it_arrived_is_named(pool, registers, phones, manager, approver, now: datetime):
+async def test_a_device_declared_stolen_before_it_arrived_is_named(
+    pool, registers, phones, manager, approver, now: datetime
+):
     number = phones(0, 1).split(",")[0]
     said = decide.Draft(title="Seen in a shop", scope=Scope(imeis=(number,)))
     async with pool.acquire() as conn:

@@ -97,7 +97,9 @@ class Town:
 
     @asynccontextmanager
     async def worker(self, *, slots: int = 32, deadline: float = 5.0) -> AsyncIterator[Desk]:
-        contacts = Contacts(lambda partner: HttpWire(deadline=deadline, connections=partner.limits.max_inflight))
+        contacts = Contacts(
+            lambda partner: HttpWire(deadline=deadline, connections=partner.limits.max_inflight)
+        )
         desk = Desk(self.pool, contacts, utc_now, random.Random(5).random, asyncio.Event())
         task = asyncio.create_task(engine.run(desk, slots))
         try:
@@ -107,7 +109,9 @@ class Town:
             await task
             await contacts.close()
 
-    async def until(self, incident: int, true: Callable[[dict[str, Standing]], bool], within: float = 30) -> dict[str, Standing]:
+    async def until(
+        self, incident: int, true: Callable[[dict[str, Standing]], bool], within: float = 30
+    ) -> dict[str, Standing]:
         """The standings, once they are as wanted."""
         async with asyncio.timeout(within):
             while not true(found := await self.standings(incident)):

@@ -78,9 +78,8 @@ async def test_a_rate_is_a_contract(town, keys):
     incident = await town.incident()
     await town.block(incident, keys(60))
     began = asyncio.get_running_loop().time()
-    async with town.worker():
-        async with town.worker():
-            await town.settled(incident)
+    async with town.worker(), town.worker():
+        await town.settled(incident)
     took = asyncio.get_running_loop().time() - began
     assert took > (60 - 5) / 40
 
@@ -127,7 +126,9 @@ async def test_partners_are_told_what_is_in_their_scope(town, pool):
     await town.partner("webhook", name="all")
     await town.partner("webhook", name="brand", scope=PartnerScope(kinds=("imei",), tacs=("35111111",)))
     await town.partner("webhook", name="serials", scope=PartnerScope(kinds=("serial",)))
-    serial = await pool.fetchval("INSERT INTO serial_number (serial, gtin) VALUES ('TAB1', '') RETURNING serial_id")
+    serial = await pool.fetchval(
+        "INSERT INTO serial_number (serial, gtin) VALUES ('TAB1', '') RETURNING serial_id"
+    )
     incident = await town.incident()
     keys = [35_111111_000001, 35_222222_000001, -serial]
     await town.block(incident, sorted(keys))
@@ -171,7 +172,9 @@ async def test_each_call_is_on_the_audit_log(town, keys, pool):
     await town.block(incident, keys(30))
     async with town.worker():
         found = await town.settled(incident)
-    attempts = await pool.fetch("SELECT body::jsonb AS body FROM audit_entry WHERE kind = 'delivery.attempted'")
+    attempts = await pool.fetch(
+        "SELECT body::jsonb AS body FROM audit_entry WHERE kind = 'delivery.attempted'"
+    )
     assert len(attempts) == found["ceir"].block.calls == town.stages["ceir"].ledger.calls
     detail = attempts[0]["body"]["detail"]
     assert detail["incident"] == incident
@@ -236,9 +239,13 @@ async def test_all_calls_of_one_batch_share_one_deadline(town, pool, keys, monke
 async def test_a_scope_that_would_leave_devices_out_silently_is_refused(town, pool):
     with pytest.raises(Invalid, match="silently"):
         await town.partner("webhook", scope=PartnerScope(gtins=("08806090000003",)))
-    number = await town.partner("webhook", name="b", scope=PartnerScope(kinds=("imei",), tacs=("35111111", "35222222")))
+    number = await town.partner(
+        "webhook", name="b", scope=PartnerScope(kinds=("imei",), tacs=("35111111", "35222222"))
+    )
     async with pool.acquire() as conn:
         partner = await partners.find(conn, number)
         smaller = PartnerScope(kinds=("imei",), tacs=("35111111",))
         with pytest.raises(Conflict, match="only grow"):
-            await partners.change(conn, partner, settings=partner.settings, scope=smaller, limits=partner.limits)
+            await partners.change(
+                conn, partner, settings=partner.settings, scope=smaller, limits=partner.limits
+            )

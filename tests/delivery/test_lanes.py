@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -13,8 +14,6 @@ from app.core.db import transaction
 from app.delivery import confirm, lanes, send
 from app.delivery.commands import Command, order
 from app.delivery.lanes import Lane, Settlement
-
-from datetime import UTC, datetime
 
 
 def now() -> datetime:

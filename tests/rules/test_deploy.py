@@ -110,7 +110,7 @@ def test_the_lock_holds_what_we_ask_for():
     )
     asked = map(Requirement, tomllib.loads(text(PurePosixPath("pyproject.toml")))["project"]["dependencies"])
     report(
-        f"deploy/requirements.lock: {it} is asked for, and {locked.get(it.name)} is locked; renew it (Dockerfile)"
+        f"deploy/requirements.lock: {it} is asked for, not {locked.get(it.name)}; renew it"
         for it in asked
         if it.name not in locked or not it.specifier.contains(locked[it.name])
     )

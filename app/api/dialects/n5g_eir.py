@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, Router, get
+from litestar import Response, Router, get
 from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 
 from app.access.roles import Principal
+from app.api.notes import Notes
 from app.api.problems import respond
 from app.blocklist.ask import Counter, Status
 from app.core import imei
@@ -29,7 +31,7 @@ class InvalidParam(msgspec.Struct, frozen=True):
 
 
 class EirProblem(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A problem document with 3GPP's `cause` (TS 29.500 §5.2.7)."""
+    """A problem document with 3GPP's `cause` (TS 29.571 clause 5.2.4.1)."""
 
     title: str
     status: int
@@ -38,16 +40,30 @@ class EirProblem(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     invalid_params: list[InvalidParam] = []
 
 
-@get("/equipment-status", summary="3GPP equipment identity check")
+Pei = Annotated[
+    str | None,
+    QueryParameter(
+        description="`imei-` and 15 digits, or `imeisv-` and 16; another PEI is unknown equipment."
+    ),
+]
+_UNKNOWN = "The equipment is unknown, and unknown is not configured to be answered otherwise."
+
+
+@get(
+    "/equipment-status",
+    operation_id="checkEquipment",
+    summary="3GPP equipment identity check",
+    opt=Notes(missing=_UNKNOWN, problem=EirProblem, form=EirResponseData, any_query=True).opt,
+)
 async def equipment_status(
-    request: Request[Any, Any, Any],
     asker: NamedDependency[Principal],
     counter: NamedDependency[Counter],
     settings: NamedDependency[Settings],
-    pei: str | None = None,
+    pei: Pei = None,
 ) -> Response[Any]:
     """Blocked is BLACKLISTED, suspect GREYLISTED, clear WHITELISTED; unknown is 404
-    ERROR_EQUIPMENT_UNKNOWN, or what IMEI_GATEWAY_UNKNOWN_EQUIPMENT says."""
+    ERROR_EQUIPMENT_UNKNOWN, or what IMEI_GATEWAY_UNKNOWN_EQUIPMENT says. `supi`, `gpsi` and
+    `supported-features` are taken and not looked at."""
     if pei is None:
         return _wrong("MANDATORY_QUERY_PARAM_MISSING", "it is missing; it would be imei- and 15 digits")
     try:

@@ -1,0 +1,112 @@
+"""Bodies: plain bytes within a limit, and JSON that is strictly JSON and of the form that is asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from app.api import flaws
+from app.api.problems import AnyRequest, NotTaken
+from app.core.errors import Flaw, Invalid, TooLarge
+from app.core.imei import shown
+
+_JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
+# What a text with a NUL, or a number beyond 64 bits, cannot do without.
+_SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{19}")
+
+
+async def stream(request: AnyRequest, limit: int) -> AsyncIterator[bytes]:
+    """The body in parts. Raises NotTaken for a compressed body, TooLarge beyond `limit` bytes, and Invalid
+    where the client leaves before the end."""
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        text = "The body is compressed; it would be sent as it is."
+        raise NotTaken(text, "body-compressed", {"Accept-Encoding": "identity"})
+    too_large = TooLarge(
+        f"The body is larger than {limit:,} bytes, the most that is taken here.", "body-too-large"
+    )
+    if (request.content_length or 0) > limit:
+        raise too_large
+    received = 0
+    async for part in _received(request):
+        received += len(part)
+        if received > limit:
+            raise too_large
+        yield part
+
+
+async def _received(request: AnyRequest) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise Invalid("The body broke off before its end; nothing was done.", "body-broken")
+        yield message["body"]
+        more = message["more_body"]
+
+
+async def whole(request: AnyRequest) -> bytes:
+    """The body, as long as the route's limit allows."""
+    limit = request.route_handler.resolve_request_max_body_size() or 0
+    return b"".join([part async for part in stream(request, limit)])
+
+
+async def read(request: AnyRequest, form: Any) -> Any:
+    """The JSON body in its form. Raises Invalid with every flaw, or NotTaken where it is not sent as JSON."""
+    sent_as = request.headers.get("content-type", "")
+    if not _JSON_TYPE.fullmatch(sent_as.partition(";")[0].strip()):
+        was = f"as '{shown(sent_as, 100)}'" if sent_as else "without a content type"
+        raise NotTaken(
+            f"The body was sent {was}; it would be sent as application/json.",
+            "body-not-json",
+            {"Accept": "application/json"},
+        )
+    body = await whole(request)
+    value = _parsed(body)
+    if _SUSPICIOUS.search(body) and (found := flaws.unstorable(value)):
+        raise _wrong(found)
+    try:
+        return msgspec.convert(value, form)
+    except msgspec.ValidationError:
+        raise _wrong(flaws.misfits(form, value)) from None
+
+
+def _wrong(found: tuple[Flaw, ...]) -> Invalid:
+    if len(found) == 1:
+        detail = f"The body cannot be read: {found[0].pointer or 'the whole of it'}: {found[0].detail}."
+    else:
+        detail = f"The body cannot be read: {len(found):,} things in it are wrong."
+    return Invalid(detail, "body-wrong", found)
+
+
+def _parsed(body: bytes) -> Any:
+    if not body.strip():
+        raise Invalid("The body is empty; it would be a JSON object.", "body-empty")
+    try:
+        value = msgspec.json.decode(body)
+        # Only the standard library tells of a name that stands twice; msgspec keeps the last.
+        json.loads(body, object_pairs_hook=_each_once)
+    except msgspec.DecodeError as error:
+        raise _malformed(str(error)) from None
+    except UnicodeDecodeError as error:
+        raise _malformed(f"byte {error.start} is not UTF-8") from None
+    except RecursionError:
+        raise _malformed("it is nested too deeply") from None
+    return value
+
+
+def _malformed(why: str) -> Invalid:
+    return Invalid(f"The body is not JSON: {why}.", "body-malformed")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+    counts = Counter(name for name, _ in pairs)
+    if len(counts) < len(pairs):
+        name = shown(counts.most_common(1)[0][0])
+        raise Invalid(
+            f"The body says '{name}' twice in one object; nobody can tell which is meant.", "body-name-twice"
+        )

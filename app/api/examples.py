@@ -1,0 +1,132 @@
+"""Examples of requests and answers, and the forms of the bodies that are not read as a whole.
+
+The examples of requests stand in openapi/examples too, from where tests send them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_PALLET = "106141412345678908"
+_PHONE = {
+    "imeis": ["490154203237518", "490154203237526"],
+    "serial": "R58M1A0001",
+    "gtin": "08806090000003",
+    "pallet": _PALLET,
+    "site": "PAR-1",
+    "owner": "Retailer",
+    "model": "Phone X",
+    "unit_value": "499.90",
+    "currency": "EUR",
+}
+_TABLET = {
+    "serial": "T2201",
+    "gtin": "09506000134352",
+    "pallet": _PALLET,
+    "site": "PAR-1",
+    "owner": "Retailer",
+}
+_CSV = f"""imei1,imei2,serial,gtin,pallet,site,owner,model,unit_value,currency
+490154203237518,490154203237526,R58M1A0001,08806090000003,{_PALLET},PAR-1,Retailer,Phone X,499.90,EUR
+,,T2201,09506000134352,{_PALLET},PAR-1,Retailer,,,
+"""
+_NDJSON = "".join(json.dumps(device) + "\n" for device in (_PHONE, _TABLET))
+
+REQUESTS: dict[str, Any] = {
+    "draftIncident": {
+        "title": "Paris, night of 22 December",
+        "kind": "theft",
+        "site": "PAR-1",
+        "occurred_from": "2026-12-22T01:00:00+01:00",
+        "occurred_to": "2026-12-22T04:00:00+01:00",
+        "police_reference": "PV 2026/1234",
+        "scope": {"pallets": [_PALLET], "imeis": ["352099001761481"]},
+    },
+    "rejectIncident": {"reason": "These pallets left on Monday's truck."},
+    "withdrawIncident": {"reason": "The pallets stand in hall 4."},
+    "liftDevices": {"scope": {"imeis": ["490154203237518"]}},
+    "askStatuses": {"imeis": ["490154203237518", "49015420323751", "4901542032375101"]},
+    "addPartner": {
+        "name": "National register",
+        "adapter": "ceir",
+        "settings": {"url": "https://ceir.example", "username": "gateway", "password": "a secret"},
+        "scope": {"kinds": ["imei"]},
+        "limits": {"max_inflight": 4, "rate": 20, "burst": 5},
+    },
+    "changePartner": {"paused": True, "reason": "Maintenance until noon."},
+}
+
+ANSWERS: dict[str, Any] = {
+    "registerDevices": {
+        "receipt_id": 9,
+        "rows": 2,
+        "registered": 2,
+        "unchanged": 0,
+        "rejected": 0,
+        "warnings": 0,
+        "rejections_url": "/v1/receipts/9/rejections",
+        "warnings_url": "/v1/receipts/9/warnings",
+    },
+    "askStatus": {
+        "imei": "490154203237518",
+        "status": "blocked",
+        "since": "2026-12-22T02:41:07.512Z",
+        "version": 1,
+    },
+    "checkEquipment": {"status": "BLACKLISTED"},
+    "watchIncident": 'event: progress\ndata: {"id":7,"state":"approved","settled":false,…}\n\n'
+    'event: settled\ndata: {"id":7,"state":"approved","settled":true,…}\n\n',
+}
+
+SCHEMAS: dict[str, Any] = {
+    "NewDevices": {
+        "type": "object",
+        "title": "NewDevices",
+        "required": ["devices"],
+        "properties": {
+            "devices": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/NewDevice"}}
+        },
+    },
+    "NewDevice": {
+        "type": "object",
+        "title": "NewDevice",
+        "description": "A device to register: at least one IMEI, or a serial with its GTIN. What is wrong"
+        " with one rejects it alone; fields of other names are passed over with a warning.",
+        "properties": {
+            "imeis": {
+                "type": "array",
+                "items": {"type": "string", "description": "15 digits, the last of them the check digit."},
+                "maxItems": 4,
+            },
+            "serial": {"type": "string", "maxLength": 200},
+            "gtin": {"type": "string", "description": "8, 12, 13 or 14 digits."},
+            "pallet": {"type": "string", "description": "An SSCC of 18 digits."},
+            "site": {"type": "string", "maxLength": 200},
+            "owner": {"type": "string", "maxLength": 200},
+            "model": {"type": "string", "maxLength": 200},
+            "unit_value": {"type": ["string", "number", "null"], "description": "Such as 499.90."},
+            "currency": {"type": "string", "description": "Three letters (ISO 4217)."},
+        },
+    },
+}
+
+BODIES: dict[str, Any] = {
+    "registerDevices": {
+        "text/csv": {"schema": {"type": "string"}, "example": _CSV},
+        "application/x-ndjson": {"schema": {"type": "string"}, "example": _NDJSON},
+        "application/json": {
+            "schema": {"$ref": "#/components/schemas/NewDevices"},
+            "example": {"devices": [_PHONE, _TABLET]},
+        },
+    },
+    "confirmDeliveries": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "description": "In the form of the partner's adapter; this is Knox Guard's.",
+            },
+            "example": {"events": [{"eventType": "KG_DEVICE_LOCKED", "deviceUid": "490154203237518"}]},
+        }
+    },
+}

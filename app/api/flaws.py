@@ -1,0 +1,147 @@
+"""Everything that is wrong with a JSON value, by the form that it was to have, each flaw with its place.
+
+msgspec stops at the first flaw; a request is mended sooner when all of them are named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
+from itertools import islice
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+
+from app.core.errors import Flaw
+from app.core.imei import shown
+
+MOST = 1000
+
+_LARGEST = 2**63
+_NOUNS = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "datetime": "a time",
+}
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+
+
+def misfits(form: Any, value: object) -> tuple[Flaw, ...]:
+    """What keeps a value from being read as `form`; nothing if it can be. At most the first 1,000 flaws."""
+    return tuple(islice(_misfits(form, value, ""), MOST))
+
+
+def unstorable(value: object) -> tuple[Flaw, ...]:
+    """The texts with a NUL and the numbers beyond 64 bits in a value: PostgreSQL keeps neither."""
+    return tuple(islice(_unstorable(value, ""), MOST))
+
+
+def sentence(message: str) -> str:
+    """What msgspec says of a value, in the words of this API."""
+    message = message.partition(" - at `")[0]
+    for pattern, words in _SENTENCES:
+        if found := pattern.fullmatch(message):
+            return words(found)
+    return message
+
+
+def below(at: str, name: str | int) -> str:
+    """The RFC 6901 pointer of a part of what stands at `at`."""
+    return f"{at}/{str(name).replace('~', '~0').replace('/', '~1')}"
+
+
+def _misfits(form: Any, value: object, at: str) -> Iterator[Flaw]:
+    try:
+        msgspec.convert(value, form)
+    except msgspec.ValidationError as error:
+        inner = _inside(_plain(form, value), value, at)
+        first = next(inner, None)
+        yield first or Flaw(_said(form, value, str(error)), at, "malformed")
+        yield from inner
+
+
+def _plain(form: Any, value: object) -> Any:
+    """The type itself: without its notes, and without the null that the value is not."""
+    if get_origin(form) is Annotated:
+        form = get_args(form)[0]
+    members = [member for member in get_args(form) if member is not type(None)]
+    if type(None) in get_args(form) and len(members) == 1 and value is not None:
+        return _plain(members[0], value)
+    return form
+
+
+def _inside(form: Any, value: object, at: str) -> Iterator[Flaw]:
+    if isinstance(value, dict) and isinstance(form, type) and issubclass(form, msgspec.Struct):
+        yield from _in_object(form, value, at)
+    elif isinstance(value, list) and get_origin(form) in (list, tuple):
+        for place, item in enumerate(value):
+            yield from _misfits(get_args(form)[0], item, below(at, place))
+
+
+def _in_object(form: type[msgspec.Struct], value: Mapping[str, object], at: str) -> Iterator[Flaw]:
+    fields = {field.encode_name: field for field in msgspec.structs.fields(form)}
+    for name in value:
+        if name not in fields and form.__struct_config__.forbid_unknown_fields:
+            yield Flaw(_no_field(name, list(fields)), below(at, name), "field-unknown")
+    for name, field in fields.items():
+        if name in value:
+            yield from _misfits(field.type, value[name], below(at, name))
+        elif field.required:
+            yield Flaw(f"the field '{name}' is missing", below(at, name), "field-missing")
+
+
+def _no_field(name: str, names: Sequence[str]) -> str:
+    return f"there is no field '{shown(name)}' here; there are {', '.join(names)}"
+
+
+def _said(form: Any, value: object, message: str) -> str:
+    if isinstance(form, type) and issubclass(form, Enum) and isinstance(value, str):
+        return f"'{shown(value)}' would be one of {', '.join(member.value for member in form)}"
+    return sentence(message)
+
+
+def _unstorable(value: object, at: str) -> Iterator[Flaw]:
+    if isinstance(value, str) and "\0" in value:
+        yield Flaw("it holds the character NUL, which no text may", at, "nul")
+    elif isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+        yield Flaw("the number is out of range; it would have at most 18 digits", at, "number-range")
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _unstorable(name, below(at, name))
+            yield from _unstorable(inner, below(at, name))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _unstorable(inner, below(at, place))
+
+
+def _noun(name: str) -> str:
+    return " or ".join(_NOUNS.get(part, part) for part in name.split(" | "))
+
+
+_SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (
+        re.compile(r"Expected `([^`]+)`, got `([^`]+)`"),
+        lambda found: f"it would be {_noun(found[1])}, not {_noun(found[2])}",
+    ),
+    (
+        re.compile(r"Expected `([^`]+)` (>=|<=|>|<) (\S+)"),
+        lambda found: f"it would be {_noun(found[1])}, {_BOUNDS[found[2]]} {found[3]}",
+    ),
+    (
+        re.compile(r"Expected `([^`]+)` of length (>=|<=|>|<) (\S+)"),
+        lambda found: (
+            f"it would be {_noun(found[1])} of {_BOUNDS[found[2]]} {int(found[3]):,} "
+            + ("characters" if found[1] == "str" else "items")
+        ),
+    ),
+    (
+        re.compile(r"Invalid RFC3339 encoded datetime"),
+        lambda _: "it would be a time such as 2026-12-22T02:00:00Z",
+    ),
+    (re.compile(r"Integer value out of range"), lambda _: "the number is out of range"),
+)

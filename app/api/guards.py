@@ -1,0 +1,57 @@
+"""What every request must be before anybody looks at it: its path and its query can be read in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import unquote_to_bytes
+
+from litestar.exceptions import NotFoundException
+
+from app.api import notes
+from app.api.problems import AnyRequest
+from app.core.errors import Flaw, Invalid
+from app.core.imei import shown
+
+_LARGEST = 2**63
+
+
+async def well_formed(request: AnyRequest) -> None:
+    """Raises NotFoundException or Invalid for what could be read in two ways, or not at all."""
+    if not _is_canonical(request):
+        raise NotFoundException
+    query, handler = request.scope["query_string"], request.route_handler
+    if query and handler.resolve_include_in_schema() and not notes.of(handler).any_query:
+        found = tuple(_query_flaws(query, frozenset(notes.parameters(handler).values())))
+        if found:
+            detail = f"The query cannot be read: {found[0].pointer}: {found[0].detail}."
+            raise Invalid(detail, "query-wrong", found)
+
+
+def _is_canonical(request: AnyRequest) -> bool:
+    """Whether each number in the path has its one form there: int() would take 007, 1_0 and ٣ as well."""
+    numbers = [value for value in request.path_params.values() if isinstance(value, int)]
+    # Of the path, not of a template: another parameter of it may be any text.
+    parts = request.scope["path"].split("/")
+    return all(0 < value < _LARGEST and parts.count(str(value)) >= numbers.count(value) for value in numbers)
+
+
+def _query_flaws(query: bytes, known: frozenset[str]) -> Iterator[Flaw]:
+    seen = set()
+    for pair in query.split(b"&"):
+        raw_name, _, raw_value = pair.replace(b"+", b" ").partition(b"=")
+        name = shown(unquote_to_bytes(raw_name).decode("utf-8", "replace"))
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none here"
+            yield Flaw(f"there is no such parameter; there are {there}", name, "parameter-unknown")
+        elif name in seen:
+            yield Flaw("it is given twice; nobody can tell which is meant", name, "parameter-twice")
+        elif not _is_text(unquote_to_bytes(raw_value)):
+            yield Flaw("it would be UTF-8 text without the character NUL", name, "parameter-text")
+        seen.add(name)
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        return "\0" not in value.decode()
+    except UnicodeDecodeError:
+        return False

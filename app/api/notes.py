@@ -1,0 +1,48 @@
+"""What is to be known of a route: its notes, for the OpenAPI document, and the names of its parameters."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import msgspec
+from litestar.handlers import BaseRouteHandler
+from litestar.params import QueryParameter
+
+
+class Notes(msgspec.Struct, frozen=True):
+    """`conflict`, `missing` and `unsigned` say when the answer is 409, 404, or 401 on an `open` route, which
+    asks for no key. `answer` is the media type of the answer, `form` the type of one that the handler's
+    signature does not name. `body`: the handler reads the body by itself. `problem` is the form of 400 and
+    404 where it is not ours. `any_query` passes over parameters that are not known."""
+
+    conflict: str = ""
+    missing: str = ""
+    unsigned: str = ""
+    answer: str = "application/json"
+    form: Any = None
+    body: bool = False
+    problem: Any = None
+    open: bool = False
+    any_query: bool = False
+
+    @property
+    def opt(self) -> dict[str, Notes]:
+        """The `opt` of a route that has these notes."""
+        return {"notes": self}
+
+
+def of(handler: BaseRouteHandler) -> Notes:
+    """The notes of a route; none are needed."""
+    found: Notes = handler.opt.get("notes", Notes())
+    return found
+
+
+@cache
+def parameters(handler: BaseRouteHandler) -> dict[str, str]:
+    """The query parameters of a route: what the handler calls each, and its name in the query."""
+    return {
+        name: note.name or name
+        for name, field in handler.parsed_fn_signature.parameters.items()
+        if isinstance(note := field.kwarg_definition, QueryParameter)
+    }

@@ -1,0 +1,84 @@
+"""What the OpenAPI document says of refusals: which a route can give, and in what form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.api.notes import Notes
+
+_TYPE = "application/problem+json"
+_PROBLEM = {_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def _text(description: str, **example: Any) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}, **example}
+
+
+RESPONSES: dict[str, Any] = {
+    "Wrong": {
+        "description": "What was sent is wrong; `errors` name each place.",
+        "content": {
+            _TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": {
+                    "title": "The request is wrong",
+                    "status": 400,
+                    "detail": "The scope names 1 thing(s) that cannot be right; nothing was done.",
+                    "code": "scope-flaws",
+                    "errors": [
+                        {
+                            "detail": "IMEI 490154203237517 fails the Luhn check: its last digit would be 8.",
+                            "pointer": "/scope/imeis/0",
+                            "code": "imei-check-digit",
+                        }
+                    ],
+                },
+            }
+        },
+    },
+    "Unauthorised": {
+        "description": "No key came with the request, or one that is not known here.",
+        "headers": {"WWW-Authenticate": _text("How to say who is asking.")},
+        "content": _PROBLEM,
+    },
+    "Forbidden": {"description": "The key is known, and may not do this.", "content": _PROBLEM},
+    "Missing": {"description": "There is no such thing.", "content": _PROBLEM},
+    "TooLarge": {"description": "The body is over a limit, which is named.", "content": _PROBLEM},
+    "NotTaken": {
+        "description": "The body is in a form, or compressed in a way, that is not taken here.",
+        "content": _PROBLEM,
+    },
+    "Unavailable": {
+        "description": "A part of ours is away for now; the same request may succeed in a moment.",
+        "headers": {"Retry-After": _text("Seconds to wait.")},
+        "content": _PROBLEM,
+    },
+}
+
+
+def of(notes: Notes, *, has_body: bool, has_id: bool, problem: dict[str, Any] | None) -> dict[str, Any]:
+    """The refusals of one route, by status."""
+    found: dict[str, Any] = {}
+    if not notes.any_query:
+        found["400"] = _ref("Wrong")
+    if not notes.open:
+        found |= {"401": _ref("Unauthorised"), "403": _ref("Forbidden")}
+    if notes.unsigned:
+        found["401"] = {"description": notes.unsigned, "content": _PROBLEM}
+    if has_id:
+        found["404"] = _ref("Missing")
+    if notes.missing:
+        found["404"] = {"description": notes.missing, "content": _PROBLEM}
+    if notes.conflict:
+        found["409"] = {"description": notes.conflict, "content": _PROBLEM}
+    if has_body:
+        found |= {"413": _ref("TooLarge"), "415": _ref("NotTaken")}
+    if problem:
+        own = {"content": {_TYPE: {"schema": problem}}}
+        found["400"] = {"description": "The parameter is missing or malformed."} | own
+        found["404"] = {"description": notes.missing} | own
+    return dict(sorted((found | {"503": _ref("Unavailable")}).items()))
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/responses/{name}"}

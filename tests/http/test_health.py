@@ -1,0 +1,88 @@
+"""What load balancers and monitoring ask, without a key."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from .asking import problem
+from .conftest import serving
+
+
+async def test_it_lives_and_can_serve(nobody):
+    assert (await nobody.get("/health/live")).json() == {"status": "live"}
+    assert (await nobody.get("/health/ready?probe=1")).json() == {"status": "ready"}
+
+
+async def test_figures_are_collected(nobody, carrier):
+    await carrier.get("/v1/status/490154203237518")
+    response = await nobody.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    assert (
+        'imei_gateway_http_seconds_count{method="GET",route="/v1/status/{imei}",status="200"}'
+        in response.text
+    )
+    assert "imei_gateway_audit_unsealed" in response.text
+    assert "490154203237518" not in response.text
+
+
+async def test_each_answer_has_an_id_of_its_own(nobody):
+    ids = {
+        (await nobody.get(path)).headers["x-request-id"] for path in ("/health/live", "/health/live", "/nope")
+    }
+    assert len(ids) == 3
+
+
+class Door:
+    """A socket on the way to the database, which can be shut."""
+
+    def __init__(self, dsn: str) -> None:
+        self.folder = tempfile.mkdtemp(prefix="door")
+        self._way = parse_qs(urlsplit(dsn).query)["host"][0]
+        self.dsn = dsn.replace(self._way, self.folder)
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def open(self) -> None:
+        name = ".s.PGSQL.5432"
+        self._socket, self._beyond = f"{self.folder}/{name}", f"{self._way}/{name}"
+        self._server = await asyncio.start_unix_server(self._pass, self._socket)
+
+    def shut(self) -> None:
+        self._server.close()
+        Path(self._socket).unlink()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        beyond, answer = await asyncio.open_unix_connection(self._beyond)
+        self._writers |= {writer, answer}
+        await asyncio.gather(_pump(reader, answer), _pump(beyond, writer), return_exceptions=True)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def test_a_database_that_is_away_is_503_and_passes(cluster, template, tmp_path):
+    door = Door(cluster)
+    await door.open()
+    async with serving(cluster, template, tmp_path, "web", through=door.folder) as alone:
+        paths = ["/health/ready", "/v1/status/490154203237518", "/v1/incidents", "/v1/devices?serial=A"]
+        assert [(await alone["admin"].get(path)).status_code for path in paths] == [200] * 4
+        door.shut()
+        assert (await alone["nobody"].get("/health/live")).status_code == 200
+        for path in paths:
+            response = await alone["admin"].get(path)
+            problem(response, 503, "database-away")
+            assert response.headers["retry-after"] == "2"
+        said = {"title": "t", "scope": {"serials": ["AWAY"]}}
+        problem(await alone["admin"].post("/v1/incidents", json=said), 503, "database-away")
+        await door.open()
+        assert [(await alone["admin"].get(path)).status_code for path in paths] == [200] * 4
+        assert (await alone["admin"].get("/v1/incidents")).json()["incidents"] == []
+    door.shut()

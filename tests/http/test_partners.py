@@ -1,0 +1,179 @@
+"""Partners over HTTP: added, changed, paused, watched, heard; and their secrets, which nobody is shown."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.adapters import signature
+
+from .asking import JSON, decided, drafted, places, problem, register, stock
+
+# No goods of the tests have this TAC, so nobody is told anything.
+QUIET = {"kinds": ["imei"], "tacs": ["99999999"]}
+SECRET = "whsec_" + "c2VjcmV0" * 5
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ceir": {"url": "https://ceir.example", "username": "gateway", "password": "hush-hush"},
+    "eir_push": {"url": "https://eir.example"},
+    "webhook": {"url": "https://hook.example/in", "secret": SECRET, "previous_secret": SECRET},
+    "knox_guard": {
+        "url": "https://knox.example",
+        "api_token": "hush-hush",
+        "email": "a@b.example",
+        "webhook_secret": SECRET,
+    },
+}
+SECRETS = {
+    "ceir": {"password"},
+    "eir_push": set(),
+    "webhook": {"secret", "previous_secret"},
+    "knox_guard": {"api_token", "webhook_secret"},
+}
+
+
+async def added(admin, name: str, adapter: str = "ceir", **more: Any) -> dict[str, Any]:
+    said = {"name": name, "adapter": adapter, "settings": SETTINGS[adapter], "scope": QUIET, **more}
+    response = await admin.post("/v1/partners", json=said)
+    assert response.status_code == 201, response.text
+    assert response.headers["location"] == f"/v1/partners/{response.json()['id']}"
+    partner: dict[str, Any] = response.json()
+    return partner
+
+
+async def test_a_partner_is_added_listed_and_read(admin, manager):
+    made = await added(admin, "Register A", limits={"max_inflight": 2, "rate": 5.5, "burst": 3})
+    assert made["limits"] == {"max_inflight": 2, "rate": 5.5, "burst": 3}
+    assert made["scope"] == {"kinds": ["imei"], "tacs": ["99999999"], "gtins": []}
+    assert (made["health"], made["paused"], made["pending"]) == ("working", False, 0)
+    assert (await manager.get(f"/v1/partners/{made['id']}")).json() == made
+    assert made in (await manager.get("/v1/partners")).json()["partners"]
+
+
+async def test_what_is_left_out_stays(admin):
+    made = await added(admin, "Register B")
+    url = f"/v1/partners/{made['id']}"
+    changed = (await admin.patch(url, json={"settings": {"url": "https://new.example"}})).json()
+    assert changed["settings"] == made["settings"] | {"url": "https://new.example"}
+    changed = (await admin.patch(url, json={"limits": {"max_inflight": 1}})).json()
+    assert changed["limits"]["max_inflight"] == 1
+    assert changed["settings"]["url"] == "https://new.example"
+
+
+async def test_a_partner_is_paused_and_resumed(admin):
+    url = f"/v1/partners/{(await added(admin, 'Register C'))['id']}"
+    paused = (await admin.patch(url, json={"paused": True, "reason": "Maintenance"})).json()
+    assert (paused["paused"], paused["pause_reason"], paused["health"]) == (True, "Maintenance", "paused")
+    resumed = (await admin.patch(url, json={"paused": False})).json()
+    assert (resumed["paused"], resumed["health"]) == (False, "working")
+
+
+async def test_a_name_is_taken_once(admin):
+    await added(admin, "Register D")
+    said = {"name": "Register D", "adapter": "ceir", "settings": SETTINGS["ceir"], "scope": QUIET}
+    problem(await admin.post("/v1/partners", json=said), 409)
+
+
+async def test_kinds_cannot_be_changed(admin):
+    url = f"/v1/partners/{(await added(admin, 'Hook A', 'webhook'))['id']}"
+    problem(await admin.patch(url, json={"scope": {**QUIET, "kinds": ["imei", "serial"], "gtins": []}}), 409)
+
+
+async def test_everything_wrong_with_a_partner_is_told_at_once(admin):
+    said = {
+        "name": "",
+        "adapter": "ceir",
+        "settings": {"url": "ftp://x", "colour": "red"},
+        "scope": {"tacs": ["12", "35209900", "x"]},
+        "limits": {"max_inflight": 0, "rate": -1},
+    }
+    found = places(problem(await admin.post("/v1/partners", json=said), 400, "partner-flaws"))
+    assert set(found) == {
+        "/name", "/settings/url", "/settings/colour", "/settings/username", "/settings/password",
+        "/scope/tacs/0", "/scope/tacs/2", "/limits/max_inflight", "/limits/rate",
+    }  # fmt: skip
+    found = places(problem(await admin.post("/v1/partners", json=said | {"adapter": "fax"}), 400))
+    assert "ceir, eir_push" in found["/adapter"]
+
+
+@pytest.mark.parametrize("adapter", SETTINGS)
+async def test_no_secret_is_ever_shown(admin, auditor, adapter):
+    settings = SETTINGS[adapter]
+    said = {"name": f"Secret {adapter}", "adapter": adapter, "settings": settings, "scope": QUIET}
+    made = await admin.post("/v1/partners", json=said)
+    url = made.headers["location"]
+    changed = await admin.patch(url, json={"settings": settings, "paused": True})
+    refused = await admin.patch(url, json={"settings": {**settings, "url": "nowhere"}})
+    problem(refused, 400)
+    entries = await auditor.get("/v1/audit/entries", params={"subject": f"partner:{made.json()['id']}"})
+    assert len(entries.json()["entries"]) == 2
+    read = [await admin.get(path) for path in (url, "/v1/partners", "/metrics")]
+    for response in (made, changed, refused, entries, *read):
+        assert not any(secret in response.text for secret in ("hush", SECRET))
+    shown = (await admin.get(url)).json()["settings"]
+    assert {name for name, value in shown.items() if value == "•••"} == SECRETS[adapter]
+
+
+async def test_adapters_are_listed_with_the_schema_of_their_settings(manager):
+    found = {one["kind"]: one for one in (await manager.get("/v1/adapters")).json()["adapters"]}
+    assert set(SETTINGS) <= set(found)
+    assert found["knox_guard"]["enrols"] is True
+    assert found["webhook"]["kinds"] == ["imei", "serial"]
+    assert "url" in json.dumps(found["ceir"]["settings"])
+
+
+def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
+    return JSON | signature.signed(signature.keys(secret), "msg-1", datetime.now(UTC), body)
+
+
+async def test_confirmations_must_be_signed(admin, nobody):
+    url = f"/v1/partners/{(await added(admin, 'Brand A', 'knox_guard'))['id']}/confirmations"
+    body = json.dumps(
+        {"events": [{"eventType": "KG_DEVICE_LOCKED", "deviceUid": "490154203237518"}]}
+    ).encode()
+    accepted = await nobody.post(url, content=body, headers=signed(body))
+    assert (accepted.status_code, accepted.json()) == (200, {"counted": 0, "ignored": 1})
+    problem(await nobody.post(url, content=body, headers=JSON), 401)
+    problem(await nobody.post(url, content=body + b" ", headers=signed(body)), 401)
+    problem(await nobody.post(url, content=body, headers=signed(body, "whsec_" + "b3RoZXJz" * 5)), 401)
+    problem(await admin.post(url, content=body, headers=JSON), 401)
+
+
+async def test_confirmations_that_cannot_be_read(admin, nobody):
+    url = f"/v1/partners/{(await added(admin, 'Brand B', 'knox_guard'))['id']}/confirmations"
+    for body in (
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        b"{}",
+        b'{"events": [{"eventType": 1}]}',
+        b'{"events": NaN}',
+    ):
+        problem(await nobody.post(url, content=body, headers=signed(body)), 400)
+
+
+async def test_an_adapter_that_confirms_nothing(admin, nobody):
+    url = f"/v1/partners/{(await added(admin, 'Register E'))['id']}/confirmations"
+    problem(await nobody.post(url, content=b"{}", headers=signed(b"{}")), 409, "confirms-not")
+    problem(await nobody.post("/v1/partners/999999/confirmations", content=b"{}", headers=JSON), 404)
+
+
+async def test_a_brand_reports_its_locks(gateway, admin, goods_in, manager, approver, practice, until):
+    _, settings = await practice("knox_guard")
+    goods = stock(2, tac=35_777777)
+    made = await added(
+        admin, "Brand C", "knox_guard", settings=settings, scope={"kinds": ["imei"], "tacs": ["35777777"]}
+    )
+    callback = {"url": f"{gateway.url}/v1/partners/{made['id']}/confirmations"}
+    async with gateway.bare() as client:
+        assert (await client.put(f"{settings['url']}/sandbox/callback", json=callback)).status_code == 204
+    await register(goods_in, goods)
+    incident = await drafted(manager, pallets=[goods.pallet])
+    await decided(manager, incident, "submit")
+    await decided(approver, incident, "approve")
+    read = await until(manager, f"/v1/incidents/{incident}", lambda answer: answer["settled"])
+    (standing,) = read["partners"]
+    assert (standing["partner"], standing["block"]["wanted"], standing["block"]["done"]) == ("Brand C", 4, 4)

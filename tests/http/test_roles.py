@@ -1,0 +1,127 @@
+"""Who may do what: every route with every role. A route without an entry here fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.access.roles import Role
+from app.api import examples
+from app.api.openapi import Operation, operations
+from app.api.routes import application
+
+from .asking import JSON, problem
+
+ALL = frozenset(Role)
+LOOKS = {Role.INCIDENT_MANAGER, Role.APPROVER, Role.AUDITOR, Role.ADMIN}
+DRAFTS = {Role.INCIDENT_MANAGER, Role.ADMIN}
+DECIDES = {Role.APPROVER, Role.ADMIN}
+MAY: dict[str, set[Role]] = {
+    "registerDevices": {Role.GOODS_IN, Role.ADMIN},
+    "readReceipt": LOOKS | {Role.GOODS_IN},
+    "listRejections": LOOKS | {Role.GOODS_IN},
+    "listWarnings": LOOKS | {Role.GOODS_IN},
+    "findDevices": LOOKS | {Role.GOODS_IN},
+    "listIncidents": LOOKS,
+    "draftIncident": DRAFTS,
+    "readIncident": LOOKS,
+    "submitIncident": DRAFTS,
+    "approveIncident": DECIDES,
+    "rejectIncident": DECIDES,
+    "withdrawIncident": DRAFTS,
+    "liftDevices": DRAFTS | DECIDES,
+    "listRefusals": LOOKS,
+    "watchIncident": LOOKS,
+    "askStatus": LOOKS | {Role.CARRIER},
+    "askStatuses": LOOKS | {Role.CARRIER},
+    "checkEquipment": LOOKS | {Role.CARRIER},
+    "listPartners": LOOKS,
+    "addPartner": {Role.ADMIN},
+    "readPartner": LOOKS,
+    "changePartner": {Role.ADMIN},
+    "listAdapters": LOOKS,
+    "listEntries": {Role.AUDITOR, Role.ADMIN},
+    "readCheckpoint": {Role.AUDITOR, Role.ADMIN},
+}
+# These ask for no key; confirmations are signed instead.
+OPEN = {"confirmDeliveries", "checkLife", "checkReadiness", "readMetrics"}
+
+OPERATIONS = {str(one.handler.operation_id): one for one in operations(application())}
+# In form, and without effect where it is allowed.
+HARMLESS: dict[str, Any] = {
+    "addPartner": {"name": "x", "adapter": "none such", "settings": {}},
+    "draftIncident": {"title": "x", "scope": {}},
+}
+
+
+def test_every_route_has_an_entry():
+    assert set(OPERATIONS) == set(MAY) | OPEN
+
+
+async def ask(client, one: Operation):
+    name = str(one.handler.operation_id)
+    path = one.path.replace("{imei}", "490154203237518")
+    for part in ("receipt_id", "incident_id", "partner_id"):
+        path = path.replace(f"{{{part}}}", "987654321")
+    sent: dict[str, Any] = {}
+    if one.form is not None:
+        sent = {"json": HARMLESS.get(name, examples.REQUESTS[name])}
+    elif one.notes.body:
+        sent = {"content": b"{}", "headers": JSON}
+    return await client.request(one.method, path, **sent)
+
+
+@pytest.mark.parametrize("name", MAY)
+async def test_no_key(gateway, name):
+    response = await ask(gateway["nobody"], OPERATIONS[name])
+    problem(response, 401, "key-missing")
+    assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("name", MAY)
+async def test_role(gateway, name, role):
+    response = await ask(gateway[role], OPERATIONS[name])
+    if role in MAY[name]:
+        assert response.status_code in (200, 201, 400, 404), response.text
+    else:
+        problem(response, 403, "permission-missing")
+
+
+@pytest.mark.parametrize("name", sorted(OPEN - {"confirmDeliveries"}))
+async def test_no_key_is_wanted(nobody, name):
+    assert (await ask(nobody, OPERATIONS[name])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "Bearer",
+        "Bearer x",
+        "Basic eDp5",
+        "Bearer imei_k_aaaaaaaa_" + "a" * 43,
+        b"Bearer \xff\xfe",
+    ],
+)
+async def test_keys_that_are_none(nobody, key):
+    for path in (
+        "/v1/status/490154203237518",
+        "/v1/incidents",
+        "/n5g-eir-eic/v1/equipment-status?pei=imei-1",
+    ):
+        problem(await nobody.get(path, headers={"authorization": key}), 401)
+
+
+async def test_a_key_ends_at_once_when_it_is_revoked(gateway, nobody):
+    made = await gateway.new_key(Role.CARRIER)
+    headers = {"authorization": f"Bearer {made.key}"}
+    assert (await nobody.get("/v1/status/490154203237518", headers=headers)).status_code == 200
+    await gateway.revoke(made.key_id)
+    problem(await nobody.get("/v1/status/490154203237518", headers=headers), 401, "key-unknown")
+
+
+async def test_who_is_asked_for_before_what_is_looked_at(nobody):
+    problem(await nobody.post("/v1/incidents", content=b"{", headers=JSON), 401)
+    problem(await nobody.get("/v1/devices", params={"limit": "x"}), 401)
