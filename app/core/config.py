@@ -71,7 +71,9 @@ def _checked(settings: Settings) -> Settings:
     for name, values in allowed.items():
         value = getattr(settings, name)
         if value not in values:
-            right = f"{values[0]} to {values[-1]}" if isinstance(values, range) else ", ".join(map(str, values))
+            right = (
+                f"{values[0]} to {values[-1]}" if isinstance(values, range) else ", ".join(map(str, values))
+            )
             raise Invalid(f"IMEI_GATEWAY_{name.upper()} is '{value}'; it would be one of: {right}.")
     return settings
 

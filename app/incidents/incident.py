@@ -73,9 +73,7 @@ class Report(msgspec.Struct, frozen=True):
 
 def from_row(row: asyncpg.Record) -> Incident:
     """The incident of a database row."""
-    fields = {
-        field.name: row[field.name] for field in msgspec.structs.fields(Incident) if field.name in row
-    }
+    fields = {field.name: row[field.name] for field in msgspec.structs.fields(Incident) if field.name in row}
     fields["id"] = row["incident_id"]
     fields["scope"] = msgspec.convert(row["scope"], Scope)
     fields["preview"] = row["preview"] and msgspec.convert(row["preview"], Preview, strict=False)
