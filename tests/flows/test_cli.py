@@ -244,7 +244,7 @@ def test_a_revoked_key_is_refused(gateway: Gateway) -> None:
 def test_errors_are_one_sentence_or_a_problem_document(gateway: Gateway) -> None:
     wrong = gateway.run("partner", "add", "Süd", "--adapter", "eir_push", "--setting", "url=ftp://x")
     assert wrong.returncode == 1
-    assert "• url:" in wrong.stderr
+    assert "• settings/url:" in wrong.stderr
     assert "Traceback" not in wrong.stderr
     missing = gateway.run("approve", "999", "--json")
     assert missing.returncode == 1

@@ -114,7 +114,7 @@ def test_it_ends_exactly_right_although_the_worker_is_killed(
     demo = demos["killed"]
     _hold_against(demo.told(), _goods(tmp_path, DEVICES))
     assert demo.process.wait(30) == 0, demo.shown()
-    assert "The worker is killed" in demo.shown()
+    assert "The workers are killed" in demo.shown()
     assert demo.left() == []
 
 
