@@ -17,6 +17,9 @@ from app.core.db import Pool
 from app.core.errors import Flaw, Invalid
 
 MOST = 10_000
+# Told to callers, and judged by `imei.asked`, which also takes other spellings of a URN.
+_PATTERN = "^([0-9]{14,16}|urn:gsma:imei:[0-9]{8}-[0-9]{6}-[0-9])$"
+Identifier = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": _PATTERN})]
 
 
 class StatusAnswer(msgspec.Struct, frozen=True):
@@ -31,7 +34,7 @@ class StatusAnswer(msgspec.Struct, frozen=True):
 class StatusQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Identifiers of 14, 15 or 16 digits, or IMEI URNs."""
 
-    imeis: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST)]
+    imeis: Annotated[tuple[Identifier, ...], msgspec.Meta(max_length=MOST)]
 
 
 class StatusAnswers(msgspec.Struct, frozen=True):

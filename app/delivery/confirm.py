@@ -43,9 +43,6 @@ async def confirm(
     known = {(row["key"], row["op"]) for row in booked}
     early = [row for row in rows if (row[0], row[1]) not in known]
     kept = await conn.fetch(_SQL.confirm_early, partner_id, now, *_columns(early))
-    # An order that was being settled meanwhile was not there to book on, and is no longer early.
-    missed = [row for row in early if row[0] not in {row["key"] for row in kept}]
-    booked += await conn.fetch(_SQL.confirm, partner_id, now, *_columns(missed))
     await _count(conn, partner_id, booked, now)
     counted = len(booked) + len(kept)
     return Confirmed(counted, max(0, len(results) - counted))

@@ -11,7 +11,7 @@ from app.core import imei
 from app.core.db import Connection
 from app.core.sql import queries
 
-_SQL = queries("delivery")
+_SQL = queries("progress")
 
 
 class Tally(msgspec.Struct, frozen=True):

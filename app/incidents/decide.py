@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
 import msgspec
@@ -37,7 +37,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     title: str
     scope: Scope
-    kind: str = "theft"
+    kind: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(KINDS)})] = "theft"
     site: str = ""
     occurred_from: datetime | None = None
     occurred_to: datetime | None = None

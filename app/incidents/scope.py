@@ -6,7 +6,7 @@ Nothing is dropped silently: what nobody registered is listed, and counted in al
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -24,10 +24,10 @@ _Read = TypeVar("_Read")
 class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is named, as people name it: SSCCs, receipt numbers, IMEIs of 15 digits, serials."""
 
-    pallets: tuple[str, ...] = ()
-    receipts: tuple[int, ...] = ()
-    imeis: tuple[str, ...] = ()
-    serials: tuple[str, ...] = ()
+    pallets: Annotated[tuple[str, ...], msgspec.Meta(description="SSCCs of 18 digits")] = ()
+    receipts: Annotated[tuple[int, ...], msgspec.Meta(description="numbers of receipts")] = ()
+    imeis: Annotated[tuple[str, ...], msgspec.Meta(description="IMEIs of 15 digits")] = ()
+    serials: Annotated[tuple[str, ...], msgspec.Meta(description="serial numbers")] = ()
 
 
 class Named(msgspec.Struct, frozen=True):

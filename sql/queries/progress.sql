@@ -1,0 +1,53 @@
+-- name: progress
+-- $1 incident; one row for each partner and op.
+SELECT
+    p.partner_id,
+    p.name,
+    p.adapter,
+    p.paused,
+    pace.failures,
+    pace.last_fault,
+    pace.resume_at > now() AS resting,
+    c.op,
+    sum(g.wanted)::integer AS wanted,
+    sum(g.done)::integer AS done,
+    sum(g.already)::integer AS already,
+    sum(g.accepted)::integer AS accepted,
+    sum(g.refused)::integer AS refused,
+    sum(g.superseded)::integer AS superseded,
+    sum(g.calls)::integer AS calls,
+    sum(g.failed_calls)::integer AS failed_calls,
+    min(g.first_at) AS first_at,
+    max(g.last_at) AS last_at
+FROM command AS c
+JOIN progress AS g USING (command_id)
+JOIN partner AS p USING (partner_id)
+JOIN partner_pace AS pace USING (partner_id)
+WHERE c.incident_id = $1
+GROUP BY p.partner_id, p.name, p.adapter, p.paused, pace.failures, pace.last_fault, pace.resume_at, c.op
+ORDER BY p.partner_id, c.op;
+
+-- name: enrolment
+-- The same for all that has been enrolled at goods-in, whatever the receipt.
+SELECT
+    p.partner_id,
+    p.name,
+    coalesce(sum(g.wanted), 0)::integer AS wanted,
+    coalesce(sum(g.done + g.already), 0)::integer AS done,
+    coalesce(sum(g.refused), 0)::integer AS refused
+FROM partner AS p
+JOIN progress AS g USING (partner_id)
+JOIN command AS c USING (command_id)
+WHERE c.op = 'enrol'
+GROUP BY p.partner_id, p.name
+ORDER BY p.partner_id;
+
+-- name: refusals
+-- $1 incident, $2 partner, $3 limit: what this partner refused, in its own words.
+SELECT i.key, s.serial, i.op, i.code, i.words, i.changed_at
+FROM delivery_item AS i
+JOIN command AS c USING (command_id)
+LEFT JOIN serial_number AS s ON i.key < 0 AND s.serial_id = -i.key
+WHERE c.incident_id = $1 AND i.partner_id = $2 AND i.state = 'refused'
+ORDER BY i.key
+LIMIT $3;
