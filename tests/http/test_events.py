@@ -114,3 +114,4 @@ async def test_what_a_partner_refuses_is_told_in_its_words(gateway, partner, man
     (refusal,) = (await manager.get(url)).json()["refusals"]
     assert (refusal["identifier"], refusal["op"]) == (number, "block")
     assert refusal["words"] or refusal["code"]
+    problem(await manager.get(f"/v1/incidents/{incident}/refusals/999999"), 404, "missing")
