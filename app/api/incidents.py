@@ -17,6 +17,7 @@ from app.access.roles import Permission, Principal
 from app.api.notes import Notes
 from app.api.receipts import Cursor, Limit
 from app.core.db import Pool, transaction
+from app.delivery import partners
 from app.delivery.progress import Refusal, Standing, refusals
 from app.incidents import decide, incident
 from app.incidents.decide import Draft
@@ -213,6 +214,7 @@ async def refused(
     actor.require(Permission.INCIDENTS_READ)
     async with pool.acquire(timeout=10) as conn:
         await incident.find(conn, actor, incident_id)
+        await partners.find(conn, partner_id)
         return RefusalList(await refusals(conn, incident_id, partner_id, limit))
 
 
