@@ -48,5 +48,6 @@ def application(**running: Any) -> Litestar:
         exception_handlers=HANDLERS,
         before_request=well_formed,
         openapi_config=None,
+        logging_config=None,
         **running,
     )

@@ -26,7 +26,8 @@ GRACE = 20.0
 READY_WITHIN = 60.0
 LEAVE = 5.0
 _FOLLOW = "IMEI_GATEWAY_FOLLOW_INPUT"
-_COMMANDS = {"web": ("-m", "app.cli.web"), "worker": ("-m", "app.cli.main", "work")}
+# -P: never a module of the folder that the command happens to be called in.
+_COMMANDS = {"web": ("-P", "-m", "app.cli.web"), "worker": ("-P", "-m", "app.cli.main", "work")}
 
 _LOG = log.get("service")
 
@@ -105,7 +106,7 @@ class Service:
 async def running(settings: Settings, kinds: tuple[str, ...] = ("web", "worker")) -> AsyncIterator[Service]:
     """The service on `settings.database_url`, ready when the block begins and stopped after it."""
     if "web" in kinds:
-        settings = msgspec.structs.replace(settings, port=await _free_port(settings))
+        settings = await with_port(settings)
     children = {name: Child(kind, _environ(settings)) for kind in kinds for name in _names(kind, settings)}
     service = Service(settings, children)
     try:
@@ -129,6 +130,11 @@ def _environ(settings: Settings) -> dict[str, str]:
         for name in settings.__struct_fields__
         if getattr(settings, name) not in ("", None)
     }
+
+
+async def with_port(settings: Settings) -> Settings:
+    """The settings with the port that the API can listen on. Raises Unavailable where it is taken."""
+    return msgspec.structs.replace(settings, port=await _free_port(settings))
 
 
 async def _free_port(settings: Settings) -> int:

@@ -87,6 +87,8 @@ def migrate(as_json: bool) -> None:
 
 
 async def _up(settings: Settings, names: tuple[str, ...], headline: str) -> None:
+    # A port that is taken ends it here, before a key is made and shown to nobody.
+    settings = await service.with_port(settings)
     async with ground.database(settings) as found:
         key = await _first_key(found)
         async with service.running(found, names) as running:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
+from litestar.types import ASGIApp
 
 from app.cli.service import follow_input
-from app.core import config
+from app.core import config, log
+
+# Granian speaks through the log of the process.
+_QUIET = {"handlers": [], "propagate": True}
+_LOGGING = {"loggers": {"_granian": _QUIET, "granian.access": _QUIET}}
 
 # Long enough for a large upload's merge to end; after it the process is killed and nothing is half done.
 DRAIN = 15
@@ -17,6 +22,7 @@ def main() -> None:
     """Serves until SIGTERM, then lets requests under way end."""
     follow_input()
     settings = config.load()
+    log.set_up(settings.log_level)
     Server(
         "app.server:asgi",
         address=settings.host,
@@ -30,9 +36,17 @@ def main() -> None:
         backpressure=512,
         log_level=LogLevels.warning,
         log_access=False,
+        log_dictconfig=_LOGGING,
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN,
-    ).serve()
+    ).serve(target_loader=_application, wrap_loader=False)
+
+
+def _application() -> ASGIApp:
+    # Granian's own loader would look for modules in the current folder first.
+    from app.server import asgi
+
+    return asgi()
 
 
 if __name__ == "__main__":

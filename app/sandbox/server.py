@@ -123,7 +123,16 @@ def run_all(
 
 def _spawn(kind: str, host: str, port: int, options: Mapping[str, Any], seed: int) -> subprocess.Popen[bytes]:
     place = ["--host", host, "--port", str(port), "--seed", str(seed), "--follow-input"]
-    command = [sys.executable, "-m", "app.sandbox.server", kind, *place, "--options", json.dumps(options)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "app.sandbox.server",
+        kind,
+        *place,
+        "--options",
+        json.dumps(options),
+    ]
     # A session of its own: Ctrl-C reaches the parent alone, whose end then closes the input.
     return subprocess.Popen(  # noqa: S603 (our own module)
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
