@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import Server
-from litestar.types import ASGIApp
 
 from app.cli.service import follow_input
 from app.core import config, log
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp
 
 # Granian speaks through the log of the process.
 _QUIET = {"handlers": [], "propagate": True}

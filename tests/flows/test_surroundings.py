@@ -22,8 +22,8 @@ def folder(tmp_path: Path) -> Path:
     """A folder whose files bear the names of modules that every part of the service imports."""
     found = tmp_path / "folder"
     (found / "app").mkdir(parents=True)
-    for name in ("app/__init__.py", "csv.py", "json.py", "msgspec.py"):
-        (found / name).write_text(_TRAP)
+    for name in ("app/__init__", "csv", "json", "msgspec", "asyncpg", "litestar", "jinja2"):
+        (found / f"{name}.py").write_text(_TRAP)
     return found
 
 
