@@ -172,13 +172,17 @@ async def confirmations(
     pool: NamedDependency[Pool],
     now: NamedDependency[datetime],
 ) -> Confirmed:
-    """What was accepted becomes confirmed or refused. Signed by the partner, in its adapter's own form."""
+    """What was accepted becomes confirmed or refused. Signed by the partner, in its adapter's own form; a message
+    that comes twice, by its `webhook-id`, counts once."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     message = await body.whole(request)
 
     async def work(conn: Connection) -> Confirmed:
         partner = await partners.find(conn, partner_id)
         results = _reader(partner)(headers, message, now)
+        number = headers.get("webhook-id", "")
+        if number and not await confirm.is_new(conn, partner_id, number, now):
+            return Confirmed(0, len(results))
         booked = await confirm.confirm(conn, partner_id, results, now)
         detail = msgspec.to_builtins(booked)
         await record(conn, [Entry("delivery.confirmed", f"partner:{partner_id}", partner.name, now, detail)])

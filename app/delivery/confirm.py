@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -16,6 +16,8 @@ from app.core.db import Connection
 from app.core.sql import queries
 
 _SQL = queries("delivery")
+# No partner repeats a message for longer than that.
+_REMEMBERED = timedelta(days=14)
 _STATES = {Outcome.DONE: "confirmed", Outcome.ALREADY: "confirmed", Outcome.REFUSED: "refused"}
 
 
@@ -24,6 +26,12 @@ class Confirmed(msgspec.Struct, frozen=True):
 
     counted: int
     ignored: int
+
+
+async def is_new(conn: Connection, partner_id: int, message_id: str, now: datetime) -> bool:
+    """Whether the partner's message of that number comes for the first time; remembers it."""
+    await conn.execute(_SQL.forget_messages, now - _REMEMBERED)
+    return await conn.fetchval(_SQL.note_message, partner_id, message_id, now) is not None
 
 
 async def confirm(

@@ -54,6 +54,7 @@ class Partner(msgspec.Struct, frozen=True):
     created_at: datetime
     pending: int
     failures: int
+    resting: bool
     last_fault: str
 
     @property
@@ -63,10 +64,13 @@ class Partner(msgspec.Struct, frozen=True):
 
     @property
     def health(self) -> str:
-        """`paused`, `failing` (its breaker is open: one probe at a time) or `working`."""
+        """`paused`, `failing` (its breaker is open: one probe at a time), `resting` (it asked for a pause, or its
+        rate is used up) or `working`."""
         if self.paused:
             return "paused"
-        return "failing" if self.failures >= BREAKER_OPENS_AT else "working"
+        if self.failures >= BREAKER_OPENS_AT:
+            return "failing"
+        return "resting" if self.resting else "working"
 
 
 async def add(
@@ -120,6 +124,8 @@ async def change(
         _SQL.change_partner, partner.id, dict(settings), tacs, gtins,
         limits.max_inflight, limits.rate, limits.burst,
     )  # fmt: skip
+    if limits != partner.limits:
+        await conn.execute(_SQL.wake_partner, partner.id, BREAKER_OPENS_AT)
 
 
 def check_limits(limits: Limits) -> None:
@@ -127,8 +133,8 @@ def check_limits(limits: Limits) -> None:
     flaws = []
     if not 1 <= limits.max_inflight <= 64:
         flaws.append(Flaw("max_inflight would be 1 to 64", "/limits/max_inflight"))
-    if limits.rate is not None and not 0 < limits.rate <= 1_000_000:
-        flaws.append(Flaw("rate would be above 0, in calls a second", "/limits/rate"))
+    if limits.rate is not None and not 0.001 <= limits.rate <= 1_000_000:
+        flaws.append(Flaw("rate would be 0.001 to 1,000,000 calls a second", "/limits/rate"))
     if not 1 <= limits.burst <= 1_000_000:
         flaws.append(Flaw("burst would be at least 1 call", "/limits/burst"))
     if flaws:
@@ -283,6 +289,7 @@ def _partner(row: asyncpg.Record) -> Partner:
         created_at=row["created_at"],
         pending=row["pending"],
         failures=row["failures"],
+        resting=row["resting"],
         last_fault=row["last_fault"],
     )
 

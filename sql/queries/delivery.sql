@@ -21,12 +21,16 @@ UPDATE partner SET
     settings = $2, tacs = $3, gtins = $4, max_inflight = $5, rate = $6, burst = $7
 WHERE partner_id = $1;
 
+-- name: wake_partner
+-- With other limits it need not rest as long as the old ones asked; one whose breaker is open ($2) rests on.
+UPDATE partner_pace SET resume_at = now() WHERE partner_id = $1 AND resume_at > now() AND failures < $2;
+
 -- name: partners
 SELECT
     p.*,
     pace.failures,
-    pace.resume_at,
     pace.last_fault,
+    pace.resume_at > now() AS resting,
     (SELECT coalesce(sum(l.pending), 0) FROM partner_lane AS l WHERE l.partner_id = p.partner_id) AS pending
 FROM partner AS p
 JOIN partner_pace AS pace USING (partner_id)
@@ -352,6 +356,15 @@ WHERE partner_id = $1 AND lane IN (SELECT abs(key) % 16 FROM unnest($2::bigint [
 ORDER BY lane
 FOR UPDATE;
 
+-- name: note_message
+-- No row: the message was here before.
+INSERT INTO partner_message (partner_id, message_id, received_at) VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING
+RETURNING true;
+
+-- name: forget_messages
+DELETE FROM partner_message WHERE received_at < $1;
+
 -- name: confirm
 -- $1 partner, $2 now, then arrays: keys, ops, states, codes, words, refs. Books onto what was accepted: of
 -- one identifier a partner has one accepted order at most, for settling a newer one supersedes it.
@@ -359,7 +372,9 @@ UPDATE delivery_item AS i SET state = a.state, code = a.code, words = a.words, r
 FROM unnest(
     $3::bigint [], $4::text [], $5::text [], $6::text [], $7::text [], $8::text []
 ) AS a (key, op, state, code, words, ref)
-WHERE i.partner_id = $1 AND i.key = a.key AND i.op = a.op AND i.state = 'accepted'
+WHERE
+    i.partner_id = $1 AND i.key = a.key AND i.op = a.op AND i.state = 'accepted'
+    AND (a.ref = i.ref OR '' IN (a.ref, i.ref))
 RETURNING i.key, i.op, i.command_id, i.state;
 
 -- name: confirm_early

@@ -177,3 +177,71 @@ async def test_a_brand_reports_its_locks(gateway, admin, goods_in, manager, appr
     read = await until(manager, f"/v1/incidents/{incident}", lambda answer: answer["settled"])
     (standing,) = read["partners"]
     assert (standing["partner"], standing["block"]["wanted"], standing["block"]["done"]) == ("Brand C", 4, 4)
+
+
+async def test_a_message_that_comes_twice_counts_once(
+    admin, auditor, goods_in, manager, approver, nobody, practice, until
+):
+    _, settings = await practice("knox_guard")
+    goods = stock(1, tac=35_777778)
+    scope = {"kinds": ["imei"], "tacs": ["35777778"]}
+    made = await added(admin, "Brand D", "knox_guard", settings=settings, scope=scope)
+    await register(goods_in, goods)
+
+    async def waits(op: str, accepted: int) -> None:
+        def stands(answer):
+            return answer["partners"] and answer["partners"][0][op]["accepted"] == accepted
+
+        await until(manager, f"/v1/incidents/{incident}", stands)
+
+    async def stolen() -> int:
+        number = await drafted(manager, pallets=[goods.pallet])
+        await decided(manager, number, "submit")
+        await decided(approver, number, "approve")
+        return number
+
+    async def reported(event: str, number: str) -> int:
+        events = [{"eventType": event, "deviceUid": imei} for imei in goods.imeis]
+        body = json.dumps({"events": events}).encode()
+        secret = settings["webhook_secret"]
+        headers = JSON | signature.signed(signature.keys(secret), number, datetime.now(UTC), body)
+        answer = await nobody.post(f"/v1/partners/{made['id']}/confirmations", content=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        counted: int = answer.json()["counted"]
+        return counted
+
+    incident = await stolen()
+    await waits("block", 2)
+    assert await reported("KG_DEVICE_LOCKED", "lock-1") == 2
+    lift = {"scope": {"pallets": [goods.pallet]}}
+    assert (await manager.post(f"/v1/incidents/{incident}/lift", json=lift)).status_code == 200
+    await waits("release", 2)
+    assert await reported("KG_DEVICE_UNLOCKED", "unlock-1") == 2
+    incident = await stolen()
+    await waits("block", 2)
+    subject = {"subject": f"partner:{made['id']}", "limit": 100}
+    before = (await auditor.get("/v1/audit/entries", params=subject)).json()["entries"]
+    assert await reported("KG_DEVICE_LOCKED", "lock-1") == 0
+    after = (await auditor.get("/v1/audit/entries", params=subject)).json()["entries"]
+    assert len(after) == len(before)
+    assert await reported("KG_DEVICE_LOCKED", "lock-2") == 2
+
+
+async def test_with_a_new_rate_a_partner_does_not_rest_for_the_old_one(
+    admin, goods_in, manager, approver, practice, until
+):
+    _, settings = await practice("eir_push")
+    goods = stock(3, tac=35_777779)
+    limits = {"max_inflight": 1, "rate": 0.001, "burst": 1}
+    scope = {"kinds": ["imei"], "tacs": ["35777779"]}
+    made = await added(admin, "Slow EIR", "eir_push", settings=settings, scope=scope, limits=limits)
+    await register(goods_in, goods)
+    incident = await drafted(manager, pallets=[goods.pallet])
+    await decided(manager, incident, "submit")
+    await decided(approver, incident, "approve")
+    await until(manager, f"/v1/partners/{made['id']}", lambda answer: answer["health"] == "resting")
+    problem(await admin.patch(f"/v1/partners/{made['id']}", json={"limits": {"rate": 1e-300}}), 400)
+    changed = await admin.patch(f"/v1/partners/{made['id']}", json={"limits": {"rate": None}})
+    assert changed.status_code == 200
+    read = await until(manager, f"/v1/incidents/{incident}", lambda answer: answer["settled"])
+    assert read["partners"][0]["block"]["done"] == 6
