@@ -16,6 +16,7 @@ from app.core.db import Connection
 from app.core.sql import queries
 
 _SQL = queries("delivery")
+_MESSAGES = queries("messages")
 # No partner repeats a message for longer than that.
 _REMEMBERED = timedelta(days=14)
 _STATES = {Outcome.DONE: "confirmed", Outcome.ALREADY: "confirmed", Outcome.REFUSED: "refused"}
@@ -30,8 +31,8 @@ class Confirmed(msgspec.Struct, frozen=True):
 
 async def is_new(conn: Connection, partner_id: int, message_id: str, now: datetime) -> bool:
     """Whether the partner's message of that number comes for the first time; remembers it."""
-    await conn.execute(_SQL.forget_messages, now - _REMEMBERED)
-    return await conn.fetchval(_SQL.note_message, partner_id, message_id, now) is not None
+    await conn.execute(_MESSAGES.forget, now - _REMEMBERED)
+    return await conn.fetchval(_MESSAGES.note, partner_id, message_id, now) is not None
 
 
 async def confirm(

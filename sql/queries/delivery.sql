@@ -356,15 +356,6 @@ WHERE partner_id = $1 AND lane IN (SELECT abs(key) % 16 FROM unnest($2::bigint [
 ORDER BY lane
 FOR UPDATE;
 
--- name: note_message
--- No row: the message was here before.
-INSERT INTO partner_message (partner_id, message_id, received_at) VALUES ($1, $2, $3)
-ON CONFLICT DO NOTHING
-RETURNING true;
-
--- name: forget_messages
-DELETE FROM partner_message WHERE received_at < $1;
-
 -- name: confirm
 -- $1 partner, $2 now, then arrays: keys, ops, states, codes, words, refs. Books onto what was accepted: of
 -- one identifier a partner has one accepted order at most, for settling a newer one supersedes it.
