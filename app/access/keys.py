@@ -17,7 +17,7 @@ import msgspec
 
 from app.access.roles import Principal, Role
 from app.core.db import Connection
-from app.core.errors import Conflict, Flaw, Invalid, Missing, Unauthorised
+from app.core.errors import Conflict, Flaw, Invalid, Missing, Unauthorised, told
 from app.core.sql import queries
 
 NAME_LIMIT = 80
@@ -55,7 +55,7 @@ async def create(
     name = name.strip()
     flaws = (*_name_flaws(name), *_role_flaws(role))
     if flaws:
-        raise Invalid(" ".join(flaw.detail for flaw in flaws), "key-invalid", flaws)
+        raise Invalid(told(flaws, "{} things about this key are wrong."), "key-invalid", flaws)
     key_id = "k_" + base64.b32encode(random(5)).decode().lower()
     secret = base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
     key = f"imei_{key_id}_{secret}"

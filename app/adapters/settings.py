@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import FieldInfo
 
-from app.core.errors import Flaw, Invalid
+from app.core.errors import Flaw, Invalid, told
 from app.core.imei import shown
 
 MASK = "•••"
@@ -33,7 +33,7 @@ def checked(form: type[msgspec.Struct], given: object) -> msgspec.Struct:
         raise Invalid("The settings would be a JSON object of names and values.", "settings-invalid")
     flaws = (*_strangers(form, given), *_wrong(form, given))
     if flaws:
-        raise Invalid(" ".join(flaw.detail for flaw in flaws), "settings-invalid", flaws)
+        raise Invalid(told(flaws, "{} of the settings are wrong or missing."), "settings-invalid", flaws)
     try:
         return msgspec.convert(given, form)
     except msgspec.ValidationError as error:

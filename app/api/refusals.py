@@ -23,7 +23,8 @@ RESPONSES: dict[str, Any] = {
                 "example": {
                     "title": "The request is wrong",
                     "status": 400,
-                    "detail": "The scope names 1 thing(s) that cannot be right; nothing was done.",
+                    "detail": "IMEI 490154203237517 fails the Luhn check: its last digit would be 8."
+                    " Nothing was done.",
                     "code": "scope-flaws",
                     "errors": [
                         {

@@ -14,6 +14,7 @@ from app.access.keys import Key
 from app.access.roles import ALLOWED, Permission
 from app.cli import desk, options, preview, scope, show
 from app.core.db import Connection
+from app.core.errors import GatewayError
 from app.incidents import decide
 from app.incidents.decide import Draft, Drafted
 from app.incidents.incident import KINDS, Incident
@@ -60,8 +61,10 @@ def declare(
     asks = not (yes or only_draft)
     if asks and (as_json or not sys.stdin.isatty()):
         raise click.UsageError("Nobody can be asked here: give --yes to submit, or --draft to only see.")
-    said = Draft(title, scope.scope(**named), kind, site, occurred_from, occurred_to, police_reference)
-    drafted = desk.change(lambda conn, actor, now: decide.draft(conn, actor, said, now))
+    wanted, places = scope.scope(**named)
+    said = Draft(title, wanted, kind, site, occurred_from, occurred_to, police_reference)
+    with places.told():
+        drafted = desk.change(lambda conn, actor, now: decide.draft(conn, actor, said, now))
     if not as_json:
         show.draw(
             show.facts([("incident", str(drafted.id)), ("title", title)]), *preview.drawn(drafted.preview), ""
@@ -69,7 +72,7 @@ def declare(
     if only_draft or (asks and not _is_confirmed()):
         _leave(drafted, as_json)
     else:
-        submit(drafted.id, as_json)
+        submit(drafted.id, as_json, fresh=True)
 
 
 def _is_confirmed() -> bool:
@@ -87,14 +90,25 @@ def _leave(drafted: Drafted, as_json: bool) -> None:
     show.say(f'To drop it: imei-gateway withdraw {drafted.id} --reason "…"')
 
 
-def submit(incident_id: int, as_json: bool) -> None:
-    """Submits a draft, and says who must approve it."""
-    found = desk.change(lambda conn, actor, now: decide.submit(conn, actor, incident_id, now))
+def submit(incident_id: int, as_json: bool, *, fresh: bool = False) -> None:
+    """Submits a draft, and says who must approve it. Of a `fresh` one that is refused, says that it is there."""
+    try:
+        found = desk.change(lambda conn, actor, now: decide.submit(conn, actor, incident_id, now))
+    except GatewayError as error:
+        raise _left_behind(error, incident_id) if fresh else error from None
     if as_json:
         show.json(found)
         return
     approvers = desk.read(lambda conn, actor: _approvers(conn, actor.key_id))
     _say_who_approves(found, approvers)
+
+
+def _left_behind(error: GatewayError, incident_id: int) -> GatewayError:
+    detail = (
+        f"{error.detail} Incident {incident_id} stays a draft; to drop it:"
+        f' imei-gateway withdraw {incident_id} --reason "…"'
+    )
+    return type(error)(detail, error.code, error.flaws)
 
 
 async def _approvers(conn: Connection, submitter: str) -> list[Key]:

@@ -38,7 +38,8 @@ def told(run: Callable[[], Any], arguments: Sequence[str]) -> int:
 def _usage(error: click.ClickException) -> GatewayError:
     ctx = getattr(error, "ctx", None)
     hint = f" See '{ctx.command_path} --help'." if ctx else ""
-    return Invalid(f"{error.format_message()}{hint}", "usage")
+    said = error.format_message()
+    return Invalid(f"{said}{'' if said.endswith(('.', '?', '!')) else '.'}{hint}", "usage")
 
 
 def _known(error: Exception) -> GatewayError | None:
@@ -65,11 +66,17 @@ def _tell(error: GatewayError, code: int, as_json: bool) -> int:
     from app.cli import show
 
     show.say(error.detail, "red", stderr=True)
-    for flaw in error.flaws[:MOST_FLAWS]:
+    for flaw in _untold(error)[:MOST_FLAWS]:
         show.say(f"  • {_place(flaw)}{flaw.detail}", stderr=True)
     if len(error.flaws) > MOST_FLAWS:
         show.say(f"  … and {len(error.flaws) - MOST_FLAWS:,} more; --json lists them.", stderr=True)
     return code
+
+
+def _untold(error: GatewayError) -> Sequence[Flaw]:
+    """The flaws that the sentence does not tell already: a single one often is all that it says."""
+    alone = len(error.flaws) == 1 and error.flaws[0].detail in error.detail
+    return () if alone else error.flaws
 
 
 def _place(flaw: Flaw) -> str:

@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from app.access.roles import Principal
 from app.cli import desk, options, preview, show
 from app.cli.bars import Bars
-from app.cli.options import NUMBER
+from app.cli.options import Number
 from app.core.db import Connection
 from app.delivery.progress import Refusal, Standing, refusals
 from app.incidents.incident import Incident, Report, latest, report
@@ -21,7 +21,7 @@ MOST_REFUSALS = 10
 
 
 @click.command()
-@click.argument("incident_id", metavar="ID", type=NUMBER)
+@click.argument("incident_id", metavar="ID", type=Number("an incident"))
 @options.as_json
 @options.acting
 def incident(incident_id: int, as_json: bool) -> None:

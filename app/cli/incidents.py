@@ -7,13 +7,13 @@ from typing import Any
 import rich_click as click
 
 from app.cli import declare, desk, options, scope, show
-from app.cli.options import NUMBER
+from app.cli.options import Number
 from app.incidents import decide
 from app.incidents.incident import Report, report
 from app.incidents.lift import Lifted
 from app.incidents.lift import lift as lift_scope
 
-_incident = click.argument("incident_id", metavar="INCIDENT", type=NUMBER)
+_incident = click.argument("incident_id", metavar="INCIDENT", type=Number("an incident"))
 _reason = click.option("--reason", required=True, help="Why; it stays on the record.")
 
 
@@ -95,8 +95,9 @@ def lift(incident_id: int, as_json: bool, **named: Any) -> None:
       $ imei-gateway lift 7 --imeis found-in-the-van.txt
       $ imei-gateway lift 7 --pallet 340123450000000017
     """
-    wanted = scope.scope(**named)
-    lifted = desk.change(lambda conn, actor, now: lift_scope(conn, actor, incident_id, wanted, now))
+    wanted, places = scope.scope(**named)
+    with places.told():
+        lifted = desk.change(lambda conn, actor, now: lift_scope(conn, actor, incident_id, wanted, now))
     if as_json:
         show.json(lifted)
     else:

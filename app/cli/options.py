@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
@@ -15,8 +14,23 @@ import rich_click as click
 if TYPE_CHECKING:
     from app.core.config import Settings
 
+
+class Number(click.IntRange):
+    """The number of something: of an incident, of a receipt."""
+
+    def __init__(self, thing: str) -> None:
+        super().__init__(1)
+        self._thing = thing
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            found: int = super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"'{value}' is not a number of {self._thing}; it would be 1 or more.", param, ctx)
+        return found
+
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-NUMBER = click.IntRange(1)
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -92,12 +106,3 @@ def settings(log_level: str | None = None, **given: Any) -> Settings:
 def key() -> str | None:
     """The key that was given, if one was."""
     return _kept("key") or os.environ.get("IMEI_GATEWAY_KEY") or None
-
-
-def lines(path: Path | None) -> tuple[str, ...]:
-    """The names in a file, one a line; `-` is standard input. Empty lines and those with # are skipped."""
-    if path is None:
-        return ()
-    with click.open_file(str(path), encoding="utf-8-sig", errors="surrogateescape") as file:
-        texts = [line.strip() for line in file]
-    return tuple(text for text in texts if text and not text.startswith("#"))

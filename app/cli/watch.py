@@ -17,7 +17,7 @@ from app.access.roles import Principal
 from app.cli import desk, options, show
 from app.cli.bars import Bars
 from app.cli.failures import NOT_IN_TIME
-from app.cli.options import NUMBER
+from app.cli.options import Number
 from app.core.db import Pool, asks_again
 from app.incidents.incident import Report, report
 
@@ -27,7 +27,7 @@ PLAIN_PULSE = 1.0
 
 
 @click.command()
-@click.argument("incident_id", metavar="INCIDENT", type=NUMBER)
+@click.argument("incident_id", metavar="INCIDENT", type=Number("an incident"))
 @click.option(
     "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up then, with exit code 4."
 )

@@ -15,6 +15,8 @@ turns them into problem documents and `cli` into a sentence and an exit code.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -24,6 +26,13 @@ class Flaw(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str
     pointer: str = ""
     code: str = ""
+
+
+def told(flaws: Sequence[Flaw], many: str) -> str:
+    """The sentence over these flaws: a single one's own, else `many` with `{}` for how many there are.
+
+    Each is listed beside it, so none is told twice."""
+    return flaws[0].detail if len(flaws) == 1 else many.format(f"{len(flaws):,}")
 
 
 class GatewayError(Exception):

@@ -12,7 +12,7 @@ import msgspec
 
 from app.core import gs1, imei
 from app.core.db import Connection
-from app.core.errors import Flaw, Invalid
+from app.core.errors import Flaw, Invalid, told
 from app.core.sql import queries
 from app.devices.register import number_unknown
 
@@ -58,12 +58,7 @@ def read(scope: Scope) -> Named:
         serials=_each(scope.serials, _serial, "serials", flaws),
     )
     if flaws:
-        more = f" The first {_MOST_FLAWS} of {len(flaws)} are listed." if len(flaws) > _MOST_FLAWS else ""
-        raise Invalid(
-            f"The scope names {len(flaws)} thing(s) that cannot be right; nothing was done.{more}",
-            "scope-flaws",
-            tuple(flaws[:_MOST_FLAWS]),
-        )
+        raise Invalid(_sentence(flaws), "scope-flaws", tuple(flaws[:_MOST_FLAWS]))
     if not (named.pallets or named.receipts or named.keys or named.serials):
         raise Invalid(
             "The scope is empty; it would name at least one of pallets, receipts, imeis, serials.",
@@ -71,6 +66,11 @@ def read(scope: Scope) -> Named:
             (Flaw("at least one name is wanted", "/scope"),),
         )
     return named
+
+
+def _sentence(flaws: Sequence[Flaw]) -> str:
+    more = f" The first {_MOST_FLAWS:,} are listed." if len(flaws) > _MOST_FLAWS else ""
+    return told(flaws, "The scope holds {} names that cannot be right.") + f" Nothing was done.{more}"
 
 
 def _each(

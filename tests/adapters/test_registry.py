@@ -107,7 +107,9 @@ def test_every_flaw_is_told_at_once():
         "/password": "setting-missing",
         "/colour": "setting-unknown",
     }
-    assert "it would be the account's password" in caught.value.detail
+    (missing,) = (flaw.detail for flaw in caught.value.flaws if flaw.code == "setting-missing")
+    assert "it would be the account's password" in missing
+    assert caught.value.detail == "5 of the settings are wrong or missing."
 
 
 @pytest.mark.parametrize(

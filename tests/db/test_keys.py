@@ -64,7 +64,7 @@ async def test_a_wrong_name_or_role_is_refused(
     with pytest.raises(Invalid) as refusal:
         await make(role, name=name)
     assert [flaw.code for flaw in refusal.value.flaws] == codes
-    assert says in refusal.value.detail
+    assert says in refusal.value.flaws[0].detail
     assert await keys.listed(conn) == []
 
 

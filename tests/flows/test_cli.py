@@ -214,6 +214,16 @@ def test_a_draft_waits_until_somebody_submits_it(gateway: Gateway) -> None:
     assert gateway.told("withdraw", number, "--reason", "found again")["state"] == "withdrawn"
 
 
+def test_a_draft_that_cannot_be_submitted_is_not_left_behind_unsaid(gateway: Gateway) -> None:
+    empty = "34012345000000099" + str(gs1.check_digit("34012345000000099"))
+    declared = gateway.run("declare", "--title", "Empty", "--pallet", empty, "--yes")
+    assert declared.returncode == 1
+    left = re.search(r"Incident (\d+) stays a draft; .* imei-gateway withdraw (\d+) ", declared.stderr)
+    assert left, declared.stderr
+    assert gateway.told("incident", left[2])["state"] == "draft"
+    assert gateway.told("withdraw", left[2], "--reason", "empty")["state"] == "withdrawn"
+
+
 def test_nothing_is_declared_where_nobody_can_be_asked(gateway: Gateway) -> None:
     declared = gateway.run("declare", "--title", "Nobody", "--imei", "490154203237518")
     assert declared.returncode == 2
@@ -228,6 +238,8 @@ def test_partners_are_added_paused_and_resumed(gateway: Gateway, tmp_path: Path)
     added = gateway.told("partner", "add", "Nord", "--adapter", "ceir", "--settings", str(settings), *pairs)
     assert added["settings"]["devices_per_call"] == 20
     assert "hunter-2" not in json.dumps(added)
+    reasonless = gateway.run("partner", "pause", "Nord", "--reason", " ")
+    assert "A reason is wanted" in reasonless.stderr
     assert gateway.told("partner", "pause", "Nord", "--reason", "maintenance")["health"] == "paused"
     assert gateway.told("partner", "resume", str(added["id"]))["health"] == "working"
     assert {it["kind"] for it in gateway.told("partner", "kinds")["adapters"]} >= {"ceir", "webhook"}
@@ -244,12 +256,21 @@ def test_a_revoked_key_is_refused(gateway: Gateway) -> None:
 def test_errors_are_one_sentence_or_a_problem_document(gateway: Gateway) -> None:
     wrong = gateway.run("partner", "add", "Süd", "--adapter", "eir_push", "--setting", "url=ftp://x")
     assert wrong.returncode == 1
-    assert "• settings/url:" in wrong.stderr
+    assert wrong.stderr.count("it would begin with https://") == 1
     assert "Traceback" not in wrong.stderr
+    several = gateway.run("partner", "add", "Süd", "--adapter", "ceir", "--setting", "url=ftp://x")
+    assert several.stderr.startswith("3 of the settings are wrong or missing.\n  • settings/url: ")
+    assert several.stderr.count("it would begin with https://") == 1
     missing = gateway.run("approve", "999", "--json")
     assert missing.returncode == 1
     assert json.loads(missing.stderr)["status"] == 404
-    assert gateway.run("approve", "many", "--json").returncode == 2
+    many = gateway.run("approve", "many", "--json")
+    assert many.returncode == 2
+    assert (
+        "'many' is not a number of an incident; it would be 1 or more. See"
+        in json.loads(many.stderr)["detail"]
+    )
+    assert "No such file or directory. See" in gateway.run("register", "no.csv").stderr
 
 
 def test_a_typing_error_makes_no_new_database(gateway: Gateway, tmp_path: Path) -> None:
