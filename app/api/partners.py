@@ -62,7 +62,8 @@ class NewPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PartnerChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to change; what is left out stays. Of the settings, those that are named."""
+    """What is to change; what is left out stays. Of the settings, those that are named. To pause takes a
+    reason."""
 
     settings: dict[str, Any] | None = None
     scope: PartnerScope | None = None
@@ -146,14 +147,21 @@ async def change(
             await partners.change(conn, found, settings=settings, scope=scope, limits=limits)
         if said.paused is not None:
             await _pause_or_resume(conn, partner_id, said)
+        if said.paused is None and _rules(await partners.find(conn, partner_id)) == _rules(found):
+            return _answer(found)
         return _answer(await partners.remember(conn, "partner.changed", partner_id, actor, now))
 
     return await transaction(pool, work)
 
 
+def _rules(partner: Partner) -> tuple[Any, ...]:
+    """What a person decides of a partner; its health changes by itself."""
+    return partner.settings, partner.scope, partner.limits
+
+
 async def _pause_or_resume(conn: Connection, partner_id: int, said: PartnerChange) -> None:
     if said.paused:
-        await partners.pause(conn, partner_id, said.reason or "paused by a person")
+        await partners.pause(conn, partner_id, said.reason)
     else:
         await partners.resume(conn, partner_id)
 

@@ -14,14 +14,27 @@ from typing import Any
 import msgspec
 
 from app.core.db import Connection
-from app.core.errors import Invalid
+from app.core.errors import Flaw, Invalid
 from app.core.sql import queries
 
 FORM = 1
+MOST_REASON = 1000
 
 _SQL = queries("audit")
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def reason(text: str) -> str:
+    """A person's reason, as it stays on the record. Raises Invalid where there is none, or a very long one."""
+    text = text.strip()
+    if not text or len(text) > MOST_REASON or "\x00" in text:
+        raise Invalid(
+            f"A reason is wanted, of at most {MOST_REASON:,} characters; it stays on the record.",
+            "reason-missing",
+            (Flaw(f"1 to {MOST_REASON:,} characters", "/reason"),),
+        )
+    return text
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -13,8 +13,9 @@ from app.access.roles import Principal
 from app.adapters import registry
 from app.adapters.contract import Adapter, Kind
 from app.audit.record import Entry, record
+from app.audit.record import reason as checked_reason
 from app.core.db import Connection
-from app.core.errors import Conflict, Flaw, Invalid, Missing
+from app.core.errors import Conflict, Flaw, Invalid, Missing, told
 from app.core.imei import shown
 from app.core.sql import queries
 
@@ -219,8 +220,10 @@ def _together(*checks: Callable[[], Any]) -> list[Any]:
     if len(failed) == 1:
         raise failed[0]
     if failed:
-        flaws = tuple(flaw for error in failed for flaw in error.flaws)
-        raise Invalid(" ".join(error.detail for error in failed), "partner-flaws", flaws)
+        flaws = tuple(
+            flaw for error in failed for flaw in error.flaws or (Flaw(error.detail, code=error.code),)
+        )
+        raise Invalid(told(flaws, "{} things about this partner are wrong."), "partner-flaws", flaws)
     return found
 
 
@@ -252,7 +255,9 @@ async def named(conn: Connection, name: str) -> Partner:
 
 
 async def pause(conn: Connection, partner_id: int, reason: str) -> bool:
-    """Stops telling this partner; what waits, waits. False where it was paused already."""
+    """Stops telling this partner; what waits, waits. False where it was paused already. Raises Invalid
+    (no reason)."""
+    reason = checked_reason(reason)
     return await conn.fetchval(_SQL.set_paused, partner_id, True, reason) is not None
 
 

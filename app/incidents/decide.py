@@ -18,6 +18,7 @@ import msgspec
 from app.access.roles import Permission, Principal
 from app.adapters.contract import Op
 from app.audit.record import Entry, record
+from app.audit.record import reason as checked_reason
 from app.blocklist import listing
 from app.core.db import Connection
 from app.core.errors import Conflict, Flaw, Forbidden, Invalid
@@ -179,7 +180,7 @@ async def reject(
     actor.require(Permission.INCIDENTS_APPROVE)
     incident = await hold(conn, incident_id, "submitted", to="rejected")
     _must_be_another(actor, incident, "reject")
-    reason = _reason(reason)
+    reason = checked_reason(reason)
     await _acquit(conn, incident_id, now)
     return await _finish(conn, actor, incident_id, "rejected", reason, now)
 
@@ -190,7 +191,7 @@ async def withdraw(
     """Takes the whole incident back, at once, whatever its state; what was blocked for it is released."""
     actor.require(Permission.INCIDENTS_WRITE)
     incident = await hold(conn, incident_id, "draft", "submitted", "approved", to="withdrawn")
-    reason = _reason(reason)
+    reason = checked_reason(reason)
     if incident.state == "submitted":
         await _acquit(conn, incident_id, now)
     if incident.state == "approved":
@@ -227,17 +228,6 @@ async def _finish(
     await conn.execute(_SQL.finish, incident_id, state, actor.label, now, reason)
     await _remember(conn, f"incident.{state}", incident_id, actor, now, {"reason": reason})
     return await hold(conn, incident_id, state, to="read")
-
-
-def _reason(reason: str) -> str:
-    reason = reason.strip()
-    if not reason or len(reason) > 1000 or "\x00" in reason:
-        raise Invalid(
-            "A reason is wanted, of at most 1,000 characters; it stays on the record.",
-            "reason-missing",
-            (Flaw("1 to 1,000 characters", "/reason"),),
-        )
-    return reason
 
 
 def digest(keys: list[int]) -> bytes:

@@ -52,7 +52,7 @@ async def test_a_partner_is_added_listed_and_read(admin, manager):
     assert made in (await manager.get("/v1/partners")).json()["partners"]
 
 
-async def test_what_is_left_out_stays(admin):
+async def test_what_is_left_out_stays_and_only_a_change_is_recorded(admin):
     made = await added(admin, "Register B")
     url = f"/v1/partners/{made['id']}"
     changed = (await admin.patch(url, json={"settings": {"url": "https://new.example"}})).json()
@@ -60,10 +60,18 @@ async def test_what_is_left_out_stays(admin):
     changed = (await admin.patch(url, json={"limits": {"max_inflight": 1}})).json()
     assert changed["limits"]["max_inflight"] == 1
     assert changed["settings"]["url"] == "https://new.example"
+    for nothing in ({}, {"settings": {}}, {"limits": changed["limits"]}, {"reason": "none"}):
+        assert (await admin.patch(url, json=nothing)).json() == changed
+    entries = await admin.get("/v1/audit/entries", params={"subject": f"partner:{made['id']}"})
+    assert len(entries.json()["entries"]) == 3
 
 
 async def test_a_partner_is_paused_and_resumed(admin):
     url = f"/v1/partners/{(await added(admin, 'Register C'))['id']}"
+    for reasonless in ({"paused": True}, {"paused": True, "reason": " "}):
+        body = problem(await admin.patch(url, json=reasonless), 400, "reason-missing")
+        assert set(places(body)) == {"/reason"}
+    assert (await admin.get(url)).json()["paused"] is False
     paused = (await admin.patch(url, json={"paused": True, "reason": "Maintenance"})).json()
     assert (paused["paused"], paused["pause_reason"], paused["health"]) == (True, "Maintenance", "paused")
     resumed = (await admin.patch(url, json={"paused": False})).json()
@@ -89,7 +97,9 @@ async def test_everything_wrong_with_a_partner_is_told_at_once(admin):
         "scope": {"tacs": ["12", "35209900", "x"]},
         "limits": {"max_inflight": 0, "rate": -1},
     }
-    found = places(problem(await admin.post("/v1/partners", json=said), 400, "partner-flaws"))
+    body = problem(await admin.post("/v1/partners", json=said), 400, "partner-flaws")
+    assert body["detail"] == "9 things about this partner are wrong."
+    found = places(body)
     assert set(found) == {
         "/name", "/settings/url", "/settings/colour", "/settings/username", "/settings/password",
         "/scope/tacs/0", "/scope/tacs/2", "/limits/max_inflight", "/limits/rate",
@@ -104,7 +114,7 @@ async def test_no_secret_is_ever_shown(admin, auditor, adapter):
     said = {"name": f"Secret {adapter}", "adapter": adapter, "settings": settings, "scope": QUIET}
     made = await admin.post("/v1/partners", json=said)
     url = made.headers["location"]
-    changed = await admin.patch(url, json={"settings": settings, "paused": True})
+    changed = await admin.patch(url, json={"settings": settings, "paused": True, "reason": "x"})
     refused = await admin.patch(url, json={"settings": {**settings, "url": "nowhere"}})
     problem(refused, 400)
     entries = await auditor.get("/v1/audit/entries", params={"subject": f"partner:{made.json()['id']}"})
