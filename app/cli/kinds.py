@@ -31,7 +31,7 @@ def kinds(as_json: bool) -> None:
         return
     for kind, it in found:
         show.draw(Text.assemble((kind, "bold"), f"  {it.title}; blocks by {' and '.join(sorted(it.kinds))}"))
-        show.draw(show.table("", ("  setting", "default", "what it would be"), _rows(kind, it.settings)), "")
+        show.draw(show.table("", ("setting", "default", "what it would be"), _rows(kind, it.settings)), "")
 
 
 def _rows(kind: str, form: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
@@ -39,7 +39,7 @@ def _rows(kind: str, form: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
     properties = schema["$defs"][form.__name__]["properties"]
     return [
         (
-            f"  {field.encode_name}",
+            field.encode_name,
             _default(field),
             _right(kind, field.encode_name, properties[field.encode_name]),
         )

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 import msgspec
 import rich_click as click
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 # Wide enough for every table where no terminal says how wide it is.
 _WIDE = 160
+_ENDLESS = 10_000
+# Longer words are broken: what a partner says may be one word of any length.
+_LONGEST_WORD = 32
 STATES = {
     "blocked": "bold red", "suspect": "yellow", "clear": "green", "unknown": "dim",
     "draft": "dim", "submitted": "yellow", "approved": "bold red", "closed": "green",
@@ -49,17 +53,70 @@ def json(value: Any) -> None:
     click.echo(msgspec.json.encode(value))
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[RenderableType]]) -> Table:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[RenderableType]]) -> Rows:
     """A table; columns whose name begins with # hold numbers."""
-    made = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None)
-    made.pad_edge = False
-    for column in columns:
-        made.add_column(
-            column.lstrip("#"), justify="right" if column.startswith("#") else "left", overflow="fold"
-        )
-    for row in rows:
-        made.add_row(*row)
-    return made
+    return Rows(title, columns, rows)
+
+
+class Rows:
+    """A table that breaks no word: ids, roles and numbers stand whole at every width.
+
+    Columns give way at their spaces. Where not even their longest words fit side by side, each row is drawn
+    below the one before, a name and a value on each line.
+    """
+
+    def __init__(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[RenderableType]]) -> None:
+        self._title = title
+        self._columns = columns
+        self._rows = list(rows)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        spans = [self._span(console, options, place) for place in range(len(self._columns))]
+        room = options.max_width - (len(spans) - 1)
+        if sum(span.minimum for span in spans) <= room:
+            yield self._side_by_side(_widths(spans, room))
+        else:
+            yield from self._stacked()
+
+    def _span(self, console: Console, options: ConsoleOptions, place: int) -> Measurement:
+        cells = [self._columns[place].lstrip("#"), *(row[place] for row in self._rows)]
+        spans = [Measurement.get(console, options.update(width=_ENDLESS), cell) for cell in cells]
+        longest = min(_LONGEST_WORD, max(span.minimum for span in spans))
+        return Measurement(longest, max(span.maximum for span in spans))
+
+    def _side_by_side(self, widths: Sequence[int]) -> Table:
+        made = Table(
+            title=self._title or None, title_justify="left", title_style="bold", header_style="dim", box=None,
+            padding=(0, 1, 0, 0), pad_edge=False,
+        )  # fmt: skip
+        for column, width in zip(self._columns, widths, strict=True):
+            side: JustifyMethod = "right" if column.startswith("#") else "left"
+            made.add_column(column.lstrip("#"), justify=side, overflow="fold", width=width)
+        for row in self._rows:
+            made.add_row(*row)
+        return made
+
+    def _stacked(self) -> Iterator[RenderableType]:
+        if self._title:
+            yield Text(self._title, style="bold")
+        for place, row in enumerate(self._rows):
+            if place:
+                yield ""
+            yield facts(
+                (name.lstrip("#"), cell) for name, cell in zip(self._columns, row, strict=True) if cell
+            )
+
+
+def _widths(spans: Sequence[Measurement], room: int) -> list[int]:
+    """Each column gets its longest word, and of what is left as much as it wants, the modest first."""
+    widths = [span.minimum for span in spans]
+    left = room - sum(widths)
+    wants = sorted(range(len(spans)), key=lambda place: spans[place].maximum - widths[place])
+    for turn, place in enumerate(wants):
+        more = min(spans[place].maximum - widths[place], left // (len(wants) - turn))
+        widths[place] += more
+        left -= more
+    return widths
 
 
 def facts(pairs: Iterable[tuple[str, RenderableType]]) -> Table:
