@@ -64,7 +64,7 @@ async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
 
 
 _GAUGES = {
-    "pending": "Chunks that wait to be told to the partner",
+    "pending": "Identifiers that the partner is still to be told",
     "paused": "1 while the partner is paused",
     "failures": "Failed calls in a row; from 5 on its breaker is open",
 }

@@ -22,6 +22,7 @@ from app.core.errors import Conflict
 from app.delivery import confirm, partners
 from app.delivery.confirm import Confirmed
 from app.delivery.partners import Limits, Partner, PartnerScope
+from app.delivery.progress import waiting
 
 _MOST_CONFIRMED = 8 * 2**20
 _TAKEN = "A partner of this name exists already."
@@ -31,7 +32,8 @@ _AT_ONCE = "This partner's adapter answers at once and reports nothing later."
 
 
 class PartnerAnswer(msgspec.Struct, frozen=True):
-    """One partner. Secrets among its settings are never shown. `pending` counts chunks that wait."""
+    """One partner. Secrets among its settings are never shown. `pending` counts the
+    identifiers that it is still to be told."""
 
     id: int
     name: str
@@ -86,16 +88,24 @@ class AdapterList(msgspec.Struct, frozen=True):
     adapters: list[AdapterAnswer]
 
 
-def _answer(partner: Partner) -> PartnerAnswer:
-    fields = {name: getattr(partner, name) for name in PartnerAnswer.__struct_fields__ if name != "settings"}
-    return PartnerAnswer(**fields, settings=partner.public)
+def _answer(partner: Partner, pending: int) -> PartnerAnswer:
+    own = [name for name in PartnerAnswer.__struct_fields__ if name not in ("settings", "pending")]
+    fields = {name: getattr(partner, name) for name in own}
+    return PartnerAnswer(**fields, settings=partner.public, pending=pending)
+
+
+async def _shown(conn: Connection, partner: Partner) -> PartnerAnswer:
+    return _answer(partner, (await waiting(conn, partner.id))[partner.id])
 
 
 @get("/", operation_id="listPartners", summary="List partners")
 async def everyone(actor: NamedDependency[Principal], pool: NamedDependency[Pool]) -> PartnerList:
     actor.require(Permission.PARTNERS_READ)
     async with pool.acquire(timeout=10) as conn:
-        return PartnerList([_answer(partner) for partner in await partners.everyone(conn)])
+        pending = await waiting(conn)
+        return PartnerList(
+            [_answer(partner, pending[partner.id]) for partner in await partners.everyone(conn)]
+        )
 
 
 @get("/{partner_id:int}", operation_id="readPartner", summary="Read a partner")
@@ -104,7 +114,7 @@ async def one(
 ) -> PartnerAnswer:
     actor.require(Permission.PARTNERS_READ)
     async with pool.acquire(timeout=10) as conn:
-        return _answer(await partners.find(conn, partner_id))
+        return await _shown(conn, await partners.find(conn, partner_id))
 
 
 @post("/", operation_id="addPartner", summary="Add a partner", opt=Notes(conflict=_TAKEN).opt)
@@ -118,7 +128,7 @@ async def add(
 
     async def work(conn: Connection) -> PartnerAnswer:
         number = await partners.add(conn, **{f: getattr(said, f) for f in said.__struct_fields__}, now=now)
-        return _answer(await partners.remember(conn, "partner.added", number, actor, now))
+        return await _shown(conn, await partners.remember(conn, "partner.added", number, actor, now))
 
     added = await transaction(pool, work)
     return Response(added, status_code=201, headers={"Location": f"/v1/partners/{added.id}"})
@@ -148,8 +158,8 @@ async def change(
         if said.paused is not None:
             await _pause_or_resume(conn, partner_id, said)
         if said.paused is None and _rules(await partners.find(conn, partner_id)) == _rules(found):
-            return _answer(found)
-        return _answer(await partners.remember(conn, "partner.changed", partner_id, actor, now))
+            return await _shown(conn, found)
+        return await _shown(conn, await partners.remember(conn, "partner.changed", partner_id, actor, now))
 
     return await transaction(pool, work)
 

@@ -17,6 +17,7 @@ from app.core.db import Connection
 from app.core.errors import Invalid
 from app.delivery import partners
 from app.delivery.partners import Limits, Partner, PartnerScope
+from app.delivery.progress import waiting
 
 
 @click.group()
@@ -75,16 +76,19 @@ def add(
     scope = PartnerScope(tuple(Kind(kind) for kind in scope_kinds), tacs, gtins)
     limits = Limits(max_inflight, rate, burst)
 
-    async def work(conn: Connection, actor: Principal, now: datetime) -> Partner:
+    async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, int]:
         actor.require(Permission.PARTNERS_WRITE)
         number = await partners.add(
             conn, name=name, adapter=adapter, settings=settings, scope=scope, limits=limits, now=now
         )
-        return await partners.remember(conn, "partner.added", number, actor, now)
+        return await partners.remember(conn, "partner.added", number, actor, now), 0
 
-    added = desk.change(work)
+    added, pending = desk.change(work)
     _tell(
-        added, as_json, f"Partner {added.id} ({added.name}) is added; it is told of everything from now on."
+        added,
+        pending,
+        as_json,
+        f"Partner {added.id} ({added.name}) is added; it is told of everything from now on.",
     )
 
 
@@ -105,17 +109,22 @@ def _pair(adapter: str, text: str) -> tuple[str, Any]:
     return name, kinds.typed(registry.adapter(adapter).settings, name, value)
 
 
-def _tell(told: Partner, as_json: bool, sentence: str) -> None:
+async def _remembered(conn: Connection, number: int, actor: Principal, now: datetime) -> tuple[Partner, int]:
+    changed = await partners.remember(conn, "partner.changed", number, actor, now)
+    return changed, (await waiting(conn, number))[number]
+
+
+def _tell(told: Partner, pending: int, as_json: bool, sentence: str) -> None:
     if as_json:
-        show.json(_fields(told))
+        show.json(_fields(told, pending))
     else:
         show.say(sentence)
 
 
-def _fields(it: Partner) -> dict[str, Any]:
+def _fields(it: Partner, pending: int) -> dict[str, Any]:
     """A partner as it may be shown: without its secrets."""
     fields: dict[str, Any] = msgspec.structs.asdict(it)
-    return {**fields, "settings": it.public, "health": it.health}
+    return {**fields, "settings": it.public, "health": it.health, "pending": pending}
 
 
 @partner.command("list")
@@ -129,24 +138,25 @@ def list_(as_json: bool) -> None:
       $ imei-gateway partner list
     """
 
-    async def work(conn: Connection, actor: Principal) -> list[Partner]:
+    async def work(conn: Connection, actor: Principal) -> list[tuple[Partner, int]]:
         actor.require(Permission.PARTNERS_READ)
-        return await partners.everyone(conn)
+        pending = await waiting(conn)
+        return [(it, pending[it.id]) for it in await partners.everyone(conn)]
 
     found = desk.read(work)
     if as_json:
-        show.json({"partners": [_fields(it) for it in found]})
+        show.json({"partners": [_fields(it, pending) for it, pending in found]})
         return
-    columns = ("#id", "name", "adapter", "health", "#chunks waiting", "told of", "limits", "note")
-    show.draw(show.table("", columns, map(_row, found)))
+    columns = ("#id", "name", "adapter", "health", "#identifiers waiting", "told of", "limits", "note")
+    show.draw(show.table("", columns, [_row(it, pending) for it, pending in found]))
 
 
-def _row(it: Partner) -> tuple[Any, ...]:
+def _row(it: Partner, pending: int) -> tuple[Any, ...]:
     told = ", ".join((*it.scope.kinds, *(f"TAC {tac}" for tac in it.scope.tacs), *it.scope.gtins))
     rate = f"{it.limits.rate:g}/s" if it.limits.rate else "any rate"
     note = it.pause_reason or it.last_fault
     limits = f"{rate}, {it.limits.max_inflight} in flight"
-    return str(it.id), it.name, it.adapter, show.state(it.health), f"{it.pending:,}", told, limits, note
+    return str(it.id), it.name, it.adapter, show.state(it.health), f"{pending:,}", told, limits, note
 
 
 @partner.command()
@@ -162,14 +172,14 @@ def pause(name: str, reason: str, as_json: bool) -> None:
       $ imei-gateway partner pause "Operator Nord" --reason "Their maintenance until 06:00"
     """
 
-    async def work(conn: Connection, actor: Principal, now: datetime) -> Partner:
+    async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, int]:
         actor.require(Permission.PARTNERS_WRITE)
         number = (await partners.named(conn, name)).id
         await partners.pause(conn, number, reason)
-        return await partners.remember(conn, "partner.changed", number, actor, now)
+        return await _remembered(conn, number, actor, now)
 
-    paused = desk.change(work)
-    _tell(paused, as_json, f"Partner {paused.id} ({paused.name}) is paused: {paused.pause_reason}")
+    paused, pending = desk.change(work)
+    _tell(paused, pending, as_json, f"Partner {paused.id} ({paused.name}) is paused: {paused.pause_reason}")
 
 
 @partner.command()
@@ -184,12 +194,12 @@ def resume(name: str, as_json: bool) -> None:
       $ imei-gateway partner resume "Operator Nord"
     """
 
-    async def work(conn: Connection, actor: Principal, now: datetime) -> Partner:
+    async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, int]:
         actor.require(Permission.PARTNERS_WRITE)
         number = (await partners.named(conn, name)).id
         await partners.resume(conn, number)
-        return await partners.remember(conn, "partner.changed", number, actor, now)
+        return await _remembered(conn, number, actor, now)
 
-    resumed = desk.change(work)
-    waits = show.count(resumed.pending, "chunk waits", "chunks wait")
-    _tell(resumed, as_json, f"Partner {resumed.id} ({resumed.name}) is told again; {waits}.")
+    resumed, pending = desk.change(work)
+    waits = show.count(pending, "identifier waits", "identifiers wait")
+    _tell(resumed, pending, as_json, f"Partner {resumed.id} ({resumed.name}) is told again; {waits}.")

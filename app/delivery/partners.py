@@ -53,7 +53,6 @@ class Partner(msgspec.Struct, frozen=True):
     paused: bool
     pause_reason: str
     created_at: datetime
-    pending: int
     failures: int
     resting: bool
     last_fault: str
@@ -292,7 +291,6 @@ def _partner(row: asyncpg.Record) -> Partner:
         paused=row["paused"],
         pause_reason=row["pause_reason"],
         created_at=row["created_at"],
-        pending=row["pending"],
         failures=row["failures"],
         resting=row["resting"],
         last_fault=row["last_fault"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 
 import asyncpg
@@ -113,6 +115,12 @@ def _tally(row: asyncpg.Record) -> Tally:
         failed_calls=row["failed_calls"],
         **ended,
     )
+
+
+async def waiting(conn: Connection, partner_id: int | None = None) -> Mapping[int, int]:
+    """How many identifiers each partner (or this one) is still to be told, or told again: 0 for any other."""
+    rows = await conn.fetch(_SQL.waiting, partner_id)
+    return Counter({row["partner_id"]: row["identifiers"] for row in rows})
 
 
 async def enrolments(conn: Connection) -> list[Enrolment]:

@@ -30,8 +30,7 @@ SELECT
     p.*,
     pace.failures,
     pace.last_fault,
-    pace.resume_at > now() AS resting,
-    (SELECT coalesce(sum(l.pending), 0) FROM partner_lane AS l WHERE l.partner_id = p.partner_id) AS pending
+    pace.resume_at > now() AS resting
 FROM partner AS p
 JOIN partner_pace AS pace USING (partner_id)
 WHERE $1::integer IS NULL OR p.partner_id = $1

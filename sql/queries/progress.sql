@@ -42,6 +42,18 @@ WHERE c.op = 'enrol'
 GROUP BY p.partner_id, p.name
 ORDER BY p.partner_id;
 
+-- name: waiting
+-- $1 partner (null: all); how many identifiers are still to be told, or told again, where there are any.
+SELECT
+    g.partner_id,
+    sum(g.wanted - g.done - g.already - g.accepted - g.refused - g.superseded)::bigint AS identifiers
+FROM (
+    SELECT DISTINCT partner_id, command_id FROM delivery
+    WHERE state = 0 AND ($1::integer IS NULL OR partner_id = $1)
+) AS open_command
+JOIN progress AS g USING (partner_id, command_id)
+GROUP BY g.partner_id;
+
 -- name: refusals
 -- $1 incident, $2 partner, $3 limit: what this partner refused, in its own words.
 SELECT i.key, s.serial, i.op, i.code, i.words, i.changed_at

@@ -78,6 +78,27 @@ async def test_a_partner_is_paused_and_resumed(admin):
     assert (resumed["paused"], resumed["health"]) == (False, "working")
 
 
+async def test_what_waits_for_a_partner_is_counted_in_identifiers(
+    admin, nobody, goods_in, manager, approver, practice, until
+):
+    _, settings = await practice("ceir")
+    goods = stock(3, tac=35_888888)
+    scope = {"kinds": ["imei"], "tacs": ["35888888"]}
+    url = f"/v1/partners/{(await added(admin, 'Waits', settings=settings, scope=scope))['id']}"
+    await admin.patch(url, json={"paused": True, "reason": "Maintenance"})
+    await register(goods_in, goods)
+    incident = await drafted(manager, pallets=[goods.pallet])
+    await decided(manager, incident, "submit")
+    await decided(approver, incident, "approve")
+    assert (await admin.get(url)).json()["pending"] == 6
+    listed = (await manager.get("/v1/partners")).json()["partners"]
+    assert [one["pending"] for one in listed if one["name"] == "Waits"] == [6]
+    assert 'imei_gateway_partner_pending{partner="Waits"} 6.0' in (await nobody.get("/metrics")).text
+    assert (await admin.patch(url, json={"paused": False})).json()["pending"] == 6
+    await until(admin, url, lambda answer: answer["pending"] == 0)
+    assert 'imei_gateway_partner_pending{partner="Waits"} 0.0' in (await nobody.get("/metrics")).text
+
+
 async def test_a_name_is_taken_once(admin):
     await added(admin, "Register D")
     said = {"name": "Register D", "adapter": "ceir", "settings": SETTINGS["ceir"], "scope": QUIET}
