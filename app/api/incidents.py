@@ -68,8 +68,11 @@ class IncidentAnswer(Incident, frozen=True):
     settled: bool
 
 
-class RefusalList(msgspec.Struct, frozen=True):
+class RefusalPage(msgspec.Struct, frozen=True):
+    """A page of refusals; `next` is the cursor of the next page, null on the last."""
+
     refusals: list[Refusal]
+    next: str | None
 
 
 def _answer(found: Report) -> IncidentAnswer:
@@ -210,12 +213,14 @@ async def refused(
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     limit: Limit = 1000,
-) -> RefusalList:
+    after: Cursor = 0,
+) -> RefusalPage:
     actor.require(Permission.INCIDENTS_READ)
     async with pool.acquire(timeout=10) as conn:
         await incident.find(conn, actor, incident_id)
         await partners.find(conn, partner_id)
-        return RefusalList(await refusals(conn, incident_id, partner_id, limit))
+        found = await refusals(conn, incident_id, partner_id, after=after, limit=limit)
+    return RefusalPage(found, str(found[-1].refusal) if len(found) == limit else None)
 
 
 @get(

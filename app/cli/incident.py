@@ -15,7 +15,7 @@ from app.cli.bars import Bars
 from app.cli.options import Number
 from app.core.db import Connection
 from app.delivery.progress import Refusal, Standing, refusals
-from app.incidents.incident import Incident, Report, latest, report
+from app.incidents.incident import Claims, Incident, Report, latest, report
 
 MOST_REFUSALS = 10
 
@@ -47,7 +47,7 @@ async def _read(
         (standing.partner, refusal)
         for standing in found.partners
         if _has_refused(standing)
-        for refusal in await refusals(conn, incident_id, standing.partner_id, MOST_REFUSALS)
+        for refusal in await refusals(conn, incident_id, standing.partner_id, after=0, limit=MOST_REFUSALS)
     ]
     return found, refused
 
@@ -58,7 +58,7 @@ def _has_refused(standing: Standing) -> bool:
 
 def _drawn(found: Report) -> Iterator[RenderableType]:
     it, claims = found.incident, found.claims
-    held = f"{claims.suspected:,} suspect, {claims.active:,} blocked, {claims.lifted:,} released"
+    held = _held(it, claims)
     facts: list[tuple[str, RenderableType]] = [
         ("incident", str(it.id)), ("title", it.title), ("state", show.state(it.state)), ("kind", it.kind),
         ("site", it.site), ("happened", _between(it)), ("police reference", it.police_reference),
@@ -71,6 +71,12 @@ def _drawn(found: Report) -> Iterator[RenderableType]:
         bars = Bars()
         bars.update(found.partners)
         yield from ("", "Partners (confirmed/wanted):", bars)
+
+
+def _held(it: Incident, claims: Claims) -> str:
+    if claims.lifted and it.approved_at is None:
+        return f"{claims.lifted:,} were suspect, none was ever blocked"
+    return f"{claims.suspected:,} suspect, {claims.active:,} blocked, {claims.lifted:,} released"
 
 
 def _between(it: Incident) -> str:

@@ -14,6 +14,9 @@ from app.core.db import Connection
 from app.core.sql import queries
 
 _SQL = queries("progress")
+# A refusal's number is made of its key and op. Serials' keys count down from -1 and will not come so far.
+_LOWEST = 10**15
+_OPS = ("block", "release")
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -72,8 +75,10 @@ class Enrolment(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """One identifier that a partner refused, in the partner's own words."""
+    """One identifier that a partner refused, in the partner's own words. `refusal` is its place in the list,
+    for the cursor."""
 
+    refusal: int
     identifier: str
     op: str
     code: str
@@ -131,15 +136,21 @@ async def enrolments(conn: Connection) -> list[Enrolment]:
     ]
 
 
-async def refusals(conn: Connection, incident_id: int, partner_id: int, limit: int) -> list[Refusal]:
-    """What a partner refused of an incident."""
-    return [
-        Refusal(
-            imei.full(row["key"]) if row["key"] >= 0 else row["serial"],
-            row["op"],
-            row["code"],
-            row["words"],
-            row["changed_at"],
-        )
-        for row in await conn.fetch(_SQL.refusals, incident_id, partner_id, limit)
-    ]
+async def refusals(
+    conn: Connection, incident_id: int, partner_id: int, *, after: int, limit: int
+) -> list[Refusal]:
+    """A page of what a partner refused of an incident, after refusal number `after`."""
+    last = (after // 2 - _LOWEST, _OPS[after % 2]) if after else (-_LOWEST, "")
+    rows = await conn.fetch(_SQL.refusals, incident_id, partner_id, limit, *last)
+    return [_refusal(row) for row in rows]
+
+
+def _refusal(row: asyncpg.Record) -> Refusal:
+    return Refusal(
+        2 * (row["key"] + _LOWEST) + _OPS.index(row["op"]),
+        imei.full(row["key"]) if row["key"] >= 0 else row["serial"],
+        row["op"],
+        row["code"],
+        row["words"],
+        row["changed_at"],
+    )

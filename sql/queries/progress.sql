@@ -55,11 +55,13 @@ JOIN progress AS g USING (partner_id, command_id)
 GROUP BY g.partner_id;
 
 -- name: refusals
--- $1 incident, $2 partner, $3 limit: what this partner refused, in its own words.
+-- $1 incident, $2 partner, $3 limit, $4 key and $5 op of the last one before: what this partner refused, in its
+-- own words. One incident orders each op once of each key.
 SELECT i.key, s.serial, i.op, i.code, i.words, i.changed_at
 FROM delivery_item AS i
 JOIN command AS c USING (command_id)
 LEFT JOIN serial_number AS s ON i.key < 0 AND s.serial_id = -i.key
 WHERE c.incident_id = $1 AND i.partner_id = $2 AND i.state = 'refused'
-ORDER BY i.key
+    AND (i.key, i.op) > ($4, $5)
+ORDER BY i.key, i.op
 LIMIT $3;

@@ -115,3 +115,26 @@ async def test_what_a_partner_refuses_is_told_in_its_words(gateway, partner, man
     assert (refusal["identifier"], refusal["op"]) == (number, "block")
     assert refusal["words"] or refusal["code"]
     problem(await manager.get(f"/v1/incidents/{incident}/refusals/999999"), 404, "missing")
+
+
+async def test_refusals_come_in_pages(partner, manager, approver, until):
+    numbers = [stock(1, TAC).imeis[0] for _ in range(4)]
+    partner.misbehaviour.order(Faults(refuse_rate=1))
+    incident = await drafted(manager, imeis=numbers)
+    await decided(manager, incident, "submit")
+    await decided(approver, incident, "approve")
+    path = f"/v1/incidents/{incident}"
+    await until(manager, path, lambda answer: answer["settled"])
+    await decided(manager, incident, "lift", scope={"imeis": numbers[:3]})
+    read = await until(manager, path, lambda answer: answer["settled"])
+    partner.misbehaviour.order(Faults())
+    url, cursor, found, pages = f"{path}/refusals/{read['partners'][0]['partner_id']}", "0", [], 0
+    while cursor:
+        page = (await manager.get(url, params={"limit": 2, "cursor": cursor})).json()
+        found += [(refusal["identifier"], refusal["op"]) for refusal in page["refusals"]]
+        cursor, pages = page["next"], pages + 1
+    assert pages == 4
+    assert sorted(found) == sorted(
+        [(it, "block") for it in numbers] + [(it, "release") for it in numbers[:3]]
+    )
+    assert (await manager.get(url)).json()["next"] is None
