@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 
 from app.api.leftovers import heard_out
+from app.api.methods import every_method
 from app.api.routes import application
 from app.api.watch import watched
 from app.blocklist.ask import Counter
@@ -42,4 +43,4 @@ def asgi() -> ASGIApp:
     """The factory that granian calls in its worker, with settings from the environment."""
     settings = config.load()
     log.set_up(settings.log_level)
-    return watched(heard_out(create(settings)))
+    return watched(heard_out(every_method(create(settings))))

@@ -13,8 +13,8 @@ from markupsafe import Markup, escape
 _CODE = re.compile(r"`([^`]+)`")
 
 
-def page(document: dict[str, Any]) -> bytes:
-    """The page."""
+def page(document: dict[str, Any], address: str) -> bytes:
+    """The page, with examples for the API at `address`."""
     drawn = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -24,7 +24,7 @@ def page(document: dict[str, Any]) -> bytes:
     )
     drawn.filters |= {"prose": _prose, "kind": _kind, "limits": _limits, "example": _example}
     sections = [(tag, _operations(document, tag["name"])) for tag in document["tags"]]
-    text = drawn.get_template("docs.html").render(document=document, sections=sections)
+    text = drawn.get_template("docs.html").render(document=document, sections=sections, address=address)
     return text.encode()
 
 

@@ -28,9 +28,10 @@ from app.api.schemas import Schemas
 _ABOUT = """IMEI registry and stolen-device blocking gateway: goods-in registers devices, an incident declares
 them stolen with two people deciding, and every partner is told.
 
-Every request carries an API key as `Authorization: Bearer imei_…`, but for the health routes and a partner's
-signed confirmations. Every refusal is a problem document (RFC 9457, `application/problem+json`) that says
-what is wrong, where, and what would be right. Every answer carries an `x-request-id`."""
+Every request carries an API key as `Authorization: Bearer imei_…`, but for the health routes, `/docs`,
+`/openapi.json` and a partner's signed confirmations. Every refusal is a problem document (RFC 9457,
+`application/problem+json`) that says what is wrong, where, and what would be right. Every answer carries an
+`x-request-id`. Where there is GET, there is HEAD."""
 
 _TAGS = {
     "Goods-in": "Devices come in by file or request, and are found again.",

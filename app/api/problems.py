@@ -81,12 +81,16 @@ def _frameworks(request: AnyRequest, error: HTTPException) -> Response[bytes]:
         detail = f"Nothing stands at {shown(request.scope['path'], 200)}; /docs lists what does."
         return respond(404, Problem("Not found", 404, detail, "no-such-resource"))
     if status == 405:
-        allowed = dict(error.headers or {})
-        detail = (
-            f"{shown(request.method)} is not possible here; possible: {allowed.get('allow', 'see /docs')}."
-        )
-        return respond(405, Problem("Not with this method", 405, detail, "method"), allowed)
+        allowed = _methods((error.headers or {}).get("allow", ""))
+        detail = f"{shown(request.method)} is not possible here; possible: {allowed}."
+        return respond(405, Problem("Not with this method", 405, detail, "method"), {"Allow": allowed})
     return _unexpected(request, error)
+
+
+def _methods(routed: str) -> str:
+    """The methods of a path; HEAD is answered wherever GET is."""
+    methods = set(routed.split(", "))
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 def _parameters(request: AnyRequest, error: HTTPException) -> Invalid:

@@ -70,7 +70,10 @@ async def submit(
     site: Annotated[str, QueryParameter(description="The site of rows that name none.")] = "",
     owner: Annotated[str, QueryParameter(description="The owner of rows that name none.")] = "",
     currency: Annotated[
-        str, QueryParameter(description="The currency of unit values without one: EUR.")
+        str,
+        QueryParameter(
+            description="The currency of unit values that name none, such as EUR; it has no default."
+        ),
     ] = "",
     filename: Annotated[
         str, QueryParameter(description="Tells the format where the content type does not.")

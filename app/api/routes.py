@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
+import re
+from functools import lru_cache
 from typing import Any
 
 from litestar import Litestar, MediaType, Response, get
+from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 
 from app.api import audit, devices, docs, health, incidents, openapi, partners, receipts, status
@@ -13,12 +15,15 @@ from app.api.dialects import n5g_eir
 from app.api.door import DEPENDENCIES
 from app.api.guards import well_formed
 from app.api.problems import HANDLERS, AnyRequest
+from app.core.config import Settings
 
 _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, devices.router, incidents.router, status.router, n5g_eir.router, partners.router,
     partners.kinds, audit.router, health.router,
 ]  # fmt: skip
 _HTML_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_DEFAULT_HOST = "127.0.0.1:8470"
 
 
 @get("/openapi.json", include_in_schema=False)
@@ -28,22 +33,36 @@ async def openapi_document(request: AnyRequest) -> Response[bytes]:
 
 
 @get("/docs", include_in_schema=False)
-async def docs_page(request: AnyRequest) -> Response[bytes]:
+async def docs_page(request: AnyRequest, settings: NamedDependency[Settings]) -> Response[bytes]:
     """The same for people: one page, no script, nothing from elsewhere."""
     return Response(
-        _page(request.app), media_type=MediaType.HTML, headers={"Content-Security-Policy": _HTML_POLICY}
+        _page(request.app, settings.public_url.rstrip("/") or _asked_at(request)),
+        media_type=MediaType.HTML,
+        headers={"Content-Security-Policy": _HTML_POLICY},
     )
 
 
-@cache
-def _page(app: Litestar) -> bytes:
-    return docs.page(openapi.document(app))
+@lru_cache(maxsize=16)
+def _page(app: Litestar, address: str) -> bytes:
+    return docs.page(openapi.document(app), address)
+
+
+def _asked_at(request: AnyRequest) -> str:
+    """The address that the request named, for examples; ours by default where that is none."""
+    host = request.headers.get("host", "")
+    return f"{request.scope['scheme']}://{host if _HOST.fullmatch(host) else _DEFAULT_HOST}"
+
+
+@get("/", include_in_schema=False)
+async def home() -> Response[None]:
+    """For whoever opens the printed address in a browser."""
+    return Response(None, status_code=307, headers={"Location": "/docs"})
 
 
 def application(**running: Any) -> Litestar:
     """The application; without what it needs to run it can only be asked for its OpenAPI document."""
     return Litestar(
-        route_handlers=[*_ROUTES, openapi_document, docs_page],
+        route_handlers=[*_ROUTES, openapi_document, docs_page, home],
         dependencies=DEPENDENCIES,
         exception_handlers=HANDLERS,
         before_request=well_formed,

@@ -222,7 +222,6 @@ async def test_numbers_in_paths_have_one_form(admin, number):
 async def test_paths_that_lead_nowhere(admin, nobody):
     for client in (admin, nobody):
         for path in (
-            "/",
             "/v1",
             "/v2/incidents",
             "/v1/incidents/1/2/3",
@@ -246,10 +245,6 @@ async def test_methods(admin):
         response = await admin.request(method, path)
         problem(response, 405, "method")
         assert response.headers["allow"]
-    head = await admin.head("/health/live")
-    assert (head.status_code, head.content) == (405, b"")
-    options = await admin.options("/v1/devices")
-    assert (options.status_code, options.headers["allow"]) == (204, "GET, OPTIONS")
 
 
 async def test_a_slash_at_the_end_changes_nothing(manager):

@@ -9,6 +9,7 @@ from app.api import docs, openapi
 from app.api.routes import application
 
 DOCUMENT = openapi.document(application())
+ADDRESS = "https://imei.example"
 
 
 class Page(HTMLParser):
@@ -35,11 +36,25 @@ async def test_it_is_served_to_anybody_under_a_strict_policy(nobody):
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
     policy = response.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'")
-    assert response.content == docs.page(DOCUMENT)
+    assert response.content == docs.page(DOCUMENT, str(nobody.base_url).rstrip("/"))
+
+
+async def test_its_examples_are_for_the_address_that_was_asked(gateway, nobody):
+    assert f"api={gateway.url}\n" in (await nobody.get("/docs")).text
+    elsewhere = await nobody.get("/docs", headers={"host": "imei.example"})
+    assert "api=http://imei.example\n" in elsewhere.text
+    for host in ("$(reboot)", "a;reboot"):
+        asked = await nobody.get("/docs", headers={"host": host})
+        assert "api=http://127.0.0.1:8470\n" in asked.text
+
+
+async def test_the_printed_address_leads_there(nobody):
+    response = await nobody.get("/")
+    assert (response.status_code, response.headers["location"]) == (307, "/docs")
 
 
 def test_every_operation_and_schema_has_its_place():
-    page = Page(docs.page(DOCUMENT).decode())
+    page = Page(docs.page(DOCUMENT, ADDRESS).decode())
     names = [
         operation["operationId"] for methods in DOCUMENT["paths"].values() for operation in methods.values()
     ]
@@ -50,7 +65,7 @@ def test_every_operation_and_schema_has_its_place():
 
 
 def test_nothing_comes_from_elsewhere():
-    text = docs.page(DOCUMENT).decode()
+    text = docs.page(DOCUMENT, ADDRESS).decode()
     page = Page(text)
     assert all(link.startswith("#") or link == "/openapi.json" for link in page.links)
     assert page.tags.isdisjoint({"script", "img", "link", "iframe", "form", "object"})
@@ -60,5 +75,5 @@ def test_nothing_comes_from_elsewhere():
 
 def test_texts_of_the_document_are_escaped():
     document = DOCUMENT | {"info": DOCUMENT["info"] | {"description": "<b>x</b> `<i>` & more"}}
-    text = docs.page(document).decode()
+    text = docs.page(document, ADDRESS).decode()
     assert "&lt;b&gt;x&lt;/b&gt; <code>&lt;i&gt;</code> &amp; more" in text

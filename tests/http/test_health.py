@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+import pytest
 
 from .asking import problem
 from .conftest import serving
@@ -68,8 +72,14 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def test_a_database_that_is_away_is_503_and_passes(cluster, template, tmp_path):
-    door = Door(cluster)
+@pytest.fixture
+def door(cluster) -> Iterator[Door]:
+    made = Door(cluster)
+    yield made
+    shutil.rmtree(made.folder)
+
+
+async def test_a_database_that_is_away_is_503_and_passes(cluster, template, tmp_path, door):
     await door.open()
     async with serving(cluster, template, tmp_path, "web", through=door.folder) as alone:
         paths = ["/health/ready", "/v1/status/490154203237518", "/v1/incidents", "/v1/devices?serial=A"]

@@ -56,7 +56,7 @@ def test_it_describes_every_route_and_no_other():
         if method != "OPTIONS"
     }
     described = {(path, method) for path, method, _ in OPERATIONS}
-    assert served - described == {("/docs", "get"), ("/openapi.json", "get")}
+    assert served - described == {("/", "get"), ("/docs", "get"), ("/openapi.json", "get")}
     assert described <= served
 
 
