@@ -27,6 +27,7 @@ class Permission(StrEnum):
     PARTNERS_READ = "partners:read"
     PARTNERS_WRITE = "partners:write"
     AUDIT_READ = "audit:read"
+    KEYS_READ = "keys:read"
     KEYS_WRITE = "keys:write"
 
 
@@ -56,7 +57,7 @@ ALLOWED: dict[Role, frozenset[Permission]] = {
     Role.INCIDENT_MANAGER: _OVERVIEW | {Permission.INCIDENTS_WRITE, Permission.INCIDENTS_LIFT},
     Role.APPROVER: _OVERVIEW | {Permission.INCIDENTS_APPROVE, Permission.INCIDENTS_LIFT},
     Role.CARRIER: frozenset({Permission.STATUS_READ}),
-    Role.AUDITOR: _OVERVIEW | {Permission.AUDIT_READ},
+    Role.AUDITOR: _OVERVIEW | {Permission.AUDIT_READ, Permission.KEYS_READ},
     Role.ADMIN: frozenset(Permission),
 }
 

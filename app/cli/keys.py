@@ -85,7 +85,7 @@ def list_(as_json: bool) -> None:
     """
 
     async def work(conn: Connection, actor: Principal) -> list[Key]:
-        actor.require(Permission.KEYS_WRITE)
+        actor.require(Permission.KEYS_READ)
         return await keys.listed(conn)
 
     found = desk.read(work)

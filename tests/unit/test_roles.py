@@ -13,10 +13,10 @@ TABLE = {
     "incident-manager": f"{OVERVIEW} incidents:write incidents:lift",
     "approver": f"{OVERVIEW} incidents:approve incidents:lift",
     "carrier": "status:read",
-    "auditor": f"{OVERVIEW} audit:read",
+    "auditor": f"{OVERVIEW} audit:read keys:read",
     "admin": (
         f"{OVERVIEW} receipts:write incidents:write incidents:approve incidents:lift "
-        "partners:write audit:read keys:write"
+        "partners:write audit:read keys:read keys:write"
     ),
 }
 
