@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import tempfile
 from pathlib import Path
@@ -20,18 +19,16 @@ from rich.progress import (
 )
 
 from app.access.roles import Principal
-from app.cli import desk, options, show
+from app.cli import desk, options, receipt, show
 from app.cli.failures import ROWS_REJECTED
+from app.cli.receipt import Findings
 from app.core.clock import utc_now
 from app.core.db import Connection, Pool, transaction
 from app.devices import register as devices
 from app.devices.intake import Defaults, Format, guess, read
-from app.devices.register import Receipt, Verdict
+from app.devices.register import Receipt
 
-SHOWN = 10
-_PAGE = 10_000
 _BLOCK = 1024 * 1024
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Goods(msgspec.Struct, frozen=True):
@@ -69,7 +66,8 @@ def register(
     """Register the devices of a goods-in FILE (CSV, NDJSON or JSON; - is standard input).
 
     Rows that are right are registered although others are not; the same file sent again changes nothing.
-    Exit code 3 if some rows were rejected.
+    Exit code 3 if some rows were rejected. Shows the first ten rejections and warnings; with --json, all.
+    'receipt' shows them again.
 
     \b
     Examples
@@ -77,12 +75,16 @@ def register(
       $ zcat goods-in.csv.gz | imei-gateway register - --json
     """
     goods = _goods(file, form, Defaults(site, owner, currency))
-    receipt, first = desk.on_pool(lambda pool, actor: _register(pool, actor, goods, rejects, not as_json))
+    found = desk.on_pool(lambda pool, actor: _register(pool, actor, goods, not as_json))
+    if rejects:
+        receipt.write(found.rejections, rejects)
     if as_json:
-        show.json({**msgspec.structs.asdict(receipt), "rejections": first})
+        found.as_json()
     else:
-        _print(receipt, first, rejects)
-    return ROWS_REJECTED if receipt.rejected else None
+        show.draw(*receipt.drawn(found))
+    if rejects and found.rejections and not as_json:
+        show.say(f"All rejections are in {rejects}.")
+    return ROWS_REJECTED if found.receipt.rejected else None
 
 
 def _goods(file: BinaryIO, form: str | None, defaults: Defaults) -> Goods:
@@ -107,9 +109,7 @@ def _rereadable(file: BinaryIO) -> BinaryIO:
     return kept
 
 
-async def _register(
-    pool: Pool, actor: Principal, goods: Goods, rejects: Path | None, bars: bool
-) -> tuple[Receipt, list[Verdict]]:
+async def _register(pool: Pool, actor: Principal, goods: Goods, bars: bool) -> Findings:
     now = utc_now()
     with _bar(bars) as bar:
         task = bar.add_task("Reading rows", total=goods.lines or None)
@@ -125,12 +125,9 @@ async def _register(
                 conn, actor, rows, source=source, digest=goods.digest, now=now, on_rows=on_rows
             )
 
-        receipt = await transaction(pool, work, also=devices.MET_ANOTHER)
+        made = await transaction(pool, work, also=devices.MET_ANOTHER)
     async with pool.acquire() as conn:
-        if rejects:
-            await _write(conn, actor, receipt, rejects)
-        number = receipt.receipt_id
-        return receipt, await devices.findings(conn, actor, number, rejected=True, after=0, limit=SHOWN)
+        return await receipt.findings(conn, actor, made)
 
 
 def _bar(shown: bool) -> Progress:
@@ -138,39 +135,3 @@ def _bar(shown: bool) -> Progress:
     return Progress(
         *parts, TimeElapsedColumn(), console=show.console(stderr=True), transient=True, disable=not shown
     )
-
-
-async def _write(conn: Connection, actor: Principal, receipt: Receipt, path: Path) -> None:
-    after = 0
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(("line", "field", "value", "code", "sentence"))
-        while page := await devices.findings(
-            conn, actor, receipt.receipt_id, rejected=True, after=after, limit=_PAGE
-        ):
-            rows.writerows(
-                (it.line, it.field, _harmless(it.value), it.code, _harmless(it.sentence)) for it in page
-            )
-            after = page[-1].finding
-
-
-def _harmless(text: str) -> str:
-    """A spreadsheet runs a cell that begins like a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _print(receipt: Receipt, first: list[Verdict], rejects: Path | None) -> None:
-    names = ("rows", "registered", "unchanged", "rejected", "warnings")
-    show.draw(
-        show.facts(
-            [("receipt", str(receipt.receipt_id)), *((it, f"{getattr(receipt, it):,}") for it in names)]
-        )
-    )
-    if not first:
-        return
-    rows = [(f"{it.line:,}", it.code, it.sentence) for it in first]
-    show.draw("", show.table("Why rows were rejected", ("#line", "code", "sentence"), rows))
-    if rejects:
-        show.say(f"All of them are in {rejects}.")
-    elif receipt.rejected > SHOWN:
-        show.say("These are the first; --rejects OUT.csv writes all of them.")

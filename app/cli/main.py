@@ -24,6 +24,7 @@ _COMMANDS = {
     "migrate": ("app.cli.serving:migrate", "Bring the database up to this release."),
     "demo": ("app.demo.command:demo", "See a theft from goods-in to the last partner."),
     "register": ("app.cli.goods:register", "Register the devices of a goods-in file."),
+    "receipt": ("app.cli.receipt:receipt", "Show what a goods-in file came to."),
     "status": ("app.cli.status:status", "Ask what carriers would be told about IMEIs."),
     "declare": ("app.cli.declare:declare", "Declare devices stolen; a second person approves."),
     "submit": ("app.cli.incidents:submit", "Submit a draft for approval."),
