@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from app.core.errors import Unauthorised
 from app.core.migrate import migrate
 
 ADMIN_KEY = "admin.key"
+ADDRESS = "gateway.url"
 
 
 @asynccontextmanager
@@ -88,6 +89,31 @@ async def new_key(conn: Connection, *, name: str, role: str, by: str, now: datet
     made = await keys.create(conn, name=name, role=role, by=by, now=now, random=secrets.token_bytes)
     await record(conn, [Entry("key.created", f"key:{made.key_id}", by, now, {"name": name, "role": role})])
     return made
+
+
+@asynccontextmanager
+async def address_left(data_dir: Path, url: str) -> AsyncIterator[None]:
+    """Leaves the address of a running API in the data directory, for `address`."""
+    path = data_dir / ADDRESS
+    # Beside a database of one's own the data directory may be one that cannot be written to.
+    with suppress(OSError):
+        _write_private(path, url + "\n")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if path.read_text().strip() == url:
+                path.unlink()
+
+
+def address(settings: Settings) -> str:
+    """Where partners reach the API: as set, or as a running one has left it, or by the settings in force."""
+    if settings.public_url:
+        return settings.public_url
+    try:
+        return (settings.data_dir / ADDRESS).read_text().strip()
+    except OSError:
+        return f"http://{settings.host}:{settings.port}"
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -10,10 +10,10 @@ import httpx
 import rich_click as click
 
 from app.access.roles import Permission, Principal
-from app.cli import desk, options, show
+from app.cli import desk, ground, options, show
 from app.cli.serving import until_told
 from app.core.db import Connection
-from app.core.errors import Missing
+from app.core.errors import Missing, Unavailable
 from app.delivery import partners
 from app.delivery.partners import Limits, Partner, PartnerScope
 from app.sandbox.server import KINDS, Running, run_all
@@ -39,7 +39,8 @@ def _ports(ctx: click.Context, param: click.Parameter, value: str) -> dict[str, 
 )
 @click.option(
     "--gateway", metavar="URL",
-    help="Where the gateway answers: knox_guard reports its results there.  [default: http://127.0.0.1:8470]",
+    help="Where the gateway answers: knox_guard reports its results there.  [default: where 'up' or 'serve' on"
+    " this data directory does]",
 )  # fmt: skip
 @options.acting
 def sandbox(ports: dict[str, int], adds: bool, gateway: str | None) -> None:
@@ -52,10 +53,11 @@ def sandbox(ports: dict[str, int], adds: bool, gateway: str | None) -> None:
       $ curl http://127.0.0.1:9401/sandbox
       $ curl -X PUT http://127.0.0.1:9401/sandbox/faults -d '{"fail_rate": 0.3}'
     """
+    base = _reached(gateway) if adds else ""
     running = run_all(ports=ports)
     try:
         if adds:
-            _join(running, gateway)
+            _join(running, base)
         _print(running, adds)
         until_told(_forever())
     finally:
@@ -71,14 +73,29 @@ def _name(one: Running) -> str:
     return f"practice {one.kind}"
 
 
-def _join(running: Sequence[Running], gateway: str | None) -> None:
+def _reached(gateway: str | None) -> str:
+    """The gateway's address, where it must answer: results that are reported nowhere are no practice."""
+    base = (gateway or ground.address(desk.settings())).rstrip("/")
+    try:
+        answer = httpx.get(f"{base}/health/live", trust_env=False, timeout=5)
+        lives = answer.status_code == 200 and answer.json() == {"status": "live"}
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        lives = False
+    if not lives:
+        raise Unavailable(
+            f"No gateway answers at {base}, where practice partners would report their results. Start it with"
+            " 'imei-gateway up', or say with --gateway where it answers.",
+            "gateway-away",
+        )
+    return base
+
+
+def _join(running: Sequence[Running], base: str) -> None:
     """They become partners; Knox Guard's results come back to the gateway by themselves."""
-    found = options.settings(log_level="warning")
-    base = gateway or found.public_url or f"http://{found.host}:{found.port}"
     added = desk.change(lambda conn, actor, now: _added(conn, actor, now, running))
     for one, partner in zip(running, added, strict=True):
         if one.kind == "knox_guard":
-            callback = {"url": f"{base.rstrip('/')}/v1/partners/{partner.id}/confirmations"}
+            callback = {"url": f"{base}/v1/partners/{partner.id}/confirmations"}
             httpx.put(f"{one.url}/sandbox/callback", json=callback, trust_env=False).raise_for_status()
 
 

@@ -91,7 +91,7 @@ async def _up(settings: Settings, names: tuple[str, ...], headline: str) -> None
     settings = await service.with_port(settings)
     async with ground.database(settings) as found:
         key = await _first_key(found)
-        async with service.running(found, names) as running:
+        async with service.running(found, names) as running, ground.address_left(found.data_dir, running.url):
             click.echo(f"{headline} at {running.url}")
             click.echo(f"Documentation: {running.url}/docs")
             click.echo(f"Data directory: {found.data_dir}")
