@@ -25,7 +25,7 @@ _MEANING = {
 
 
 class CeirSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`stolen_waits`: 200 means the grey list for now, so the identifier is accepted and not yet blocked."""
+    """One partner's address, account and habits."""
 
     url: Annotated[Url, msgspec.Meta(description="the partner's address, like https://ceir.example")]
     username: Annotated[
@@ -38,9 +38,15 @@ class CeirSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = 3
     block_path: Path = "/ceir/block/add"
     release_path: Path = "/ceir/block/remove"
-    stolen_waits: bool = False
+    stolen_waits: Annotated[
+        bool,
+        msgspec.Meta(
+            description="true where the partner greylists first, so that its 200 means accepted, not blocked"
+        ),
+    ] = False
     reasons: Annotated[
-        dict[str, str], msgspec.Meta(description="the partner's word for each of our reasons")
+        dict[str, str],
+        msgspec.Meta(description='the partner\'s word for each of our kinds, like {"theft": "Stolen"}'),
     ] = msgspec.field(default_factory=lambda: {"theft": "Stolen", "loss": "Lost"})
 
 

@@ -137,7 +137,7 @@ def _pace(standing: Standing, stretch: Stretch) -> Text:
         return Text("settled", style="bold green")
     if standing.health != "working":
         return show.state(standing.health)
-    return Text(f"{stretch.rate:,.0f}/s" if stretch.rate else "–", style="cyan")
+    return Text("" if stretch.rate is None else f"{stretch.rate:,.0f}/s", style="cyan")
 
 
 def _time_left(stretch: Stretch) -> str:
@@ -160,7 +160,9 @@ def _remarks(standing: Standing, stretch: Stretch) -> Iterator[str]:
         return
     if not stretch.rate and tally.open and tally.calls:
         yield f"{tally.open:,} wait for another try"
-    if standing.health != "working":
+    if standing.health == "paused":
+        yield f"paused until 'imei-gateway partner resume {standing.partner_id}'"
+    elif standing.health != "working":
         yield standing.health
     if standing.last_fault:
         yield standing.last_fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -14,12 +15,16 @@ from app.cli import options, show
 
 @click.command()
 @options.as_json
+@options.acting
 def kinds(as_json: bool) -> None:
-    """List the kinds of adapters, with their settings.
+    """List the kinds of adapters, with their settings. It needs no gateway.
 
     \b
     Example
       $ imei-gateway partner kinds
+      $ cat ceir.json
+      {"url": "https://ceir.example", "username": "gateway", "password": "…", "reasons": {"theft": "Stolen"}}
+      $ imei-gateway partner add "National CEIR" --adapter ceir --settings ceir.json
     """
     found = sorted(registry.adapters().items())
     if as_json:
@@ -59,12 +64,20 @@ def _right(kind: str, name: str, schema: dict[str, Any]) -> str:
     return f"secret; {described}" if secret else described
 
 
+def _plain(text: str, form: Any) -> Any:
+    return msgspec.convert(text, form, strict=False)
+
+
+def _json(text: str, form: Any) -> Any:
+    return msgspec.json.decode(text, type=form)
+
+
 def typed(form: type[msgspec.Struct], name: str, text: str) -> Any:
-    """A setting's text as its form wants it; left as it is where it cannot be: the registry says why."""
+    """A setting's text, or its JSON, as its form wants it; left as it is where it cannot be: the registry
+    says why."""
     for field in msgspec.structs.fields(form):
         if field.encode_name == name:
-            try:
-                return msgspec.convert(text, field.type, strict=False)
-            except msgspec.ValidationError:
-                return text
+            for read in (_plain, _json):
+                with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    return read(text, field.type)
     return text

@@ -51,7 +51,8 @@ def located(command: Decorated) -> Decorated:
         metavar="DIR",
         expose_value=False,
         callback=_keep,
-        help="Where the gateway keeps its data. [env: IMEI_GATEWAY_DATA_DIR]",
+        help="Where the gateway keeps its data. [env: IMEI_GATEWAY_DATA_DIR]"
+        "  [default: ~/.local/state/imei-gateway; for root /var/lib/imei-gateway]",
     )
     database = click.option(
         "--database-url",

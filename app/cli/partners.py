@@ -39,7 +39,11 @@ partner.add_command(kinds.kinds)
     "--adapter", required=True, metavar="KIND", help="How it is spoken to; 'partner kinds' lists them."
 )
 @click.option(
-    "--setting", "pairs", multiple=True, metavar="KEY=VALUE", help="A setting; may be given many times."
+    "--setting",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting; may be given many times. A list or an object is JSON.",
 )
 @click.option(
     "--settings", "file", type=click.File("rb"), metavar="FILE.json",

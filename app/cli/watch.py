@@ -37,7 +37,8 @@ def watch(incident_id: int, timeout: float | None, as_json: bool) -> int | None:
     """Watch the partners being told, live, until every one of them has given its last word.
 
     A bar shows what a partner has confirmed (█), refused (▓), what newer orders have replaced (▒) and what
-    the partner has only accepted so far (░). With --json: one line for each change.
+    the partner has only accepted so far (░). A paused partner gives no last word until 'partner resume'.
+    With --json: one line for each change.
 
     \b
     Examples
@@ -51,7 +52,7 @@ def watch(incident_id: int, timeout: float | None, as_json: bool) -> int | None:
     if settled:
         return None
     if not as_json:
-        text = f"Not every partner was done within {timeout:g} s; they go on being told."
+        text = f"Not every partner was done within {timeout:g} s; they go on being told, but for paused ones."
         show.say(text, "yellow", stderr=True)
     return NOT_IN_TIME
 
@@ -153,6 +154,8 @@ def _headline(found: Report) -> str:
         return f"{named}; nothing happens before it is submitted"
     if incident.state == "submitted":
         return f"{named}; {claims.suspected:,} identifiers are suspect, and a second person must approve"
+    if incident.approved_at is None:
+        return f"{named}; nothing was ever blocked for it"
     told = (
         "no partner to tell"
         if not found.partners

@@ -53,6 +53,11 @@ def demo(
     Real processes and sockets: PostgreSQL, the gateway and its worker, and four practice partners that
     misbehave. Everything is checked against what the goods really were; the exit code is 0 only if all of
     it is exactly right, and else 1.
+
+    \b
+    Examples
+      $ imei-gateway demo
+      $ imei-gateway demo --devices 5000 --kill-worker
     """
     import msgspec
 

@@ -159,6 +159,7 @@ def test_up_says_where_it_is_and_makes_the_first_key(gateway: Gateway) -> None:
     assert gateway.said.rstrip().endswith(kept.read_text().strip())
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert _ready(gateway) == 200
+    assert (gateway.data_dir / "gateway.url").read_text().strip() == gateway.url
 
 
 def test_a_theft_from_goods_in_to_release(
@@ -171,7 +172,7 @@ def test_a_theft_from_goods_in_to_release(
     assert (receipt["registered"], receipt["rejected"]) == (5, 1)
     assert rejects.read_text().splitlines()[1].startswith("7,imeis,'=1+1,imei-not-digits,")
 
-    partners = ("sandbox", "--ports", "0,0,0,0", "--add", "--gateway", gateway.url)
+    partners = ("sandbox", "--ports", "0,0,0,0", "--add")
     with Gateway(gateway.data_dir).started(*partners, until="until Ctrl-C"):
         declared = gateway.told("declare", "--title", "Paris", "--pallet", PALLET, "--yes")
         number = str(declared["id"])
@@ -205,6 +206,14 @@ def _assert_everybody_is_told(gateway: Gateway, number: str) -> None:
     assert len(last["partners"]) == 4
 
 
+def test_practice_partners_join_only_where_a_gateway_answers(gateway: Gateway) -> None:
+    nowhere = f"http://127.0.0.1:{_free_port()}"
+    refused = gateway.run("sandbox", "--ports", "0,0,0,0", "--add", "--gateway", nowhere)
+    assert refused.returncode == 1
+    assert f"No gateway answers at {nowhere}" in refused.stderr
+    assert "--gateway" in refused.stderr
+
+
 def test_a_draft_waits_until_somebody_submits_it(gateway: Gateway) -> None:
     drafted = gateway.told("declare", "--title", "Lyon", "--imei", "490154203237518", "--draft")
     assert drafted["state"] == "draft"
@@ -212,6 +221,8 @@ def test_a_draft_waits_until_somebody_submits_it(gateway: Gateway) -> None:
     assert gateway.run("watch", number, "--timeout", "0").returncode == 4
     assert gateway.told("submit", number)["state"] == "submitted"
     assert gateway.told("withdraw", number, "--reason", "found again")["state"] == "withdrawn"
+    assert gateway.run("watch", number).stdout.endswith("withdrawn; nothing was ever blocked for it\n")
+    assert "1 were suspect, none was ever blocked" in gateway.run("incident", number).stdout
 
 
 def test_a_draft_that_cannot_be_submitted_is_not_left_behind_unsaid(gateway: Gateway) -> None:
@@ -224,6 +235,28 @@ def test_a_draft_that_cannot_be_submitted_is_not_left_behind_unsaid(gateway: Gat
     assert gateway.told("withdraw", left[2], "--reason", "empty")["state"] == "withdrawn"
 
 
+def test_a_receipt_shows_every_rejection_and_warning_by_its_line(gateway: Gateway, tmp_path: Path) -> None:
+    body = "35" + "209988"
+    good = [f"{imei.full(int(body) * 10**6 + number)}," for number in range(3)]
+    odd = f"{imei.full(2 * 10**12 + 7)},"
+    wrong = [f"{number}," for number in range(12)]
+    twice = f"{imei.full(int(body) * 10**6)},{PALLET}"
+    path, rejects = tmp_path / "odd.csv", tmp_path / "rejects.csv"
+    path.write_text("\n".join(["imei,pallet", good[0], twice, odd, *wrong, *good[1:]]) + "\n")
+    shown = gateway.run("register", str(path), "--rejects", str(rejects))
+    assert shown.returncode == 3
+    assert "4 imei-reporting-body" in " ".join(shown.stdout.split())
+    assert f"… and 3 more: imei-gateway receipt {shown.stdout.split()[1]} --json" in shown.stdout
+    number = shown.stdout.split()[1]
+    again = gateway.told("receipt", number)
+    assert (again["warnings"], [it["line"] for it in again["warnings_found"]]) == (1, [4])
+    lines = [it["line"] for it in again["rejections"]]
+    assert lines == [3, *range(5, 17)]
+    assert [int(row.split(",")[0]) for row in rejects.read_text().splitlines()[1:]] == lines
+    assert "4 imei-reporting-body" in " ".join(gateway.run("receipt", number).stdout.split())
+    assert gateway.run("receipt", "999999").returncode == 1
+
+
 def test_nothing_is_declared_where_nobody_can_be_asked(gateway: Gateway) -> None:
     declared = gateway.run("declare", "--title", "Nobody", "--imei", "490154203237518")
     assert declared.returncode == 2
@@ -234,9 +267,16 @@ def test_nothing_is_declared_where_nobody_can_be_asked(gateway: Gateway) -> None
 def test_partners_are_added_paused_and_resumed(gateway: Gateway, tmp_path: Path) -> None:
     settings = tmp_path / "settings.json"
     settings.write_text('{"username": "u", "password": "hunter-2"}')
-    pairs = ("--setting", "url=http://127.0.0.1:9/", "--setting", "devices_per_call=20")
+    texts = (
+        "url=http://127.0.0.1:9/",
+        "devices_per_call=20",
+        'reasons={"theft": "Vol"}',
+        "stolen_waits=true",
+    )
+    pairs = [part for text in texts for part in ("--setting", text)]
     added = gateway.told("partner", "add", "Nord", "--adapter", "ceir", "--settings", str(settings), *pairs)
     assert added["settings"]["devices_per_call"] == 20
+    assert (added["settings"]["reasons"], added["settings"]["stolen_waits"]) == ({"theft": "Vol"}, True)
     assert "hunter-2" not in json.dumps(added)
     reasonless = gateway.run("partner", "pause", "Nord", "--reason", " ")
     assert "A reason is wanted" in reasonless.stderr
@@ -247,6 +287,10 @@ def test_partners_are_added_paused_and_resumed(gateway: Gateway, tmp_path: Path)
 
 def test_a_revoked_key_is_refused(gateway: Gateway) -> None:
     made = gateway.told("key", "create", "--name", "Short", "--role", "auditor")
+    listed = gateway.told("key", "list", key=made["key"])["keys"]
+    assert {"key_id": made["id"], "role": "auditor"}.items() <= listed[-1].items()
+    assert made["key"] not in json.dumps(listed)
+    assert gateway.run("key", "revoke", made["id"], key=made["key"]).returncode == 6
     assert gateway.told("key", "revoke", made["id"])["changed"]
     refused = gateway.run("incidents", "--json", key=made["key"])
     assert refused.returncode == 6
@@ -295,6 +339,7 @@ def test_what_was_killed_comes_up_again_and_ends_without_rubbish(tmp_path: Path)
         assert second.wait(30) == 0
         assert second.stdout
         assert "Administrator key" not in second.stdout.read()
+    assert not (gateway.data_dir / "gateway.url").exists()
     assert _gone(gateway), gateway.processes()
 
 

@@ -58,6 +58,17 @@ def test_refusals_faults_and_rest_are_named() -> None:
     assert "HTTP 503" in text
 
 
+def test_a_paused_partner_says_what_makes_it_go_on() -> None:
+    text = " ".join(_drawn((0, _standing("paused", wanted=10))).split())
+    assert "paused until 'imei-gateway partner resume 1'" in text
+
+
+def test_a_single_look_knows_no_rate_and_shows_none() -> None:
+    assert "–" not in _drawn((0, _standing(wanted=10)))
+    assert "0/s" not in _drawn((0, _standing(wanted=10)))
+    assert "0/s" in _drawn((0, _standing(wanted=10)), (2, _standing(wanted=10)))
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     standing = _standing("resting", "HTTP 503", wanted=93_000, done=1, refused=2, calls=900, failed_calls=1)

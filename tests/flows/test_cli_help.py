@@ -11,12 +11,11 @@ import rich_click as click
 from click.testing import CliRunner
 
 from app.cli.main import _COMMANDS, _loaded, cli
+from app.core.config import ROOT_STATE
 
 
 def _helps() -> Iterator[tuple[str, ...]]:
     for name in _COMMANDS:
-        if name == "demo":  # it stands in a room of its own, with tests of its own
-            continue
         command = _loaded(name)
         yield (name,)
         if isinstance(command, click.Group):
@@ -28,6 +27,11 @@ def test_help_shows_an_example(command: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(cli, [*command, "--help"])
     assert shown.exit_code == 0
     assert "$ imei-gateway " in shown.output
+
+
+def test_help_says_where_the_data_are() -> None:
+    shown = CliRunner().invoke(cli, ["up", "--help"]).output
+    assert str(ROOT_STATE) in "".join(shown.replace("│", "").split())
 
 
 def test_help_comes_at_once() -> None:
