@@ -46,7 +46,9 @@ class CeirSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = False
     reasons: Annotated[
         dict[str, str],
-        msgspec.Meta(description='the partner\'s word for each of our kinds, like {"theft": "Stolen"}'),
+        msgspec.Meta(
+            description="an object with the partner's word for a kind of incident: theft, robbery, loss, fraud"
+        ),
     ] = msgspec.field(default_factory=lambda: {"theft": "Stolen", "loss": "Lost"})
 
 

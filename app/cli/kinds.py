@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -55,7 +56,10 @@ def _rows(kind: str, form: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "required"
-    return "–" if field.default in ("", None, msgspec.NODEFAULT) else str(field.default)
+    value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    if value in ("", None):
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _right(kind: str, name: str, schema: dict[str, Any]) -> str:

@@ -153,7 +153,8 @@ def _headline(found: Report) -> str:
     if incident.state == "draft":
         return f"{named}; nothing happens before it is submitted"
     if incident.state == "submitted":
-        return f"{named}; {claims.suspected:,} identifiers are suspect, and a second person must approve"
+        suspects = show.count(claims.suspected, "identifier is", "identifiers are")
+        return f"{named}; {suspects} suspect, and a second person must approve"
     if incident.approved_at is None:
         return f"{named}; nothing was ever blocked for it"
     told = (
@@ -163,4 +164,5 @@ def _headline(found: Report) -> str:
         if found.settled
         else "partners are being told"
     )
-    return f"{named}; {claims.active:,} identifiers blocked, {claims.lifted:,} released; {told}"
+    blocked = show.count(claims.active, "identifier")
+    return f"{named}; {blocked} blocked, {claims.lifted:,} released; {told}"

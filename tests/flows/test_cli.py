@@ -283,6 +283,10 @@ def test_partners_are_added_paused_and_resumed(gateway: Gateway, tmp_path: Path)
     assert gateway.told("partner", "pause", "Nord", "--reason", "maintenance")["health"] == "paused"
     assert gateway.told("partner", "resume", str(added["id"]))["health"] == "working"
     assert {it["kind"] for it in gateway.told("partner", "kinds")["adapters"]} >= {"ceir", "webhook"}
+    drawn = gateway.run("partner", "kinds", "--data-dir", "/nowhere").stdout
+    assert '{"theft": "Stolen", "loss": "Lost"}' in drawn
+    assert "stolen_waits     false" in drawn
+    assert "accepted, not blocked" in drawn
 
 
 def test_a_revoked_key_is_refused(gateway: Gateway) -> None:
