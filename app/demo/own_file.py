@@ -38,7 +38,7 @@ def _read(path: Path) -> _Read:
     with path.open("rb") as file:
         form = guess(path.name, "", file.read(4096))
         file.seek(0)
-        for row, findings in read(file, form, Defaults()):
+        for row, findings, _ in read(file, form, Defaults()).readings:
             found.rows += 1
             if row is None:
                 found.rejected.add(findings[0].line)
@@ -49,7 +49,7 @@ def _read(path: Path) -> _Read:
 
 def _judge(row: Row, first: dict[_Name, Row], found: _Read) -> None:
     """A row that names a device of an earlier one is no device; it says the same, or it is rejected."""
-    names: list[_Name] = [*row.keys, *([(row.serial, row.gtin)] if row.serial else [])]
+    names: list[_Name] = [*row.keys, *([(row.serial, row.shared.gtin)] if row.serial else [])]
     earlier = [first[name] for name in names if name in first]
     for name in names:
         first.setdefault(name, row)
@@ -62,5 +62,5 @@ def _judge(row: Row, first: dict[_Name, Row], found: _Read) -> None:
 
 
 def _unit(row: Row) -> Unit:
-    cents = int((row.unit_value or 0) * 100)
-    return Unit(tuple(row.keys), row.serial, row.gtin, row.pallet, row.model, cents)
+    cents = int((row.shared.unit_value or 0) * 100)
+    return Unit(tuple(row.keys), row.serial, row.shared.gtin, row.shared.pallet, row.shared.model, cents)

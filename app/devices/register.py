@@ -22,7 +22,7 @@ from app.core.db import Connection
 from app.core.errors import Missing
 from app.core.sql import queries
 from app.delivery.commands import Command, order, somebody_enrols
-from app.devices.intake import Finding, Reading
+from app.devices.intake import Finding, Reading, Submission
 
 _SQL = queries("devices")
 _BATCH = 4_000
@@ -57,7 +57,7 @@ class _Tally(msgspec.Struct):
 async def register(
     conn: Connection,
     actor: Principal,
-    readings: Iterable[Reading],
+    submission: Submission,
     *,
     source: str,
     digest: bytes,
@@ -73,7 +73,7 @@ async def register(
     actor.require(Permission.RECEIPTS_WRITE)
     receipt_id: int = await conn.fetchval(_SQL.open_receipt, source, now, actor.label, digest)
     await conn.execute(_SQL.open_stage)
-    tally = await _stage(conn, receipt_id, readings, on_rows)
+    tally = await _stage(conn, receipt_id, submission.readings, on_rows)
     await conn.execute(_SQL.analyse_stage)
     await conn.execute(_SQL.judge_registered)
     while await conn.execute(_SQL.judge_lines) != "UPDATE 0":
@@ -96,12 +96,14 @@ async def _stage(
     """Copies readable rows to the stage and findings to the receipt, some thousand at a time."""
     tally = _Tally()
     for batch in _batches(readings):
-        rows = [row for row, _ in batch if row is not None]
-        findings = [finding for _, found in batch for finding in found]
+        rows = [(row.line, row.keys, row.serial, *row.shared) for row, _, _ in batch if row is not None]
+        findings = [finding for _, found, _ in batch for finding in found]
         await conn.copy_records_to_table("staged", records=rows, columns=_STAGED)
         await _copy_findings(conn, receipt_id, findings)
-        tally.rows += len([1 for row, found in batch if row is not None or any(f.rejected for f in found)])
-        tally.unreadable += len([1 for row, found in batch if row is None and any(f.rejected for f in found)])
+        tally.rows += len([1 for row, found, _ in batch if row is not None or any(f.rejected for f in found)])
+        tally.unreadable += len(
+            [1 for row, found, _ in batch if row is None and any(f.rejected for f in found)]
+        )
         tally.warnings += len([1 for finding in findings if not finding.rejected])
         on_rows(tally.rows)
         await asyncio.sleep(0)

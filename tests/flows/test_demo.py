@@ -188,9 +188,9 @@ def test_the_goods_are_the_same_for_a_seed_and_hold_no_identifier_twice(tmp_path
 def test_every_spoilt_row_is_one_that_the_reader_or_the_registry_rejects(tmp_path: Path) -> None:
     goods = generate(tmp_path / "goods.csv", 20_000, SEED)
     with goods.path.open("rb") as file:
-        readings = list(read(file, Format.CSV, Defaults()))
-    unreadable = {findings[0].line for row, findings in readings if row is None}
-    codes = {finding.code for row, findings in readings for finding in findings}
+        readings = list(read(file, Format.CSV, Defaults()).readings)
+    unreadable = {findings[0].line for row, findings, _ in readings if row is None}
+    codes = {finding.code for row, findings, _ in readings for finding in findings}
     assert len(readings) == goods.verdicts.rows
     assert unreadable < goods.verdicts.rejected
     assert codes >= {

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from app.core import imei
 from app.core.errors import Invalid
-from app.devices.intake import Defaults, Finding, Format, Reading, Row, read
+from app.devices.intake import Defaults, Finding, Format, Row, Shared, read
+from app.devices.intake.rows import Read
 
 A, B, C, D, E = (imei.full(35_209900_176148 + n) for n in range(5))
 GTIN = "09506000134352"
@@ -32,11 +33,11 @@ class Stream:
         return next(self._pieces, b"")
 
 
-def readings(source: bytes | str | Stream, defaults: Defaults | None = None) -> Iterator[Reading]:
+def readings(source: bytes | str | Stream, defaults: Defaults | None = None) -> Iterator[Read]:
     if isinstance(source, str):
         source = source.encode()
     file = io.BytesIO(source) if isinstance(source, bytes) else cast(BinaryIO, source)
-    for row, findings in read(file, Format.CSV, defaults or Defaults()):
+    for row, findings, _ in read(file, Format.CSV, defaults or Defaults()).readings:
         assert (row is None) == any(finding.rejected for finding in findings)
         yield row, findings
 
@@ -70,10 +71,10 @@ def test_a_file_in_every_dialect(delimiter: str, end: str, encoding: str) -> Non
     mark = "\ufeff" if encoding.endswith("e") else ""
     source = (mark + end.join(lines).replace(",", delimiter)).encode(encoding)
     first, second = rows(source)
-    assert first[:4] == (2, [int(A[:14]), int(B[:14])], "S1", GTIN)
-    assert first[4:8] == (PALLET, "Entrepôt", "ACME", "Phone")
-    assert (str(first.unit_value), first.currency) == ("499.00", "EUR")
-    assert second == Row(3, [int(C[:14])], "", "", "", "", "", "", None, "")
+    assert (*first[:3], first.shared.gtin) == (2, [int(A[:14]), int(B[:14])], "S1", GTIN)
+    assert first.shared[1:5] == (PALLET, "Entrepôt", "ACME", "Phone")
+    assert (str(first.shared.unit_value), first.shared.currency) == ("499.00", "EUR")
+    assert second == Row(3, [int(C[:14])], "", Shared("", "", "", "", "", None, ""))
 
 
 @pytest.mark.parametrize(
@@ -95,17 +96,19 @@ def test_names_of_the_imei_column(name: str) -> None:
 def test_names_of_the_other_columns(field: str, value: str, names: list[str]) -> None:
     for name in names:
         (row,) = rows(f"{name};imei;value;currency\n{value};{A};5;EUR\n")
-        assert getattr(row, field) == value
+        assert getattr(row if field == "serial" else row.shared, field) == value
 
 
 @pytest.mark.parametrize("name", ["unit_value", "Value", "price", "Unit Price", "unitprice"])
 def test_names_of_the_unit_value(name: str) -> None:
-    assert str(rows(f"imei;{name}\n{A};1234,50\n", Defaults(currency="EUR"))[0].unit_value) == "1234.50"
+    assert (
+        str(rows(f"imei;{name}\n{A};1234,50\n", Defaults(currency="EUR"))[0].shared.unit_value) == "1234.50"
+    )
 
 
 def test_of_two_columns_for_one_field_the_closer_name_is_read() -> None:
     source = f"location,site,imei\nbin 4,PAR1,{A}\n"
-    assert rows(source)[0].site == "PAR1"
+    assert rows(source)[0].shared.site == "PAR1"
     assert findings(source)[0].value == "location"
 
 
@@ -146,7 +149,7 @@ def test_lines_are_physical_and_blank_ones_no_rows() -> None:
     source = f'\nimei,model\n\n{A},"two\nlines"\n,\n{B},"say ""hi"""\n   \n{C},3\n'
     found = rows(source)
     assert [row.line for row in found] == [4, 7, 9]
-    assert [row.model for row in found] == ["two lines", 'say "hi"', "3"]
+    assert [row.shared.model for row in found] == ["two lines", 'say "hi"', "3"]
 
 
 def test_repeated_lines_pass() -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from app.core import imei
 from app.core.errors import Invalid
-from app.devices.intake import Defaults, Finding, Format, Reading, Row, read
+from app.devices.intake import Defaults, Finding, Format, Row, Shared, read
+from app.devices.intake.rows import Read
 
 A, B, C, D, E = (imei.full(35_209900_176148 + n) for n in range(5))
 GTIN = "09506000134352"
@@ -36,11 +37,11 @@ class Stream:
         return next(self._pieces, b"")
 
 
-def readings(source: bytes | str | Stream, format: Format = Format.NDJSON) -> Iterator[Reading]:
+def readings(source: bytes | str | Stream, format: Format = Format.NDJSON) -> Iterator[Read]:
     if isinstance(source, str):
         source = source.encode()
     file = io.BytesIO(source) if isinstance(source, bytes) else cast(BinaryIO, source)
-    for row, findings in read(file, format, Defaults()):
+    for row, findings, _ in read(file, format, Defaults()).readings:
         assert (row is None) == any(finding.rejected for finding in findings)
         yield row, findings
 
@@ -73,10 +74,11 @@ def test_whole_objects(encoding: str) -> None:
     (first, found), (second, _) = readings(source)
     assert not found
     assert first is not None
-    assert first[:5] == (2, [int(A[:14]), int(B[:14])], "S1", GTIN, PALLET)
-    assert first[5:8] == ("PAR1", "ACME", "Phone")
-    assert (str(first.unit_value), first.currency) == ("499.50", "EUR")
-    assert second == Row(4, [int(C[:14])], "", "", "", "", "", "", None, "")
+    assert first[:3] == (2, [int(A[:14]), int(B[:14])], "S1")
+    assert first.shared[:2] == (GTIN, PALLET)
+    assert first.shared[2:5] == ("PAR1", "ACME", "Phone")
+    assert (str(first.shared.unit_value), first.shared.currency) == ("499.50", "EUR")
+    assert second == Row(4, [int(C[:14])], "", Shared("", "", "", "", "", None, ""))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_what_is_no_imei(value: Any, code: str, says: str) -> None:
     ("value", "kept"), [(1.234, "1.23"), (5, "5.00"), ("5.1", "5.10"), (0, "0.00"), (1e3, "1000.00")]
 )
 def test_unit_values(value: Any, kept: str) -> None:
-    assert str(row_of({"imei": A, "unit_value": value, "currency": "EUR"}).unit_value) == kept
+    assert str(row_of({"imei": A, "unit_value": value, "currency": "EUR"}).shared.unit_value) == kept
 
 
 def test_an_exponent_that_no_number_has_is_malformed() -> None:

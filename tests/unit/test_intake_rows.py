@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from app.core import imei
 from app.core.errors import Invalid
-from app.devices.intake import Defaults, Finding, Format, Reading, Row, guess
-from app.devices.intake.rows import Rows
+from app.devices.intake import Defaults, Finding, Format, Row, Shared, guess
+from app.devices.intake.rows import Read, Rows
 
 A, B, C, D, E = (imei.full(35_209900_176148 + n) for n in range(5))
 GTIN = "09506000134352"
@@ -31,25 +31,25 @@ def reading(
     unit_value: str | Decimal = "",
     currency: str = "",
     defaults: Defaults = NONE,
-) -> Reading:
+) -> Read:
     shared = (gtin, pallet, site, owner, model, unit_value, currency)
     return Rows(defaults).read(7, imeis, serial, shared)
 
 
-def row_of(answer: Reading) -> Row:
+def row_of(answer: Read) -> Row:
     row, findings = answer
     assert row is not None, findings
     return row
 
 
-def codes(answer: Reading) -> set[str]:
+def codes(answer: Read) -> set[str]:
     row, findings = answer
     assert (row is None) == any(finding.rejected for finding in findings)
     assert all(finding.line == 7 for finding in findings)
     return {finding.code for finding in findings}
 
 
-def only(answer: Reading) -> Finding:
+def only(answer: Read) -> Finding:
     (finding,) = answer[1]
     return finding
 
@@ -62,16 +62,16 @@ def test_a_whole_row() -> None:
     keys = [int(A[:14]), int(B[:14])]
     assert answer[1] == ()
     assert row_of(answer) == Row(
-        7, keys, "S1", GTIN, PALLET, "PAR1", "ACME", "Phone", Decimal("1234.50"), "EUR"
+        7, keys, "S1", Shared(GTIN, PALLET, "PAR1", "ACME", "Phone", Decimal("1234.50"), "EUR")
     )
 
 
 def test_defaults_stand_in_for_what_a_row_does_not_say() -> None:
     defaults = Defaults("PAR1", "ACME", "EUR")
     row = row_of(reading(A, unit_value="5", defaults=defaults))
-    assert (row.site, row.owner, row.currency) == ("PAR1", "ACME", "EUR")
+    assert (row.shared.site, row.shared.owner, row.shared.currency) == ("PAR1", "ACME", "EUR")
     row = row_of(reading(A, site="LYS2", owner="OTHER", unit_value="5", currency="USD", defaults=defaults))
-    assert (row.site, row.owner, row.currency) == ("LYS2", "OTHER", "USD")
+    assert (row.shared.site, row.shared.owner, row.shared.currency) == ("LYS2", "OTHER", "USD")
 
 
 def test_an_imei_that_comes_twice_is_one() -> None:
@@ -142,7 +142,7 @@ def test_a_row_that_identifies_nothing_is_rejected(serial: str, gtin: str) -> No
 
 def test_a_device_without_imei_is_known_by_gtin_and_serial() -> None:
     row = row_of(reading("", serial="S1", gtin=GTIN))
-    assert (row.keys, row.serial, row.gtin) == ([], "S1", GTIN)
+    assert (row.keys, row.serial, row.shared.gtin) == ([], "S1", GTIN)
 
 
 def test_a_malformed_gtin_is_not_also_a_missing_one() -> None:
@@ -152,7 +152,7 @@ def test_a_malformed_gtin_is_not_also_a_missing_one() -> None:
 def test_wrong_check_digits_of_gs1_are_warnings() -> None:
     answer = reading(A, gtin="09506000134353", pallet="106141412345678900")
     assert codes(answer) == {"gtin-check-digit", "pallet-check-digit"}
-    assert row_of(answer).pallet == "106141412345678900"
+    assert row_of(answer).shared.pallet == "106141412345678900"
 
 
 def test_a_pallet_that_a_spreadsheet_rounded_is_named_as_such() -> None:
@@ -179,7 +179,11 @@ def test_a_serial_has_no_character_that_nobody_sees(value: str) -> None:
 
 def test_prose_may_hold_joiners_and_wide_spaces() -> None:
     row = row_of(reading(A, owner="می\u200cخواهم", site="Entrepôt\u00a012", model="Phone\r\n128 GB"))
-    assert (row.owner, row.site, row.model) == ("می\u200cخواهم", "Entrepôt 12", "Phone 128 GB")
+    assert (row.shared.owner, row.shared.site, row.shared.model) == (
+        "می\u200cخواهم",
+        "Entrepôt 12",
+        "Phone 128 GB",
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,7 +196,7 @@ def test_prose_may_hold_joiners_and_wide_spaces() -> None:
 )  # fmt: skip
 def test_unit_values(text: str | Decimal, value: str) -> None:
     answer = reading(A, unit_value=text, currency="EUR")
-    assert str(row_of(answer).unit_value) == value
+    assert str(row_of(answer).shared.unit_value) == value
     assert codes(answer) <= {"unit-value-rounded"}
 
 
@@ -220,7 +224,7 @@ def test_what_is_rounded_is_said() -> None:
 def test_a_unit_value_needs_a_currency() -> None:
     assert codes(reading(A, unit_value="5")) == {"currency-missing"}
     assert codes(reading(A, unit_value="5", currency="€")) == {"currency-malformed"}
-    assert row_of(reading(A, currency="EUR")).currency == ""
+    assert row_of(reading(A, currency="EUR")).shared.currency == ""
 
 
 @given(
@@ -233,7 +237,7 @@ def test_any_texts_get_a_reading(imeis: list[str], serial: str, shared: tuple[st
     assert codes(answer) is not None
     assert all(text.isprintable() for finding in answer[1] for text in (finding.value, finding.sentence))
     if answer[0]:
-        assert answer[0].keys or (answer[0].serial and answer[0].gtin)
+        assert answer[0].keys or (answer[0].serial and answer[0].shared.gtin)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,17 @@ Pure: no database, no HTTP, no clock. What a repeated or already registered devi
 
 from app.devices.intake.cells import Finding
 from app.devices.intake.read import Format, guess, read
-from app.devices.intake.rows import Defaults, Reading, Row, read_defaults
+from app.devices.intake.rows import Defaults, Reading, Row, Shared, Submission, read_defaults
 
-__all__ = ["Defaults", "Finding", "Format", "Reading", "Row", "guess", "read", "read_defaults"]
+__all__ = [
+    "Defaults",
+    "Finding",
+    "Format",
+    "Reading",
+    "Row",
+    "Shared",
+    "Submission",
+    "guess",
+    "read",
+    "read_defaults",
+]

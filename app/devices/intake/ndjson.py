@@ -15,7 +15,7 @@ from app.core.errors import Invalid
 from app.core.imei import shown
 from app.devices.intake.cells import Finding, flaw, warning
 from app.devices.intake.lines import LINE_LIMIT, Lines, utf8_blocks
-from app.devices.intake.rows import Defaults, Reading, Rows
+from app.devices.intake.rows import Defaults, Read, Reading, Rows, Submission
 
 _FIELDS = frozenset(
     ("imei", "imeis", "serial", "gtin", "pallet", "site", "owner", "model", "unit_value", "currency")
@@ -35,9 +35,12 @@ _OBJECT: msgspec.json.Decoder[object] = msgspec.json.Decoder(object, float_hook=
 _DOCUMENT = msgspec.json.Decoder(_Document)
 
 
-def read(source: BinaryIO, defaults: Defaults) -> Iterator[Reading]:
-    """A reading per line that is not blank. Raises Invalid `file-empty`."""
-    lines = Lines(source)
+def read(source: BinaryIO, defaults: Defaults) -> Submission:
+    """A reading per line that is not blank. Raises Invalid `file-empty`, on the last step."""
+    return Submission((), _readings(Lines(source), defaults))
+
+
+def _readings(lines: Lines, defaults: Defaults) -> Iterator[Reading]:
     objects = _Objects(defaults)
     line = 0
     for text in lines:
@@ -48,7 +51,7 @@ def read(source: BinaryIO, defaults: Defaults) -> Iterator[Reading]:
         raise Invalid("The file is empty.", "file-empty")
 
 
-def read_document(source: BinaryIO, defaults: Defaults) -> Iterator[Reading]:
+def read_document(source: BinaryIO, defaults: Defaults) -> Submission:
     """A reading per item of `devices`, counted from 1. Holds the whole document.
 
     Raises Invalid `json-malformed`, `file-empty`.
@@ -62,8 +65,8 @@ def read_document(source: BinaryIO, defaults: Defaults) -> Iterator[Reading]:
     if not devices:
         raise Invalid("The document names no devices.", "file-empty")
     objects = _Objects(defaults)
-    for place, device in enumerate(devices, 1):
-        yield objects.read(place, str(device, "utf-8", "surrogateescape"))
+    texts = (str(device, "utf-8", "surrogateescape") for device in devices)
+    return Submission((), (objects.read(place, text) for place, text in enumerate(texts, 1)))
 
 
 class _Objects:
@@ -74,6 +77,9 @@ class _Objects:
         self._named: set[str] = set()
 
     def read(self, line: int, text: str) -> Reading:
+        return *self._read(line, text), [text]
+
+    def _read(self, line: int, text: str) -> Read:
         if len(text) > LINE_LIMIT:
             sentence = f"The line is longer than {LINE_LIMIT} characters."
             return None, [flaw("line", text, "line-too-long", sentence, line)]
@@ -87,7 +93,7 @@ class _Objects:
             return None, [flaw("line", text, "json-malformed", sentence, line)]
         return self._read_object(line, record)
 
-    def _read_object(self, line: int, record: dict[str, object]) -> Reading:
+    def _read_object(self, line: int, record: dict[str, object]) -> Read:
         found: list[Finding] = []
         imeis = _imeis(record, found)
         serial = _text(record, "serial", found)

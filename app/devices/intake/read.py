@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import BinaryIO
 
 from app.core.errors import Invalid
 from app.devices.intake import csv_file, ndjson
-from app.devices.intake.rows import Defaults, Reading
+from app.devices.intake.rows import Defaults, Submission
 
 
 class Format(StrEnum):
@@ -43,8 +42,8 @@ _NOT_TEXT = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"%PDF")
 _DOCUMENT = re.compile(rb'\[|\{\s*"devices"')
 
 
-def read(source: BinaryIO, format: Format, defaults: Defaults) -> Iterator[Reading]:
-    """One reading per data row: the row, or None and at least one finding that rejects it.
+def read(source: BinaryIO, format: Format, defaults: Defaults) -> Submission:
+    """The columns, and one reading per data row: the row, or None and at least one finding that rejects it.
 
     Raises Invalid, on the first or the last step, where the file as a whole cannot be read. CSV and NDJSON
     are read in constant memory; a JSON document is held, so its size is the caller's to limit.

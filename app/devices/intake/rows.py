@@ -6,7 +6,7 @@ Knows no file format. Never looks at another row: a line that comes twice is two
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
@@ -33,12 +33,9 @@ _LONGEST_GROUP = 10
 _SHARED_KEPT = 256
 
 
-class Row(NamedTuple):
-    """A device as a goods-in file names it. Keys are sorted and single; texts are '' where there is none."""
+class Shared(NamedTuple):
+    """What the rows of one article on one pallet have in common; texts are '' where there is none."""
 
-    line: int
-    keys: list[int]
-    serial: str
     gtin: str
     pallet: str
     site: str
@@ -46,6 +43,15 @@ class Row(NamedTuple):
     model: str
     unit_value: Decimal | None
     currency: str
+
+
+class Row(NamedTuple):
+    """A device as a goods-in file names it. Keys are sorted and single; neighbours hold the same `shared`."""
+
+    line: int
+    keys: list[int]
+    serial: str
+    shared: Shared
 
 
 class Defaults(NamedTuple):
@@ -68,15 +74,27 @@ def read_defaults(*, site: str = "", owner: str = "", currency: str = "") -> Def
     return defaults
 
 
-# The answer to one data row: the device, or None when a finding rejects it; warnings come with either.
-Reading: TypeAlias = tuple[Row | None, Sequence[Finding]]
+# What a row says: the device, or None when a finding rejects it; warnings come with either.
+Read: TypeAlias = tuple[Row | None, Sequence[Finding]]
 
-# The texts that neighbouring rows mostly share: gtin, pallet, site, owner, model, unit value, currency.
-Shared: TypeAlias = tuple[str, str, str, str, str, str | Decimal, str]
+# The answer to one data row: what it says, and its own cells, so that it can be given back as it came (of a
+# JSON object: its text, as the one cell).
+Reading: TypeAlias = tuple[Row | None, Sequence[Finding], Sequence[str]]
+
+
+class Submission(NamedTuple):
+    """A file that is being read: the names of its columns (none where rows are JSON objects), and its rows."""
+
+    columns: tuple[str, ...]
+    readings: Iterator[Reading]
+
+
+# The same as Shared, as the file has it.
+SharedCells: TypeAlias = tuple[str, str, str, str, str, str | Decimal, str]
 
 
 class _Checked(NamedTuple):
-    values: tuple[str, str, str, str, str, Decimal | None, str]
+    shared: Shared
     findings: tuple[Finding, ...]
 
 
@@ -86,14 +104,14 @@ class Rows:
     def __init__(self, defaults: Defaults) -> None:
         self._checked = lru_cache(maxsize=_SHARED_KEPT)(partial(_check, defaults))
 
-    def read(self, line: int, imeis: Sequence[str], serial: str, shared: Shared) -> Reading:
-        """The reading on one row. `imeis` are cells: each may be empty or hold several IMEIs."""
-        values, findings = checked = self._checked(shared)
+    def read(self, line: int, imeis: Sequence[str], serial: str, cells_shared: SharedCells) -> Read:
+        """What one row says. `imeis` are cells: each may be empty or hold several IMEIs."""
+        shared, findings = checked = self._checked(cells_shared)
         keys = _flawless_keys(imeis)
         serial = serial.strip()
         if keys and not findings and len(serial) <= cells.TEXT_LIMIT and serial.isprintable():
-            return Row._make((line, keys, serial, *values)), ()
-        return _read_closely(line, imeis, serial, shared[0], checked)
+            return Row(line, keys, serial, shared), ()
+        return _read_closely(line, imeis, serial, cells_shared[0], checked)
 
 
 def _flawless_keys(imeis: Sequence[str]) -> list[int]:
@@ -112,7 +130,7 @@ def _flawless_keys(imeis: Sequence[str]) -> list[int]:
     return keys if len(keys) <= MOST_IMEIS else []
 
 
-def _read_closely(line: int, imeis: Sequence[str], serial: str, gtin: str, checked: _Checked) -> Reading:
+def _read_closely(line: int, imeis: Sequence[str], serial: str, gtin: str, checked: _Checked) -> Read:
     found: list[Finding] = []
     texts = [text for cell in imeis for text in _imeis_in(cell)]
     keys = _read_imeis(texts, found)
@@ -126,7 +144,7 @@ def _read_closely(line: int, imeis: Sequence[str], serial: str, gtin: str, check
     findings = [finding._replace(line=line) for finding in found]
     if any(finding.rejected for finding in findings):
         return None, findings
-    return Row._make((line, keys, serial, *checked.values)), findings
+    return Row(line, keys, serial, checked.shared), findings
 
 
 def _imeis_in(cell: str) -> list[str]:
@@ -166,7 +184,7 @@ def _strange_body(key: int) -> Finding:
     return warning("imeis", full(key), "imei-reporting-body", sentence)
 
 
-def _check(defaults: Defaults, shared: Shared) -> _Checked:
+def _check(defaults: Defaults, shared: SharedCells) -> _Checked:
     gtin, pallet, site, owner, model, unit_value, currency = shared
     found: list[Finding] = []
     amount = cells.unit_value(unit_value, found)
@@ -175,7 +193,7 @@ def _check(defaults: Defaults, shared: Shared) -> _Checked:
     if amount is not None and not named:
         sentence = "The unit value has no currency; name one in three letters, such as EUR."
         found.append(flaw("currency", "", "currency-missing", sentence))
-    values = (
+    values = Shared(
         cells.gtin(gtin, found),
         cells.pallet(pallet, found),
         cells.text("site", site, found) or defaults.site,
