@@ -1,13 +1,39 @@
--- name: open_receipt
-INSERT INTO receipt (source, received_at, received_by, digest) VALUES ($1, $2, $3, $4)
-RETURNING receipt_id;
+-- name: known_keys
+SELECT key, device_id FROM device_imei WHERE key = ANY ($1::bigint []);
 
--- name: close_receipt
-UPDATE receipt SET rows = $2, registered = $3, unchanged = $4, rejected = $5, warnings = $6
-WHERE receipt_id = $1;
+-- name: listed_already
+SELECT key FROM listing WHERE key = ANY ($1::bigint []) AND status > 0;
+
+-- name: known_serials
+-- The planner knows nothing of a table that is being filled: OFFSET 0 keeps it to the index.
+SELECT asked.serial, asked.gtin, d.device_id
+FROM unnest($1::text [], $2::text []) AS asked (serial, gtin)
+CROSS JOIN LATERAL (
+    SELECT device_id FROM device AS d
+    WHERE d.serial = asked.serial AND d.gtin = asked.gtin AND d.serial <> ''
+    OFFSET 0
+) AS d;
+
+-- name: texts
+-- $1 devices, $2 whether they are here, which is news of one that was only announced: as a row's text.
+SELECT
+    device_id,
+    concat_ws(
+        E'\t', CASE WHEN keys[1] < 0 THEN '{}' ELSE keys::text END, serial, gtin, pallet, site, owner, model,
+        coalesce(unit_value::text, '\N'), currency
+    ) AS text
+FROM device
+WHERE device_id = ANY ($1::bigint []) AND (arrived_in IS NOT NULL OR NOT $2);
+
+-- name: device_numbers
+SELECT array_agg(nextval('device_device_id_seq')) FROM generate_series(1, $1::integer);
+
+-- name: serial_numbers
+SELECT array_agg(nextval('serial_number_serial_id_seq')) FROM generate_series(1, $1::integer);
 
 -- name: open_stage
--- verdict: 0 new, 1 unchanged, 2 differs from what is registered, 3 differs from a line above
+-- Rows that share a name with a device. verdict: 0 new after all, 1 unchanged, 2 updates the device, 3 says
+-- otherwise than what is registered, 4 waits for a row above that updates the same device.
 CREATE TEMPORARY TABLE staged (
     line integer PRIMARY KEY,
     keys bigint [] NOT NULL,
@@ -20,123 +46,165 @@ CREATE TEMPORARY TABLE staged (
     unit_value numeric(14, 2),
     currency text NOT NULL,
     verdict smallint NOT NULL DEFAULT 0,
-    other_line integer,
-    device_id bigint
+    device_id bigint,
+    changed text [],
+    arrives boolean
 ) ON COMMIT DROP;
+
+-- name: clear_stage
+TRUNCATE staged;
 
 -- name: analyse_stage
 ANALYZE staged;
 
--- name: judge_lines
--- A scanner repeats lines: a line that says the same again is unchanged, one that says otherwise is not.
--- Only lines that stand count: one whose first bearer is in doubt itself waits for the next round, so a line
--- that is rejected shadows no other.
-WITH name AS (
-    SELECT key::text AS name, '' AS gtin, line FROM staged CROSS JOIN unnest(keys) AS key WHERE verdict = 0
-    UNION ALL
-    SELECT serial, gtin, line FROM staged WHERE serial <> '' AND verdict = 0
-),
-twice AS (
-    SELECT name, gtin, min(line) AS first FROM name GROUP BY name, gtin HAVING count(*) > 1
-),
-later AS (
-    SELECT name.line, min(twice.first) AS first
-    FROM name JOIN twice USING (name, gtin)
-    WHERE name.line > twice.first
-    GROUP BY name.line
-)
-UPDATE staged AS s SET
-    other_line = later.first,
-    verdict = CASE
-        WHEN
-            (s.keys, s.serial, s.gtin, s.pallet, s.site, s.owner, s.model, s.currency)
-            = (f.keys, f.serial, f.gtin, f.pallet, f.site, f.owner, f.model, f.currency)
-            AND s.unit_value IS NOT DISTINCT FROM f.unit_value
-            THEN 1
-        ELSE 3
-    END
-FROM later
-JOIN staged AS f ON f.line = later.first
-WHERE s.line = later.line AND later.first NOT IN (SELECT line FROM later);
-
--- name: judge_registered
--- What a row leaves empty it does not contradict.
+-- name: judge
+-- $1 whether the devices are here. What a row leaves empty it does not contradict, and what the registry
+-- leaves empty a row may fill in; a device that was announced may arrive on another pallet and site.
 WITH hit AS (
     SELECT s.line, i.device_id
     FROM staged AS s
     CROSS JOIN unnest(s.keys) AS k (key)
-    JOIN device_imei AS i ON i.key = k.key
-    WHERE s.verdict = 0
+    CROSS JOIN LATERAL (SELECT device_id FROM device_imei AS i WHERE i.key = k.key OFFSET 0) AS i
     UNION
     SELECT s.line, d.device_id
     FROM staged AS s
-    JOIN device AS d ON d.serial = s.serial AND d.gtin = s.gtin
-    WHERE s.verdict = 0 AND s.serial <> '' AND d.serial <> ''
+    CROSS JOIN LATERAL (
+        SELECT device_id FROM device AS d
+        WHERE d.serial = s.serial AND d.gtin = s.gtin AND d.serial <> ''
+        OFFSET 0
+    ) AS d
+    WHERE s.serial <> ''
 ),
 found AS (
     SELECT line, min(device_id) AS device_id, count(*) AS devices FROM hit GROUP BY line
+),
+compared AS (
+    SELECT
+        s.line,
+        d.device_id,
+        coalesce(nullif(d.serial, ''), s.serial) AS serial,
+        coalesce(nullif(d.gtin, ''), s.gtin) AS gtin,
+        $1 AND d.arrived_in IS NULL AS arrives,
+        found.devices = 1
+        AND s.keys <@ d.keys
+        AND (s.serial IN ('', d.serial) OR d.serial = '')
+        AND (s.gtin IN ('', d.gtin) OR d.gtin = '')
+        AND (s.owner IN ('', d.owner) OR d.owner = '')
+        AND (s.model IN ('', d.model) OR d.model = '')
+        AND (s.pallet IN ('', d.pallet) OR d.pallet = '' OR ($1 AND d.arrived_in IS NULL))
+        AND (s.site IN ('', d.site) OR d.site = '' OR ($1 AND d.arrived_in IS NULL))
+        AND (
+            s.unit_value IS NULL OR d.unit_value IS NULL
+            OR (s.unit_value, s.currency) = (d.unit_value, d.currency)
+        ) AS agrees,
+        array_remove(
+            ARRAY[
+                CASE WHEN s.serial NOT IN ('', d.serial) THEN 'serial' END,
+                CASE WHEN s.gtin NOT IN ('', d.gtin) THEN 'gtin' END,
+                CASE WHEN s.pallet NOT IN ('', d.pallet) THEN 'pallet' END,
+                CASE WHEN s.site NOT IN ('', d.site) THEN 'site' END,
+                CASE WHEN s.owner NOT IN ('', d.owner) THEN 'owner' END,
+                CASE WHEN s.model NOT IN ('', d.model) THEN 'model' END,
+                CASE
+                    WHEN
+                        s.unit_value IS NOT NULL
+                        AND (s.unit_value, s.currency) IS DISTINCT FROM (d.unit_value, d.currency)
+                        THEN 'unit_value'
+                END
+            ],
+            NULL
+        ) AS changed
+    FROM found
+    JOIN staged AS s USING (line)
+    CROSS JOIN LATERAL (SELECT * FROM device AS d WHERE d.device_id = found.device_id OFFSET 0) AS d
+),
+ruled AS (
+    SELECT
+        c.line,
+        c.device_id,
+        c.changed,
+        c.arrives,
+        CASE
+            WHEN NOT c.agrees THEN 3
+            -- a serial or a GTIN filled in must not make it another device's namesake
+            WHEN c.serial <> '' AND c.changed && ARRAY['serial', 'gtin'] AND EXISTS (
+                SELECT FROM device AS o
+                WHERE o.serial = c.serial AND o.gtin = c.gtin AND o.serial <> '' AND o.device_id <> c.device_id
+            ) THEN 3
+            WHEN c.arrives OR c.changed <> '{}' THEN 2
+            ELSE 1
+        END AS verdict,
+        c.serial,
+        c.gtin
+    FROM compared AS c
+),
+ordered AS (
+    SELECT
+        r.*,
+        row_number() OVER (PARTITION BY r.verdict, r.device_id ORDER BY r.line) AS turn,
+        CASE
+            WHEN r.serial = '' THEN 1
+            ELSE row_number() OVER (PARTITION BY r.verdict, r.serial, r.gtin ORDER BY r.line)
+        END AS namesake
+    FROM ruled AS r
 )
 UPDATE staged AS s SET
-    device_id = found.device_id,
-    verdict = CASE
-        WHEN
-            found.devices = 1
-            AND (s.keys = d.keys OR (cardinality(s.keys) = 0 AND d.keys[1] < 0))
-            AND s.serial IN ('', d.serial) AND s.gtin IN ('', d.gtin)
-            AND s.pallet IN ('', d.pallet) AND s.site IN ('', d.site) AND s.owner IN ('', d.owner)
-            AND s.model IN ('', d.model)
-            AND (s.unit_value IS NULL OR (s.unit_value, s.currency) = (d.unit_value, d.currency))
-            THEN 1
-        ELSE 2
-    END
-FROM found
-JOIN device AS d USING (device_id)
-WHERE s.line = found.line;
+    device_id = o.device_id,
+    changed = o.changed,
+    arrives = o.arrives,
+    verdict = CASE WHEN o.verdict = 2 AND greatest(o.turn, o.namesake) > 1 THEN 4 ELSE o.verdict END
+FROM ordered AS o
+WHERE s.line = o.line;
 
 -- name: conflicts
+-- Rows that say otherwise than the registry, and whether the device is suspect or blocked.
 SELECT
     s.line,
-    s.verdict,
-    s.other_line,
     s.keys,
     s.serial,
+    s.changed AS differing,
+    d.device_id,
     d.keys AS known_keys,
     d.serial AS known_serial,
     d.receipt_id AS known_receipt,
-    array_remove(
-        ARRAY[
-            CASE WHEN s.serial NOT IN ('', d.serial) THEN 'serial' END,
-            CASE WHEN s.gtin NOT IN ('', d.gtin) THEN 'gtin' END,
-            CASE WHEN s.pallet NOT IN ('', d.pallet) THEN 'pallet' END,
-            CASE WHEN s.site NOT IN ('', d.site) THEN 'site' END,
-            CASE WHEN s.owner NOT IN ('', d.owner) THEN 'owner' END,
-            CASE WHEN s.model NOT IN ('', d.model) THEN 'model' END,
-            CASE
-                WHEN s.unit_value IS NOT NULL AND (s.unit_value, s.currency) IS DISTINCT FROM (d.unit_value, d.currency)
-                    THEN 'unit_value'
-            END
-        ],
-        NULL
-    ) AS differing
+    EXISTS (SELECT FROM listing AS l WHERE l.key = ANY (d.keys) AND l.status > 0) AS listed
 FROM staged AS s
-LEFT JOIN device AS d USING (device_id)
-WHERE s.verdict IN (2, 3)
+JOIN device AS d USING (device_id)
+WHERE s.verdict = 3
 ORDER BY s.line;
 
--- name: listed_already
--- New devices of which an identifier is suspect or blocked: declared stolen before they were registered.
-SELECT s.line, k.key
-FROM staged AS s
-CROSS JOIN unnest(s.keys) AS k (key)
-JOIN listing AS l ON l.key = k.key AND l.status > 0
-WHERE s.verdict = 0
-ORDER BY s.line, k.key;
+-- name: undecided
+SELECT line, verdict FROM staged WHERE verdict IN (0, 4);
 
--- name: number_serials
-INSERT INTO serial_number (serial, gtin)
-SELECT serial, gtin FROM staged WHERE verdict = 0 AND cardinality(keys) = 0
-ORDER BY serial, gtin
-ON CONFLICT DO NOTHING;
+-- name: count_unchanged
+SELECT count(*) FROM staged WHERE verdict = 1;
+
+-- name: update
+-- $1 receipt. Fills in what was left open, and lets announced devices arrive.
+UPDATE device AS d SET
+    serial = coalesce(nullif(d.serial, ''), s.serial),
+    gtin = coalesce(nullif(d.gtin, ''), s.gtin),
+    pallet = coalesce(nullif(s.pallet, ''), d.pallet),
+    site = coalesce(nullif(s.site, ''), d.site),
+    owner = coalesce(nullif(d.owner, ''), s.owner),
+    model = coalesce(nullif(d.model, ''), s.model),
+    unit_value = coalesce(d.unit_value, s.unit_value),
+    currency = CASE WHEN d.unit_value IS NULL THEN s.currency ELSE d.currency END,
+    arrived_in = CASE WHEN s.arrives THEN $1 ELSE d.arrived_in END
+FROM staged AS s
+WHERE s.verdict = 2 AND d.device_id = s.device_id
+RETURNING s.line, s.changed, s.arrives, d.keys, d.serial;
+
+-- name: named_again
+SELECT device_id FROM staged WHERE verdict IN (1, 2);
+
+-- name: remember_repeats
+-- $1 receipt, $2 part, $3 devices: those of earlier receipts.
+INSERT INTO receipt_repeat (receipt_id, part, device_ids)
+SELECT $1, $2, array_agg(DISTINCT d.device_id)
+FROM device AS d
+WHERE d.device_id = ANY ($3::bigint []) AND d.receipt_id <> $1
+HAVING count(*) > 0;
 
 -- name: number_unknown
 -- A serial that nobody registered gets a number of its own, so that it can be declared all the same. Read
@@ -145,67 +213,8 @@ INSERT INTO serial_number (serial, gtin) SELECT serial, '' FROM unnest($1::text 
 ORDER BY serial
 ON CONFLICT DO NOTHING;
 
--- name: register
--- $1 receipt, $2 now. Identifiers go in in key order: two files at once wait for each other, no more.
-WITH added AS (
-    INSERT INTO device (
-        keys, serial, gtin, pallet, site, owner, model, unit_value, currency, receipt_id, registered_at
-    )
-    SELECT
-        CASE WHEN cardinality(s.keys) = 0 THEN ARRAY[-n.serial_id] ELSE s.keys END,
-        s.serial,
-        s.gtin,
-        s.pallet,
-        s.site,
-        s.owner,
-        s.model,
-        s.unit_value,
-        s.currency,
-        $1,
-        $2
-    FROM staged AS s
-    LEFT JOIN serial_number AS n
-        ON cardinality(s.keys) = 0 AND n.serial = s.serial AND n.gtin = s.gtin
-    WHERE s.verdict = 0
-    ORDER BY s.line
-    RETURNING device_id, keys
-)
-INSERT INTO device_imei (key, device_id)
-SELECT k.key, added.device_id FROM added CROSS JOIN unnest(added.keys) AS k (key)
-WHERE k.key >= 0
-ORDER BY k.key;
-
--- name: remember_repeats
-INSERT INTO receipt_repeat (receipt_id, part, device_ids)
-SELECT $1, part, array_agg(device_id)
-FROM (
-    SELECT device_id, (row_number() OVER (ORDER BY device_id) - 1) / 1000 AS part
-    FROM (SELECT DISTINCT device_id FROM staged WHERE verdict = 1 AND device_id IS NOT NULL) AS d
-) AS numbered
-GROUP BY part;
-
--- name: verdicts
-SELECT
-    count(*) FILTER (WHERE verdict = 0)::integer AS registered,
-    count(*) FILTER (WHERE verdict = 1)::integer AS unchanged,
-    count(*) FILTER (WHERE verdict IN (2, 3))::integer AS rejected
-FROM staged;
-
 -- name: new_keys
 SELECT k.key FROM device AS d CROSS JOIN unnest(d.keys) AS k (key) WHERE d.receipt_id = $1 ORDER BY k.key;
-
--- name: receipt
-SELECT receipt_id, source, received_at, received_by, rows, registered, unchanged, rejected, warnings
-FROM receipt
-WHERE receipt_id = $1;
-
--- name: findings
--- $1 receipt, $2 rejections (true) or warnings (false), $3 after this finding, $4 limit
-SELECT finding, line, field, value, code, sentence
-FROM receipt_finding
-WHERE receipt_id = $1 AND rejected = $2 AND finding > $3
-ORDER BY finding
-LIMIT $4;
 
 -- name: by_key
 SELECT d.* FROM device_imei AS i JOIN device AS d USING (device_id)

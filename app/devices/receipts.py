@@ -1,0 +1,172 @@
+"""Receipts: what became of each goods-in submission, and its rejected rows as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from app.access.roles import Permission, Principal
+from app.core.db import Connection
+from app.core.errors import Missing
+from app.core.sql import queries
+from app.devices.candidates import Reject
+from app.devices.intake import Finding
+
+_SQL = queries("receipts")
+_FINDING = ("receipt_id", "line", "kind", "field", "value", "code", "sentence")
+
+
+class Goods(StrEnum):
+    """Whether the goods are here, or only on their way."""
+
+    ARRIVAL = "arrival"
+    ANNOUNCEMENT = "announcement"
+
+
+class Kind(StrEnum):
+    """What a finding does to its row."""
+
+    REJECTION = "rejection"
+    WARNING = "warning"
+    UPDATE = "update"
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """One goods-in submission: rows = registered + updated + unchanged + rejected, and of the updated ones
+    `arrived` had been announced. Warnings are on rows of any kind."""
+
+    receipt_id: int
+    source: str
+    kind: Goods
+    supplier: str
+    received_at: datetime
+    received_by: str
+    declared: int | None
+    rows: int
+    registered: int
+    updated: int
+    arrived: int
+    unchanged: int
+    rejected: int
+    warnings: int
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What a sender says of a submission as a whole.
+
+    `declared` is how many rows it should hold. `confirmed` is up to how many rows the sender knows of and
+    wants, where that is far more than the supplier's usual.
+    """
+
+    source: str
+    digest: bytes
+    kind: Goods = Goods.ARRIVAL
+    supplier: str = ""
+    declared: int | None = None
+    confirmed: int = 0
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """One finding on one line of a receipt. `finding` is its place in the list, for the cursor."""
+
+    finding: int
+    line: int
+    field: str
+    value: str
+    code: str
+    sentence: str
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A rejected row as it came, with the codes and sentences of what is wrong with it."""
+
+    line: int
+    cells: list[str]
+    codes: list[str]
+    sentences: list[str]
+
+
+async def open_receipt(
+    conn: Connection, actor: Principal, terms: Terms, columns: Sequence[str], now: datetime
+) -> int:
+    """A receipt without rows; its number."""
+    number: int = await conn.fetchval(
+        _SQL.open, terms.source, terms.kind, terms.supplier, terms.declared, columns, now, actor.label, terms.digest
+    )  # fmt: skip
+    return number
+
+
+async def close(conn: Connection, receipt_id: int, counts: Sequence[int]) -> Receipt:
+    """`counts`: rows, registered, updated, arrived, unchanged, rejected, warnings."""
+    await conn.execute(_SQL.close, receipt_id, *counts)
+    return await _read(conn, receipt_id)
+
+
+async def note(conn: Connection, receipt_id: int, findings: Iterable[Finding]) -> None:
+    """Keeps the findings, in their order."""
+    records = [(receipt_id, f.line, _kind(f), f.field, f.value, f.code, f.sentence) for f in findings]
+    if records:
+        await conn.copy_records_to_table("receipt_finding", records=records, columns=_FINDING)
+
+
+def _kind(finding: Finding) -> Kind:
+    if finding.rejected:
+        return Kind.REJECTION
+    return Kind.UPDATE if finding.code == "device-updated" else Kind.WARNING
+
+
+async def keep(conn: Connection, receipt_id: int, rejects: Iterable[Reject]) -> None:
+    """Keeps rejected rows as they came."""
+    records = [(receipt_id, reject.line, [_storable(cell) for cell in reject.cells]) for reject in rejects]
+    if records:
+        columns = ("receipt_id", "line", "cells")
+        await conn.copy_records_to_table("receipt_reject", records=records, columns=columns)
+
+
+def _storable(cell: str) -> str:
+    """What PostgreSQL can hold: bytes that were no text, and zero bytes, become question marks."""
+    return cell.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+async def usual_rows(conn: Connection, actor: Principal, supplier: str) -> int | None:
+    """How many rows a submission of this supplier (or of this sender, if none is named) has at most, of late."""
+    rows: int | None = await conn.fetchval(_SQL.usual_rows, supplier, actor.label)
+    return rows
+
+
+async def find_receipt(conn: Connection, actor: Principal, receipt_id: int) -> Receipt:
+    """Raises Missing, Forbidden."""
+    actor.require(Permission.RECEIPTS_READ)
+    return await _read(conn, receipt_id)
+
+
+async def _read(conn: Connection, receipt_id: int) -> Receipt:
+    row = await conn.fetchrow(_SQL.find, receipt_id)
+    if row is None:
+        raise Missing(f"There is no receipt {receipt_id}.")
+    return Receipt(**row)
+
+
+async def findings(
+    conn: Connection, actor: Principal, receipt_id: int, kind: Kind, *, after: int, limit: int
+) -> list[Verdict]:
+    """A page of a receipt's findings of one kind, after finding number `after`. Raises Missing, Forbidden."""
+    await find_receipt(conn, actor, receipt_id)
+    rows = await conn.fetch(_SQL.findings, receipt_id, kind, after, limit)
+    return [Verdict(**row) for row in rows]
+
+
+async def columns(conn: Connection, actor: Principal, receipt_id: int) -> list[str]:
+    """The names of the submission's columns; none where its rows were JSON objects."""
+    await find_receipt(conn, actor, receipt_id)
+    names: list[str] = await conn.fetchval(_SQL.columns, receipt_id)
+    return names
+
+
+async def rejects(conn: Connection, receipt_id: int, *, after: int, limit: int) -> list[Rejected]:
+    """A page of rejected rows after line `after`."""
+    rows = await conn.fetch(_SQL.rejects, receipt_id, after, limit)
+    return [Rejected(**row) for row in rows]

@@ -1,0 +1,60 @@
+"""What the registry has to say of a row, in sentences: what it contradicts, changes, or was declared before."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from app.core import imei
+from app.devices.intake import Finding
+
+
+def conflict(row: asyncpg.Record, other_line: int | None) -> Finding:
+    """A row that says otherwise than a device that is registered, by `other_line` of the same submission or
+    by an earlier receipt."""
+    name = named(row["keys"], row["serial"])
+    known = named(row["known_keys"], row["known_serial"])
+    differing = row["differing"] or ["imeis"]
+    about = ", ".join("the set of IMEIs" if field == "imeis" else field for field in differing)
+    known_as = "" if known == name else f" as {known}"
+    if other_line is not None:
+        sentence = (
+            f"{name} stands on line {other_line} already{known_as}, and this line says otherwise about: {about}."
+            " One device would have one line; the first was taken."
+        )
+        return Finding(row["line"], True, differing[0], name, "duplicate-in-file", sentence)
+    sentence = (
+        f"{name} is registered already{known_as} (receipt {row['known_receipt']}), and this row says otherwise"
+        f" about: {about}. What is registered stays; correct the row, or move the device to another pallet."
+    )
+    return Finding(row["line"], True, differing[0], name, "registered-differently", sentence)
+
+
+def update(row: asyncpg.Record) -> Finding:
+    """A row that filled in what was left open, or that let an announced device arrive elsewhere."""
+    name, fields = named(row["keys"], row["serial"]), ", ".join(row["changed"])
+    sentence = f"{name} was registered already; this row has set: {fields}."
+    return Finding(row["line"], False, row["changed"][0], name, "device-updated", sentence)
+
+
+def listed(line: int, key: int) -> Finding:
+    """A device that somebody declared stolen before it was registered here."""
+    number = imei.full(key)
+    sentence = (
+        f"IMEI {number} was declared stolen before it was registered here. It is registered now and stays"
+        " blocked; look at its incidents."
+    )
+    return Finding(line, False, "imeis", number, "imei-listed", sentence)
+
+
+def miscounted(declared: int, rows: int) -> Finding:
+    """A submission that does not hold as many rows as its sender says."""
+    sentence = f"{declared:,} rows were declared, and the submission holds {rows:,}; ask the sender for the rest."
+    return Finding(0, False, "declared", str(declared), "quantity-differs", sentence)
+
+
+def named(keys: list[int], serial: str) -> str:
+    """A device by its IMEIs, or by its serial where it has none."""
+    if keys and keys[0] >= 0:
+        numbers = "+".join(imei.full(key) for key in keys)
+        return f"IMEI {numbers}"
+    return f"serial {serial}"
