@@ -1,40 +1,29 @@
-"""Goods-in over HTTP. The body is spooled to disk first, so no transaction waits for a slow client."""
+"""Receipts over HTTP: what became of a submission, and its rejected rows as they came."""
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-from datetime import datetime
-from typing import Annotated, BinaryIO
+import csv
+import io
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, Router, get, post
+from litestar import Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
+from litestar.response import Stream
 
-from app.access.roles import Permission, Principal
-from app.api import body
+from app.access.roles import Principal
+from app.api.goods_in import submit
 from app.api.notes import Notes
-from app.api.problems import AnyRequest, NotTaken
-from app.core.config import Settings
-from app.core.db import Connection, Pool, transaction
-from app.core.errors import TooLarge
-from app.devices import register
-from app.devices.intake import Format, guess, read, read_defaults
-from app.devices.register import Receipt, Verdict
+from app.core.db import Pool
+from app.devices import receipts
+from app.devices.receipts import Kind, Receipt, Rejected, Verdict
 
-
-class ReceiptAnswer(msgspec.Struct, frozen=True):
-    """What a submission came to: rows = registered + unchanged + rejected."""
-
-    receipt_id: int
-    rows: int
-    registered: int
-    unchanged: int
-    rejected: int
-    warnings: int
-    rejections_url: str
-    warnings_url: str
+_PAGE = 2_000
+# A spreadsheet runs a cell that begins like a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_WHY = ("reject_code", "reject_sentence")
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -53,94 +42,12 @@ class Rejections(msgspec.Struct, frozen=True):
     next: str | None
 
 
-@post(
-    "/",
-    operation_id="registerDevices",
-    summary="Register devices",
-    request_max_body_size=None,
-    opt=Notes(body=True).opt,
-)
-async def submit(
-    *,
-    request: AnyRequest,
-    actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
-    settings: NamedDependency[Settings],
-    now: NamedDependency[datetime],
-    site: Annotated[str, QueryParameter(description="The site of rows that name none.")] = "",
-    owner: Annotated[str, QueryParameter(description="The owner of rows that name none.")] = "",
-    currency: Annotated[
-        str,
-        QueryParameter(
-            description="The currency of unit values that name none, such as EUR; it has no default."
-        ),
-    ] = "",
-    filename: Annotated[
-        str, QueryParameter(description="Tells the format where the content type does not.")
-    ] = "",
-) -> Response[ReceiptAnswer]:
-    """CSV (`text/csv`), NDJSON (`application/x-ndjson`) or `{"devices": […]}`. Valid rows are registered
-    although others are not; the same submission sent again changes nothing. `site`, `owner` and `currency`
-    stand in where a row names none."""
-    actor.require(Permission.RECEIPTS_WRITE)
-    defaults = read_defaults(site=site, owner=owner, currency=currency)
-    with tempfile.TemporaryFile() as spool:
-        form, digest = await _spool(request, spool, filename, settings)
-
-        async def work(conn: Connection) -> Receipt:
-            spool.seek(0)
-            rows = read(spool, form, defaults)
-            return await register.register(conn, actor, rows, source=f"api:{form}", digest=digest, now=now)
-
-        receipt = await transaction(pool, work, also=register.MET_ANOTHER)
-    return Response(
-        _answer(receipt), status_code=201, headers={"Location": f"/v1/receipts/{receipt.receipt_id}"}
-    )
-
-
-async def _spool(
-    request: AnyRequest, spool: BinaryIO, filename: str, settings: Settings
-) -> tuple[Format, bytes]:
-    """The format and the digest of the body, which is on the spool then."""
-    sent_as = request.headers.get("content-type", "")
-    if sent_as.lower().startswith("multipart/"):
-        text = "The body is a form; it would be the file itself, with its content type: text/csv, for one."
-        raise NotTaken(text, "body-form", {"Accept": "text/csv, application/x-ndjson, application/json"})
-    digest = hashlib.sha256()
-    async for part in body.stream(request, settings.max_upload):
-        digest.update(part)
-        spool.write(part)
-    size = spool.tell()
-    spool.seek(0)
-    form = guess(filename, sent_as, spool.read(4096))
-    if form is Format.JSON and size > settings.max_body:
-        raise TooLarge(
-            f"A JSON document may have {settings.max_body:,} bytes; as NDJSON or CSV it may be larger.",
-            "body-too-large",
-        )
-    return form, digest.digest()
-
-
-def _answer(receipt: Receipt) -> ReceiptAnswer:
-    url = f"/v1/receipts/{receipt.receipt_id}"
-    return ReceiptAnswer(
-        receipt.receipt_id,
-        receipt.rows,
-        receipt.registered,
-        receipt.unchanged,
-        receipt.rejected,
-        receipt.warnings,
-        f"{url}/rejections",
-        f"{url}/warnings",
-    )
-
-
 @get("/{receipt_id:int}", operation_id="readReceipt", summary="Read a receipt")
 async def one(
     receipt_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
 ) -> Receipt:
     async with pool.acquire(timeout=10) as conn:
-        return await register.find_receipt(conn, actor, receipt_id)
+        return await receipts.find_receipt(conn, actor, receipt_id)
 
 
 Limit = Annotated[int, QueryParameter(ge=1, le=10_000, description="The most items on a page.")]
@@ -159,9 +66,7 @@ async def rejections(
     after: Cursor = 0,
 ) -> Rejections:
     """Line, value, code and sentence of each rejected row; a row with several flaws has several."""
-    async with pool.acquire(timeout=10) as conn:
-        found = await register.findings(conn, actor, receipt_id, rejected=True, after=after, limit=limit)
-    return Rejections(receipt_id, found, _next(found, limit))
+    return Rejections(*await _findings(pool, actor, receipt_id, Kind.REJECTION, after, limit))
 
 
 @get(
@@ -176,13 +81,96 @@ async def warnings(
     limit: Limit = 1000,
     after: Cursor = 0,
 ) -> Findings:
+    return Findings(*await _findings(pool, actor, receipt_id, Kind.WARNING, after, limit))
+
+
+@get("/{receipt_id:int}/updates", operation_id="listUpdates", summary="What rows have set that was left open")
+async def updates(
+    receipt_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    limit: Limit = 1000,
+    after: Cursor = 0,
+) -> Findings:
+    """Devices that were registered already and of which a row filled in more. That announced devices have
+    arrived is counted in the receipt, and listed here only where they came to another pallet or site."""
+    return Findings(*await _findings(pool, actor, receipt_id, Kind.UPDATE, after, limit))
+
+
+async def _findings(
+    pool: Pool, actor: Principal, receipt_id: int, kind: Kind, after: int, limit: int
+) -> tuple[int, list[Verdict], str | None]:
     async with pool.acquire(timeout=10) as conn:
-        found = await register.findings(conn, actor, receipt_id, rejected=False, after=after, limit=limit)
-    return Findings(receipt_id, found, _next(found, limit))
+        found = await receipts.findings(conn, actor, receipt_id, kind, after=after, limit=limit)
+    return receipt_id, found, str(found[-1].finding) if len(found) == limit else None
 
 
-def _next(found: list[Verdict], limit: int) -> str | None:
-    return str(found[-1].finding) if len(found) == limit else None
+@get(
+    "/{receipt_id:int}/rejects",
+    operation_id="downloadRejects",
+    summary="The rejected rows, to be fixed and sent again",
+    opt=Notes(answer="text/csv").opt,
+)
+async def rejects(
+    receipt_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+) -> Stream:
+    """The rows as they came, with two columns more, `reject_code` and `reject_sentence`: CSV under the header
+    of the file (`text/csv`), or NDJSON with two fields more where the rows were JSON objects
+    (`application/x-ndjson`). Sent again, the two are not read."""
+    async with pool.acquire(timeout=10) as conn:
+        columns = await receipts.columns(conn, actor, receipt_id)
+    ending, media_type = ("csv", "text/csv") if columns else ("ndjson", "application/x-ndjson")
+    name = f'attachment; filename="receipt-{receipt_id}-rejects.{ending}"'
+    parts = _parts(pool, receipt_id, columns)
+    return Stream(parts, media_type=media_type, headers={"Content-Disposition": name})
 
 
-router = Router("/v1/receipts", route_handlers=[submit, one, rejections, warnings], tags=["Goods-in"])
+async def _parts(pool: Pool, receipt_id: int, columns: Sequence[str]) -> AsyncIterator[bytes]:
+    if columns:
+        yield _csv([[*columns, *_WHY]])
+    after = 0
+    while True:
+        async with pool.acquire(timeout=10) as conn:
+            page = await receipts.rejects(conn, receipt_id, after=after, limit=_PAGE)
+        if not page:
+            return
+        yield _csv([_row(each, len(columns)) for each in page]) if columns else b"".join(map(_object, page))
+        after = page[-1].line
+
+
+def _row(reject: Rejected, width: int) -> list[str]:
+    cells = [*reject.cells, *[""] * (width - len(reject.cells))]
+    return [*map(_harmless, cells), " ".join(reject.codes), " ".join(reject.sentences)]
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _object(reject: Rejected) -> bytes:
+    """The object with two fields more; what is no object is kept as the text that it is."""
+    why: dict[str, Any] = {
+        "reject_code": " ".join(reject.codes),
+        "reject_sentence": " ".join(reject.sentences),
+    }
+    try:
+        said = msgspec.json.decode(reject.cells[0])
+    except msgspec.DecodeError:
+        said = None
+    return (
+        msgspec.json.encode({**said, **why} if isinstance(said, dict) else {"text": reject.cells[0], **why})
+        + b"\n"
+    )
+
+
+router = Router(
+    "/v1/receipts",
+    route_handlers=[submit, one, rejections, warnings, updates, rejects],
+    tags=["Goods-in"],
+)

@@ -26,7 +26,7 @@ from app.core.clock import utc_now
 from app.core.db import Connection, Pool, transaction
 from app.devices import register as devices
 from app.devices.intake import Defaults, Format, guess, read
-from app.devices.register import Receipt
+from app.devices.receipts import Receipt, Terms
 
 _BLOCK = 1024 * 1024
 
@@ -37,7 +37,7 @@ class Goods(msgspec.Struct, frozen=True):
     source: BinaryIO
     format: Format
     defaults: Defaults
-    digest: bytes
+    terms: Terms
     lines: int
 
 
@@ -95,7 +95,7 @@ def _goods(file: BinaryIO, form: str | None, defaults: Defaults) -> Goods:
         lines += block.count(b"\n")
     source.seek(0)
     found = Format(form) if form else guess(file.name, "", source.read(4096))
-    return Goods(source, found, defaults, digest.digest(), lines)
+    return Goods(source, found, defaults, Terms(f"cli:{found}", digest.digest()), lines)
 
 
 def _rereadable(file: BinaryIO) -> BinaryIO:
@@ -120,10 +120,8 @@ async def _register(pool: Pool, actor: Principal, goods: Goods, bars: bool) -> F
 
         async def work(conn: Connection) -> Receipt:
             goods.source.seek(0)
-            rows, source = read(goods.source, goods.format, goods.defaults), f"cli:{goods.format}"
-            return await devices.register(
-                conn, actor, rows, source=source, digest=goods.digest, now=now, on_rows=on_rows
-            )
+            rows = read(goods.source, goods.format, goods.defaults)
+            return await devices.register(conn, actor, rows, goods.terms, now=now, on_rows=on_rows)
 
         made = await transaction(pool, work, also=devices.MET_ANOTHER)
     async with pool.acquire() as conn:

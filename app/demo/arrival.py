@@ -15,7 +15,7 @@ from app.demo.patience import Patience
 from app.demo.screen import Bar
 from app.devices import register
 from app.devices.intake import Defaults, guess, read
-from app.devices.register import Receipt
+from app.devices.receipts import Receipt, Terms
 
 
 async def goods_in(night: Night) -> None:
@@ -48,10 +48,8 @@ async def _register(night: Night, on_rows: Callable[[int], None]) -> Receipt:
 
         async def work(conn: Connection) -> Receipt:
             file.seek(0)
-            rows = read(file, form, Defaults())
-            return await register.register(
-                conn, actor, rows, source=f"demo:{form}", digest=digest, now=utc_now(), on_rows=on_rows
-            )
+            rows, terms = read(file, form, Defaults()), Terms(f"demo:{form}", digest)
+            return await register.register(conn, actor, rows, terms, now=utc_now(), on_rows=on_rows)
 
         return await transaction(scene.pool, work, also=register.MET_ANOTHER)
 

@@ -18,6 +18,7 @@ import msgspec
 
 from app.core.db import Connection
 from app.core.sql import queries
+from app.devices import moves
 from app.devices.candidates import BODY, Candidate, Heard, Name, escaped, split
 
 _SQL = queries("devices")
@@ -46,8 +47,9 @@ class Judged(msgspec.Struct):
 class Merge:
     """One submission's way into the registry. `arrives`: its devices are here, and not only announced."""
 
-    def __init__(self, conn: Connection, receipt_id: int, *, arrives: bool, now: datetime) -> None:
+    def __init__(self, conn: Connection, receipt_id: int, *, arrives: bool, by: str, now: datetime) -> None:
         self._conn = conn
+        self._by, self._now = by, now
         self._receipt_id = receipt_id
         self._arrives = arrives
         arrived_in = receipt_id if arrives else _NULL
@@ -179,6 +181,7 @@ class Merge:
         await self._conn.execute(_SQL.judge, self._arrives)
         judged.unchanged += await self._conn.fetchval(_SQL.count_unchanged)
         judged.conflicts += await self._conn.fetch(_SQL.conflicts)
+        await self._move(await self._conn.fetch(_SQL.arrivals_elsewhere))
         updates = await self._conn.fetch(_SQL.update, self._receipt_id)
         judged.updated += len(updates)
         judged.arrived += sum(row["arrived"] for row in updates)
@@ -187,6 +190,11 @@ class Merge:
         left = {row["line"]: row["verdict"] for row in await self._conn.fetch(_SQL.undecided)}
         new = [each for each in doubtful if left.get(each.line) == NEW]
         return new, [each for each in doubtful if left.get(each.line) == WAITS]
+
+    async def _move(self, arrivals: list[asyncpg.Record]) -> None:
+        """An announced device that arrives on another pallet has moved there."""
+        rows = [(row["device_id"], row["pallet"], self._now) for row in arrivals]
+        await moves.keep(self._conn, rows, source=f"receipt:{self._receipt_id}", by=self._by, now=self._now)
 
     async def _remember(self, device_ids: list[int]) -> None:
         """Devices of earlier receipts that this one names as well."""

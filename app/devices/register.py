@@ -23,7 +23,7 @@ from app.core.sql import queries
 from app.delivery.commands import Command, order, somebody_enrols
 from app.devices import receipts, verdicts
 from app.devices.candidates import Batch, Reject, batches
-from app.devices.intake import Finding, Submission
+from app.devices.intake import Submission
 from app.devices.merge import Judged, Merge
 from app.devices.receipts import Goods, Receipt, Terms
 
@@ -67,7 +67,8 @@ async def register(
     actor.require(Permission.RECEIPTS_WRITE)
     most = _most(terms, await receipts.usual_rows(conn, actor, terms.supplier))
     number = await receipts.open_receipt(conn, actor, terms, submission.columns, now)
-    merge, tally = Merge(conn, number, arrives=terms.kind is Goods.ARRIVAL, now=now), _Tally()
+    merge = Merge(conn, number, arrives=terms.kind is Goods.ARRIVAL, by=actor.label, now=now)
+    tally = _Tally()
     async for batch in _read(batches(submission.readings, _BATCH)):
         judged = await merge.merge(batch.candidates)
         await _note(conn, number, batch, judged, merge, tally)

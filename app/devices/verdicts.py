@@ -48,7 +48,9 @@ def listed(line: int, key: int) -> Finding:
 
 def miscounted(declared: int, rows: int) -> Finding:
     """A submission that does not hold as many rows as its sender says."""
-    sentence = f"{declared:,} rows were declared, and the submission holds {rows:,}; ask the sender for the rest."
+    sentence = (
+        f"{declared:,} rows were declared, and the submission holds {rows:,}; ask the sender for the rest."
+    )
     return Finding(0, False, "declared", str(declared), "quantity-differs", sentence)
 
 

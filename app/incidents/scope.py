@@ -6,6 +6,7 @@ Nothing is dropped silently: what nobody registered is listed, and counted in al
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -14,6 +15,7 @@ from app.core import gs1, imei
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid, told
 from app.core.sql import queries
+from app.devices.moves import on_pallets
 from app.devices.register import number_unknown
 
 _SQL = queries("incidents")
@@ -28,6 +30,10 @@ class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     receipts: Annotated[tuple[int, ...], msgspec.Meta(description="numbers of receipts")] = ()
     imeis: Annotated[tuple[str, ...], msgspec.Meta(description="IMEIs of 15 digits")] = ()
     serials: Annotated[tuple[str, ...], msgspec.Meta(description="serial numbers")] = ()
+    as_of: Annotated[
+        Annotated[datetime, msgspec.Meta(tz=True)] | None,
+        msgspec.Meta(description="what the pallets held at this moment; without it, what they hold now"),
+    ] = None
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -37,10 +43,12 @@ class Named(msgspec.Struct, frozen=True):
     receipts: list[int]
     keys: list[int]
     serials: list[str]
+    as_of: datetime | None
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """What the scope names and nobody registered. IMEIs and serials are declared all the same."""
+    """What the scope names and nobody registered, and pallets that held nothing. IMEIs and serials are declared
+    all the same."""
 
     imeis: list[str]
     serials: list[str]
@@ -56,6 +64,7 @@ def read(scope: Scope) -> Named:
         receipts=sorted(set(scope.receipts)),
         keys=_each(scope.imeis, imei.written, "imeis", flaws),
         serials=_each(scope.serials, _serial, "serials", flaws),
+        as_of=scope.as_of,
     )
     if flaws:
         raise Invalid(_sentence(flaws), "scope-flaws", tuple(flaws[:_MOST_FLAWS]))
@@ -96,15 +105,17 @@ async def resolve(conn: Connection, named: Named) -> Unknown:
     """Fills the transaction's table `scoped` with every identifier of every device named, and with the
     IMEIs that nobody registered; gives what is unknown."""
     await conn.execute(_SQL.open_scope)
-    await conn.execute(_SQL.fill_scope, named.pallets, named.receipts, named.keys, named.serials)
+    stood = await on_pallets(conn, named.pallets, named.as_of)
+    await conn.execute(
+        _SQL.fill_scope, list(stood), list(stood.values()), named.receipts, named.keys, named.serials
+    )
     keys = await conn.fetch(_SQL.fill_unknown_imeis, named.keys)
     serials = await conn.fetch(_SQL.unknown_serials, named.serials)
-    pallets = await conn.fetch(_SQL.unknown_pallets, named.pallets)
     receipts = await conn.fetch(_SQL.unknown_receipts, named.receipts)
     return Unknown(
         imeis=sorted(imei.full(row["key"]) for row in keys),
         serials=[row["serial"] for row in serials],
-        pallets=[row["pallet"] for row in pallets],
+        pallets=sorted(set(named.pallets).difference(stood.values())),
         receipts=[row["receipt_id"] for row in receipts],
     )
 

@@ -26,3 +26,27 @@ CREATE TABLE receipt_reject (
     PRIMARY KEY (receipt_id, line)
 );
 CREATE INDEX receipt_finding_line ON receipt_finding (receipt_id, line);
+
+-- How a supplier's (or anybody's) columns are to be read: a name of a column → a field.
+CREATE TABLE column_mapping (
+    name text PRIMARY KEY CHECK (name <> ''),
+    columns jsonb NOT NULL,
+    saved_at timestamptz NOT NULL,
+    saved_by text NOT NULL
+);
+
+-- Where a device was: its whole life once it has moved, beginning with the pallet of its registration (at
+-- -infinity). A device without movements is on its pallet still. device.pallet is always the latest.
+CREATE TABLE movement (
+    movement_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    device_id bigint NOT NULL,
+    pallet text NOT NULL,
+    moved_at timestamptz NOT NULL,
+    source text NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    recorded_by text NOT NULL,
+    withdrawn boolean NOT NULL DEFAULT false
+);
+CREATE INDEX movement_device ON movement (device_id, moved_at);
+CREATE INDEX movement_pallet ON movement (pallet, device_id) WHERE pallet <> '';
+CREATE INDEX movement_source ON movement (source);

@@ -179,6 +179,13 @@ SELECT line, verdict FROM staged WHERE verdict IN (0, 4);
 -- name: count_unchanged
 SELECT count(*) FROM staged WHERE verdict = 1;
 
+-- name: arrivals_elsewhere
+-- Announced devices that are about to arrive on another pallet.
+SELECT s.device_id, s.pallet
+FROM staged AS s
+JOIN device AS d USING (device_id)
+WHERE s.verdict = 2 AND s.pallet NOT IN ('', d.pallet) AND d.pallet <> '';
+
 -- name: update
 -- $1 receipt. Fills in what was left open, and lets announced devices arrive.
 UPDATE device AS d SET

@@ -37,24 +37,31 @@ UPDATE incident SET state = $2, ended_by = $3, ended_at = $4, reason = $5 WHERE 
 
 -- name: open_scope
 -- The identifiers that a scope names, for the rest of this transaction.
-CREATE TEMPORARY TABLE scoped (key bigint PRIMARY KEY, device_id bigint) ON COMMIT DROP;
+CREATE TEMPORARY TABLE scoped (key bigint PRIMARY KEY, device_id bigint, pallet text) ON COMMIT DROP;
 
 -- name: fill_scope
--- $1 pallets, $2 receipts, $3 IMEI keys, $4 serials. A device that is named in any way comes with all of
--- its identifiers.
-WITH named AS (
-    SELECT device_id FROM device WHERE pallet = ANY ($1::text [])
+-- $1 devices on the named pallets and $2 which, $3 receipts, $4 IMEI keys, $5 serials. A device that is named
+-- in any way comes with all of its identifiers.
+WITH stood AS (
+    SELECT * FROM unnest($1::bigint [], $2::text []) AS stood (device_id, pallet)
+),
+named AS (
+    SELECT device_id FROM stood
     UNION
-    SELECT device_id FROM device WHERE receipt_id = ANY ($2::bigint [])
+    SELECT device_id FROM device WHERE receipt_id = ANY ($3::bigint [])
     UNION
-    SELECT unnest(device_ids) FROM receipt_repeat WHERE receipt_id = ANY ($2::bigint [])
+    SELECT unnest(device_ids) FROM receipt_repeat WHERE receipt_id = ANY ($3::bigint [])
     UNION
-    SELECT device_id FROM device_imei WHERE key = ANY ($3::bigint [])
+    SELECT device_id FROM device_imei WHERE key = ANY ($4::bigint [])
     UNION
-    SELECT device_id FROM device WHERE serial = ANY ($4::text []) AND serial <> ''
+    SELECT device_id FROM device WHERE serial = ANY ($5::text []) AND serial <> ''
 )
-INSERT INTO scoped (key, device_id)
-SELECT key, d.device_id FROM named JOIN device AS d USING (device_id) CROSS JOIN unnest(d.keys) AS key
+INSERT INTO scoped (key, device_id, pallet)
+SELECT key, d.device_id, coalesce(stood.pallet, d.pallet)
+FROM named
+JOIN device AS d USING (device_id)
+LEFT JOIN stood USING (device_id)
+CROSS JOIN unnest(d.keys) AS key
 ON CONFLICT DO NOTHING;
 
 -- name: fill_unknown_imeis
@@ -67,11 +74,6 @@ RETURNING key;
 SELECT DISTINCT serial FROM unnest($1::text []) AS asked (serial)
 WHERE NOT EXISTS (SELECT FROM device AS d WHERE d.serial = asked.serial AND d.serial <> '')
 ORDER BY serial;
-
--- name: unknown_pallets
-SELECT DISTINCT pallet FROM unnest($1::text []) AS asked (pallet)
-WHERE NOT EXISTS (SELECT FROM device AS d WHERE d.pallet = asked.pallet AND d.pallet <> '')
-ORDER BY pallet;
 
 -- name: unknown_receipts
 SELECT DISTINCT receipt_id FROM unnest($1::bigint []) AS asked (receipt_id)
@@ -94,11 +96,11 @@ SELECT
 FROM scoped AS s;
 
 -- name: preview_pallets
-SELECT d.pallet, count(*)::integer AS devices, sum(cardinality(d.keys))::integer AS identifiers
-FROM (SELECT DISTINCT device_id FROM scoped) AS s
-JOIN device AS d USING (device_id)
-GROUP BY d.pallet
-ORDER BY devices DESC, d.pallet
+SELECT s.pallet, count(DISTINCT s.device_id)::integer AS devices, count(*)::integer AS identifiers
+FROM scoped AS s
+WHERE s.device_id IS NOT NULL
+GROUP BY s.pallet
+ORDER BY devices DESC, s.pallet
 LIMIT 1000;
 
 -- name: preview_models

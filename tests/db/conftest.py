@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,11 @@ from app.access.roles import Principal, Role
 from app.core import imei
 from app.core.db import Pool, transaction
 from app.devices.intake import Defaults, Format, read
-from app.devices.register import Receipt, register
+from app.devices.receipts import Receipt, Terms
+from app.devices.register import register
 
 NOW = datetime(2026, 12, 22, 2, 0, tzinfo=UTC)
-Registers = Callable[[str], Awaitable[Receipt]]
+Registers = Callable[..., Awaitable[Receipt]]
 
 
 def person(key_id: str, role: Role) -> Principal:
@@ -68,7 +70,7 @@ def _phone(number: int) -> str:
 def registers(pool: Pool, warehouse: Principal, now: datetime) -> Registers:
     """Registers the text of a CSV (its header is put before it where it has none)."""
 
-    async def submit(text: str) -> Receipt:
+    async def submit(text: str, **terms: Any) -> Receipt:
         body = (text if text.startswith(("imei", "serial")) else HEADER + text).encode()
         return await transaction(
             pool,
@@ -76,8 +78,7 @@ def registers(pool: Pool, warehouse: Principal, now: datetime) -> Registers:
                 conn,
                 warehouse,
                 read(io.BytesIO(body), Format.CSV, Defaults()),
-                source="test",
-                digest=hashlib.sha256(body).digest(),
+                Terms("test", hashlib.sha256(body).digest(), **terms),
                 now=now,
             ),
         )

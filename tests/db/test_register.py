@@ -12,15 +12,17 @@ from app.access.roles import Principal, Role
 from app.core.db import Pool
 from app.core.errors import Forbidden, Invalid
 from app.devices.find import Wanted, find
-from app.devices.register import findings, register
+from app.devices.intake import Submission
+from app.devices.receipts import Kind, Terms, findings
+from app.devices.register import register
 from app.incidents import decide
 from app.incidents.scope import Scope
 
 
-async def rejections(pool: Pool, receipt_id: int, rejected: bool = True):
+async def rejections(pool: Pool, receipt_id: int, kind: Kind = Kind.REJECTION):
     auditor = Principal("audrey", "Audrey", Role.AUDITOR)
     async with pool.acquire() as conn:
-        return await findings(conn, auditor, receipt_id, rejected=rejected, after=0, limit=1000)
+        return await findings(conn, auditor, receipt_id, kind, after=0, limit=1000)
 
 
 async def devices(pool: Pool, **wanted):
@@ -151,11 +153,11 @@ async def test_a_device_declared_stolen_before_it_arrived_is_named(
                 await step(conn)
     receipt = await registers(phones(0, 1))
     assert receipt.registered == 1
-    (warning,) = await rejections(pool, receipt.receipt_id, rejected=False)
+    (warning,) = await rejections(pool, receipt.receipt_id, Kind.WARNING)
     assert (warning.code, number in warning.sentence) == ("imei-listed", True)
 
 
-async def test_only_goods_in_may_register(pool, registers, phones, manager):
+async def test_only_goods_in_may_register(pool, registers, phones, manager, now):
     async with pool.acquire() as conn:
         with pytest.raises(Forbidden, match="receipts:write"):
-            await register(conn, manager, [], source="test", digest=b"", now=None)  # type: ignore[arg-type]
+            await register(conn, manager, Submission((), iter(())), Terms("test", b""), now=now)

@@ -1,0 +1,79 @@
+"""A pallet at the dock: what was announced on it, what has arrived, what is missing and what is surplus."""
+
+from __future__ import annotations
+
+import asyncpg
+import msgspec
+
+from app.access.roles import Permission, Principal
+from app.core import gs1, imei
+from app.core.db import Connection
+from app.core.errors import Invalid
+from app.core.sql import queries
+
+_SQL = queries("moves")
+_MOST_LISTED = 1000
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """One device, as a person at the dock would look for it."""
+
+    id: int
+    imeis: list[str]
+    serial: str
+    gtin: str
+
+
+class Reconciliation(msgspec.Struct, frozen=True):
+    """An SSCC as announced and as it came. `missing`: announced for it and not seen anywhere; `elsewhere`:
+    announced for it and arrived on another pallet; `surplus`: arrived on it and not announced for it. Each
+    list holds the first 1,000; the counts are whole."""
+
+    pallet: str
+    announced: int
+    arrived: int
+    missing_count: int
+    elsewhere_count: int
+    surplus_count: int
+    missing: list[Unit]
+    elsewhere: list[Unit]
+    surplus: list[Unit]
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was announced is here, and nothing else."""
+        return not (self.missing_count or self.elsewhere_count or self.surplus_count)
+
+
+async def reconcile(conn: Connection, actor: Principal, pallet: str) -> Reconciliation:
+    """Compares what was announced with what came. A pallet that was never announced has no surplus. Raises
+    Invalid, Forbidden."""
+    actor.require(Permission.DEVICES_READ)
+    sscc = _read(pallet)
+    rows = await conn.fetch(_SQL.announced_for, sscc)
+    announced = [row for row in rows if row["announced"] and row["first_pallet"] == sscc]
+    here = [row for row in rows if row["arrived"] and row["pallet"] == sscc]
+    missing = [row for row in announced if not row["arrived"]]
+    elsewhere = [row for row in announced if row["arrived"] and row["pallet"] != sscc]
+    expected = {row["device_id"] for row in announced}
+    surplus = [row for row in here if row["device_id"] not in expected] if announced else []
+    return Reconciliation(
+        sscc, len(announced), len(here), len(missing), len(elsewhere), len(surplus),
+        _units(missing), _units(elsewhere), _units(surplus),
+    )  # fmt: skip
+
+
+def _read(pallet: str) -> str:
+    try:
+        return gs1.sscc(pallet)
+    except gs1.BadKey as error:
+        raise Invalid(str(error), error.code) from None
+
+
+def _units(rows: list[asyncpg.Record]) -> list[Unit]:
+    return [
+        Unit(
+            row["device_id"], [imei.full(key) for key in row["keys"] if key >= 0], row["serial"], row["gtin"]
+        )
+        for row in rows[:_MOST_LISTED]
+    ]
