@@ -184,7 +184,7 @@ class Merge:
         await self._move(await self._conn.fetch(_SQL.arrivals_elsewhere))
         updates = await self._conn.fetch(_SQL.update, self._receipt_id)
         judged.updated += len(updates)
-        judged.arrived += sum(row["arrived"] for row in updates)
+        judged.arrived += sum(row["arrives"] for row in updates)
         judged.updates += [row for row in updates if row["changed"]]
         await self._remember([row["device_id"] for row in await self._conn.fetch(_SQL.named_again)])
         left = {row["line"]: row["verdict"] for row in await self._conn.fetch(_SQL.undecided)}

@@ -65,10 +65,10 @@ SELECT NULL, d.serial, d.device_id FROM device AS d WHERE d.serial = ANY ($2::te
 
 -- name: history
 -- Where one device was, latest first.
-SELECT pallet, nullif(moved_at, '-infinity') AS moved_at, source, recorded_at, recorded_by, withdrawn
-FROM movement
-WHERE device_id = $1
-ORDER BY moved_at DESC, movement_id DESC
+SELECT m.pallet, nullif(m.moved_at, '-infinity') AS moved_at, m.source, m.recorded_at, m.recorded_by, m.withdrawn
+FROM movement AS m
+WHERE m.device_id = $1
+ORDER BY m.moved_at DESC, m.movement_id DESC
 LIMIT 1000;
 
 -- name: announced_for
