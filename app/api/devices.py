@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -31,12 +32,15 @@ async def search(
     serial: FromQuery[str | None] = None,
     pallet: Annotated[str | None, QueryParameter(description="An SSCC of 18 digits.")] = None,
     receipt: Annotated[int | None, QueryParameter(ge=1, le=2**63 - 1)] = None,
+    at: Annotated[
+        datetime | None, QueryParameter(description="With `pallet`: what it held at that moment.")
+    ] = None,
     limit: Limit = 1000,
     after: Cursor = 0,
 ) -> DevicePage:
     """By exactly one of `imei`, `serial`, `pallet` (SSCC) or `receipt`."""
     async with pool.acquire(timeout=10) as conn:
-        wanted = Wanted(imei, serial, pallet, receipt)
+        wanted = Wanted(imei, serial, pallet, receipt, at)
         found = await find(conn, actor, wanted, after=after, limit=limit)
     return DevicePage(found, str(found[-1].id) if len(found) == limit else None)
 

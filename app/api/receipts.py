@@ -135,7 +135,7 @@ async def _parts(pool: Pool, receipt_id: int, columns: Sequence[str]) -> AsyncIt
         if not page:
             return
         yield _csv([_row(each, len(columns)) for each in page]) if columns else b"".join(map(_object, page))
-        after = page[-1].line
+        after = page[-1].reject
 
 
 def _row(reject: Rejected, width: int) -> list[str]:

@@ -10,7 +10,19 @@ from litestar import Litestar, MediaType, Response, get
 from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 
-from app.api import audit, devices, docs, health, incidents, openapi, partners, receipts, status
+from app.api import (
+    audit,
+    devices,
+    docs,
+    health,
+    incidents,
+    mappings,
+    movements,
+    openapi,
+    partners,
+    receipts,
+    status,
+)
 from app.api.dialects import n5g_eir
 from app.api.door import DEPENDENCIES
 from app.api.guards import well_formed
@@ -18,7 +30,7 @@ from app.api.problems import HANDLERS, AnyRequest
 from app.core.config import Settings
 
 _ROUTES: list[ControllerRouterHandler] = [
-    receipts.router, devices.router, incidents.router, status.router, n5g_eir.router, partners.router,
+    receipts.router, mappings.router, movements.router, devices.router, incidents.router, status.router, n5g_eir.router, partners.router,
     partners.kinds, audit.router, health.router,
 ]  # fmt: skip
 _HTML_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"

@@ -14,6 +14,7 @@ from app.core import gs1, imei
 from app.core.db import Connection
 from app.core.errors import Invalid
 from app.core.sql import queries
+from app.devices.moves import on_pallets
 
 _SQL = queries("devices")
 _STATUS = ("clear", "suspect", "blocked")
@@ -34,40 +35,54 @@ class Device(msgspec.Struct, frozen=True):
     currency: str
     receipt_id: int
     registered_at: datetime
+    arrived: bool
+    """False: it was announced, and has not been seen yet."""
     status: str
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What to look for: exactly one of these."""
+    """What to look for: exactly one of the first four."""
 
     imei: str | None = None
     serial: str | None = None
     pallet: str | None = None
     receipt: int | None = None
+    at: datetime | None = None
+    """Only with a pallet: what it held at that moment."""
 
 
 async def find(conn: Connection, actor: Principal, wanted: Wanted, *, after: int, limit: int) -> list[Device]:
     """A page of devices after device number `after`. Raises Invalid, Forbidden."""
     actor.require(Permission.DEVICES_READ)
-    query, value = _query(wanted)
+    query, value = await _query(conn, wanted)
     rows = await conn.fetch(query, value, after, limit)
     keys = [key for row in rows for key in row["keys"]]
     status = {row["key"]: row["status"] for row in await conn.fetch(_SQL.standings, keys)}
     return [_device(row, status) for row in rows]
 
 
-def _query(wanted: Wanted) -> tuple[str, object]:
-    named = [field for field in wanted.__struct_fields__ if getattr(wanted, field) is not None]
+async def _query(conn: Connection, wanted: Wanted) -> tuple[str, object]:
+    named = [field for field in ("imei", "serial", "pallet", "receipt") if getattr(wanted, field) is not None]
     if len(named) != 1:
         raise Invalid("Say what to look for: exactly one of imei, serial, pallet, receipt.", "one-filter")
+    if wanted.at is not None and (wanted.pallet is None or wanted.at.tzinfo is None):
+        sentence = "A moment goes with a pallet only, and has a zone, as in 2026-12-22T02:00:00Z."
+        raise Invalid(sentence, "moment-alone")
     if wanted.imei is not None:
         return _SQL.by_key, _key(wanted.imei)
     if wanted.pallet is not None:
-        try:
-            return _SQL.by_pallet, gs1.sscc(wanted.pallet)
-        except gs1.BadKey as error:
-            raise Invalid(str(error), error.code) from None
+        sscc = _sscc(wanted.pallet)
+        if wanted.at is None:
+            return _SQL.by_pallet, sscc
+        return _SQL.by_number, list(await on_pallets(conn, [sscc], wanted.at))
     return (_SQL.by_serial, wanted.serial) if wanted.serial is not None else (_SQL.by_receipt, wanted.receipt)
+
+
+def _sscc(value: str) -> str:
+    try:
+        return gs1.sscc(value)
+    except gs1.BadKey as error:
+        raise Invalid(str(error), error.code) from None
 
 
 def _key(value: str) -> int:
@@ -85,7 +100,8 @@ def _device(row: asyncpg.Record, status: dict[int, int]) -> Device:
         id=row["device_id"],
         imeis=[imei.full(key) for key in keys if key >= 0],
         status=_STATUS[max(status.get(key, 0) for key in keys)],
-        **{field: row[field] for field in Device.__struct_fields__ if field not in ("id", "imeis", "status")},
+        arrived=row["arrived_in"] is not None,
+        **{field: row[field] for field in Device.__struct_fields__ if field in row},
     )
 
 

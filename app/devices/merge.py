@@ -23,7 +23,7 @@ from app.devices.candidates import BODY, Candidate, Heard, Name, escaped, split
 
 _SQL = queries("devices")
 _DEVICE = ("device_id", "keys", *BODY, "receipt_id", "registered_at", "arrived_in")
-_STAGED = ("line", "keys", *BODY)
+_STAGED = ("place", "line", "keys", *BODY)
 _NULL = "\\N"
 
 NEW, UNCHANGED, UPDATED, DIFFERS, WAITS = range(5)
@@ -39,7 +39,7 @@ class Judged(msgspec.Struct):
     updated: int = 0
     arrived: int = 0
     updates: list[asyncpg.Record] = []
-    conflicts: list[asyncpg.Record] = []
+    conflicts: list[tuple[Candidate, asyncpg.Record]] = []
     listed: list[tuple[int, int]] = []
     """Lines and keys of new devices that are suspect or blocked already."""
 
@@ -176,20 +176,23 @@ class Merge:
         """Gives those that turn out to be new, and those that have to wait for another one."""
         await self._conn.execute(_SQL.clear_stage if self._stands else _SQL.open_stage)
         self._stands = True
-        await self._copy("staged", _STAGED, (f"{each.line}\t{each.text}\n" for each in doubtful))
+        await self._copy(
+            "staged", _STAGED, (f"{place}\t{each.line}\t{each.text}\n" for place, each in enumerate(doubtful))
+        )
         await self._conn.execute(_SQL.analyse_stage)
         await self._conn.execute(_SQL.judge, self._arrives)
         judged.unchanged += await self._conn.fetchval(_SQL.count_unchanged)
-        judged.conflicts += await self._conn.fetch(_SQL.conflicts)
+        conflicts = await self._conn.fetch(_SQL.conflicts)
+        judged.conflicts += [(doubtful[row["place"]], row) for row in conflicts]
         await self._move(await self._conn.fetch(_SQL.arrivals_elsewhere))
         updates = await self._conn.fetch(_SQL.update, self._receipt_id)
         judged.updated += len(updates)
         judged.arrived += sum(row["arrives"] for row in updates)
         judged.updates += [row for row in updates if row["changed"]]
         await self._remember([row["device_id"] for row in await self._conn.fetch(_SQL.named_again)])
-        left = {row["line"]: row["verdict"] for row in await self._conn.fetch(_SQL.undecided)}
-        new = [each for each in doubtful if left.get(each.line) == NEW]
-        return new, [each for each in doubtful if left.get(each.line) == WAITS]
+        left = {row["place"]: row["verdict"] for row in await self._conn.fetch(_SQL.undecided)}
+        new = [each for place, each in enumerate(doubtful) if left.get(place) == NEW]
+        return new, [each for place, each in enumerate(doubtful) if left.get(place) == WAITS]
 
     async def _move(self, arrivals: list[asyncpg.Record]) -> None:
         """An announced device that arrives on another pallet has moved there."""

@@ -81,8 +81,10 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """A rejected row as it came, with the codes and sentences of what is wrong with it."""
+    """A rejected row as it came, with the codes and sentences of what is wrong with it. `reject` is its place
+    in the list, for the cursor."""
 
+    reject: int
     line: int
     cells: list[str]
     codes: list[str]
@@ -167,6 +169,6 @@ async def columns(conn: Connection, actor: Principal, receipt_id: int) -> list[s
 
 
 async def rejects(conn: Connection, receipt_id: int, *, after: int, limit: int) -> list[Rejected]:
-    """A page of rejected rows after line `after`."""
+    """A page of rejected rows after reject number `after`."""
     rows = await conn.fetch(_SQL.rejects, receipt_id, after, limit)
     return [Rejected(**row) for row in rows]

@@ -112,12 +112,13 @@ async def _note(
     conn: Connection, receipt_id: int, batch: Batch, judged: Judged, merge: Merge, tally: _Tally
 ) -> None:
     """Keeps what was found in a batch, in the order of its lines, and counts."""
-    against = [verdicts.conflict(row, merge.line(row["device_id"])) for row in judged.conflicts]
+    against = [verdicts.conflict(row, merge.line(row["device_id"])) for _, row in judged.conflicts]
     found = [*batch.findings, *against, *map(verdicts.update, judged.updates)]
     found += [verdicts.listed(line, key) for line, key in judged.listed]
     found.sort(key=lambda finding: finding.line)
     await receipts.note(conn, receipt_id, found)
-    refused = _refused(batch, {finding.line for finding in against})
+    refused = [*batch.rejects, *(Reject(each.line, each.cells) for each, _ in judged.conflicts)]
+    refused.sort(key=lambda reject: reject.line)
     await receipts.keep(conn, receipt_id, refused)
     tally.rows += len(batch.candidates) + len(batch.rejects)
     tally.registered += len(judged.entered)
@@ -126,12 +127,7 @@ async def _note(
     tally.unchanged += judged.unchanged
     tally.rejected += len(refused)
     tally.warnings += len([1 for finding in found if not finding.rejected]) - len(judged.updates)
-    tally.alarming += [row["device_id"] for row in judged.conflicts if row["listed"]]
-
-
-def _refused(batch: Batch, lines: set[int]) -> list[Reject]:
-    late = [Reject(each.line, each.cells) for each in batch.candidates if each.line in lines] if lines else []
-    return sorted([*batch.rejects, *late], key=lambda reject: reject.line)
+    tally.alarming += [row["device_id"] for _, row in judged.conflicts if row["listed"]]
 
 
 async def _check_declared(conn: Connection, receipt_id: int, terms: Terms, tally: _Tally) -> None:

@@ -21,9 +21,10 @@ ALTER TABLE receipt_finding DROP COLUMN rejected, ALTER COLUMN kind DROP DEFAULT
 -- Rejected rows as they came, to be given back for fixing: cells of a table, or the one text of a JSON object.
 CREATE TABLE receipt_reject (
     receipt_id bigint NOT NULL REFERENCES receipt,
+    reject bigint GENERATED ALWAYS AS IDENTITY,
     line integer NOT NULL,
     cells text [] NOT NULL,
-    PRIMARY KEY (receipt_id, line)
+    PRIMARY KEY (receipt_id, reject)
 );
 CREATE INDEX receipt_finding_line ON receipt_finding (receipt_id, line);
 

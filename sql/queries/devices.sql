@@ -35,7 +35,8 @@ SELECT array_agg(nextval('serial_number_serial_id_seq')) FROM generate_series(1,
 -- Rows that share a name with a device. verdict: 0 new after all, 1 unchanged, 2 updates the device, 3 says
 -- otherwise than what is registered, 4 waits for a row above that updates the same device.
 CREATE TEMPORARY TABLE staged (
-    line integer PRIMARY KEY,
+    place integer PRIMARY KEY,
+    line integer NOT NULL,
     keys bigint [] NOT NULL,
     serial text NOT NULL,
     gtin text NOT NULL,
@@ -61,12 +62,12 @@ ANALYZE staged;
 -- $1 whether the devices are here. What a row leaves empty it does not contradict, and what the registry
 -- leaves empty a row may fill in; a device that was announced may arrive on another pallet and site.
 WITH hit AS (
-    SELECT s.line, i.device_id
+    SELECT s.place, i.device_id
     FROM staged AS s
     CROSS JOIN unnest(s.keys) AS k (key)
     CROSS JOIN LATERAL (SELECT device_id FROM device_imei AS i WHERE i.key = k.key OFFSET 0) AS i
     UNION
-    SELECT s.line, d.device_id
+    SELECT s.place, d.device_id
     FROM staged AS s
     CROSS JOIN LATERAL (
         SELECT device_id FROM device AS d
@@ -76,11 +77,11 @@ WITH hit AS (
     WHERE s.serial <> ''
 ),
 found AS (
-    SELECT line, min(device_id) AS device_id, count(*) AS devices FROM hit GROUP BY line
+    SELECT place, min(device_id) AS device_id, count(*) AS devices FROM hit GROUP BY place
 ),
 compared AS (
     SELECT
-        s.line,
+        s.place,
         d.device_id,
         coalesce(nullif(d.serial, ''), s.serial) AS serial,
         coalesce(nullif(d.gtin, ''), s.gtin) AS gtin,
@@ -115,12 +116,12 @@ compared AS (
             NULL
         ) AS changed
     FROM found
-    JOIN staged AS s USING (line)
+    JOIN staged AS s USING (place)
     CROSS JOIN LATERAL (SELECT * FROM device AS d WHERE d.device_id = found.device_id OFFSET 0) AS d
 ),
 ruled AS (
     SELECT
-        c.line,
+        c.place,
         c.device_id,
         c.changed,
         c.arrives,
@@ -141,10 +142,10 @@ ruled AS (
 ordered AS (
     SELECT
         r.*,
-        row_number() OVER (PARTITION BY r.verdict, r.device_id ORDER BY r.line) AS turn,
+        row_number() OVER (PARTITION BY r.verdict, r.device_id ORDER BY r.place) AS turn,
         CASE
             WHEN r.serial = '' THEN 1
-            ELSE row_number() OVER (PARTITION BY r.verdict, r.serial, r.gtin ORDER BY r.line)
+            ELSE row_number() OVER (PARTITION BY r.verdict, r.serial, r.gtin ORDER BY r.place)
         END AS namesake
     FROM ruled AS r
 )
@@ -154,11 +155,12 @@ UPDATE staged AS s SET
     arrives = o.arrives,
     verdict = CASE WHEN o.verdict = 2 AND greatest(o.turn, o.namesake) > 1 THEN 4 ELSE o.verdict END
 FROM ordered AS o
-WHERE s.line = o.line;
+WHERE s.place = o.place;
 
 -- name: conflicts
 -- Rows that say otherwise than the registry, and whether the device is suspect or blocked.
 SELECT
+    s.place,
     s.line,
     s.keys,
     s.serial,
@@ -171,10 +173,10 @@ SELECT
 FROM staged AS s
 JOIN device AS d USING (device_id)
 WHERE s.verdict = 3
-ORDER BY s.line;
+ORDER BY s.place;
 
 -- name: undecided
-SELECT line, verdict FROM staged WHERE verdict IN (0, 4);
+SELECT place, verdict FROM staged WHERE verdict IN (0, 4);
 
 -- name: count_unchanged
 SELECT count(*) FROM staged WHERE verdict = 1;
@@ -238,6 +240,12 @@ LIMIT $3;
 -- name: by_pallet
 SELECT d.* FROM device AS d
 WHERE d.pallet = $1 AND d.pallet <> '' AND d.device_id > $2
+ORDER BY d.device_id
+LIMIT $3;
+
+-- name: by_number
+SELECT d.* FROM device AS d
+WHERE d.device_id = ANY ($1::bigint []) AND d.device_id > $2
 ORDER BY d.device_id
 LIMIT $3;
 

@@ -1,0 +1,67 @@
+"""Stored mappings of columns over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar import Router, delete, get, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from app.access.roles import Principal
+from app.core.db import Pool, transaction
+from app.devices import mappings
+from app.devices.mappings import ColumnMapping
+
+
+class Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The name of each column in the file, and the field that it means: imei, serial, gtin, pallet, site, owner,
+    model, unit_value, currency, or - for one that is not read."""
+
+    columns: Annotated[dict[str, str], msgspec.Meta(min_length=1, max_length=100)]
+
+
+class MappingList(msgspec.Struct, frozen=True):
+    mappings: list[ColumnMapping]
+
+
+@get("/", operation_id="listMappings", summary="List the stored mappings of columns")
+async def everyone(actor: NamedDependency[Principal], pool: NamedDependency[Pool]) -> MappingList:
+    async with pool.acquire(timeout=10) as conn:
+        return MappingList(await mappings.everyone(conn, actor))
+
+
+@get("/{name:str}", operation_id="readMapping", summary="Read a mapping of columns")
+async def one(
+    name: FromPath[str], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+) -> ColumnMapping:
+    async with pool.acquire(timeout=10) as conn:
+        return await mappings.find(conn, actor, name)
+
+
+@put("/{name:str}", operation_id="saveMapping", summary="Store a mapping of columns")
+async def save(
+    name: FromPath[str],
+    said: NamedDependency[Columns],
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+) -> ColumnMapping:
+    """A submission names it by `mapping`; one that bears a supplier's name is used for all that the supplier
+    sends."""
+    return await transaction(pool, lambda conn: mappings.save(conn, actor, name, said.columns, now))
+
+
+@delete("/{name:str}", operation_id="forgetMapping", summary="Forget a mapping of columns", status_code=204)
+async def forget(
+    name: FromPath[str],
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+) -> None:
+    await transaction(pool, lambda conn: mappings.forget(conn, actor, name, now))
+
+
+router = Router("/v1/mappings", route_handlers=[everyone, one, save, forget], tags=["Goods-in"])

@@ -1,0 +1,56 @@
+"""Movements and pallets over HTTP."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import uuid4
+
+import msgspec
+from litestar import Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from app.access.roles import Principal
+from app.core.db import Pool, transaction
+from app.devices import moves, pallets
+from app.devices.moves import Move, Moved
+from app.devices.pallets import Reconciliation
+
+
+class Movements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What moved, in the order in which it is to be read."""
+
+    moves: Annotated[tuple[Move, ...], msgspec.Meta(min_length=1, max_length=10_000)]
+
+
+@post("/v1/movements", operation_id="moveDevices", summary="Move devices between pallets", tags=["Goods-in"])
+async def move(
+    said: NamedDependency[Movements],
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+) -> Moved:
+    """Movements may be told late: a device stands where the latest one, by `at`, has put it, and what a pallet
+    held at an earlier moment stays known. Names that nobody registered are listed, and the others are moved; if
+    anything in the request cannot be right, nothing is."""
+    source = f"movement:{uuid4()}"
+    return await transaction(pool, lambda conn: moves.move(conn, actor, said.moves, source=source, now=now))
+
+
+@get(
+    "/v1/pallets/{sscc:str}",
+    operation_id="reconcilePallet",
+    summary="What was announced on a pallet, and what came",
+    tags=["Goods-in"],
+)
+async def reconciliation(
+    sscc: FromPath[str], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+) -> Reconciliation:
+    """Devices that were announced for it and are missing, that came on another pallet, and that came on it
+    without having been announced."""
+    async with pool.acquire(timeout=10) as conn:
+        return await pallets.reconcile(conn, actor, sscc)
+
+
+router = Router("/", route_handlers=[move, reconciliation])
