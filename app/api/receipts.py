@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from litestar import Router, get
@@ -18,12 +15,8 @@ from app.api.goods_in import submit
 from app.api.notes import Notes
 from app.core.db import Pool
 from app.devices import receipts
-from app.devices.receipts import Kind, Receipt, Rejected, Verdict
-
-_PAGE = 2_000
-# A spreadsheet runs a cell that begins like a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-_WHY = ("reject_code", "reject_sentence")
+from app.devices.receipts import Kind, Receipt, Verdict
+from app.devices.rejects import written
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -121,52 +114,8 @@ async def rejects(
         columns = await receipts.columns(conn, actor, receipt_id)
     ending, media_type = ("csv", "text/csv") if columns else ("ndjson", "application/x-ndjson")
     name = f'attachment; filename="receipt-{receipt_id}-rejects.{ending}"'
-    parts = _parts(pool, receipt_id, columns)
+    parts = written(pool, receipt_id, columns)
     return Stream(parts, media_type=media_type, headers={"Content-Disposition": name})
-
-
-async def _parts(pool: Pool, receipt_id: int, columns: Sequence[str]) -> AsyncIterator[bytes]:
-    if columns:
-        yield _csv([[*columns, *_WHY]])
-    after = 0
-    while True:
-        async with pool.acquire(timeout=10) as conn:
-            page = await receipts.rejects(conn, receipt_id, after=after, limit=_PAGE)
-        if not page:
-            return
-        yield _csv([_row(each, len(columns)) for each in page]) if columns else b"".join(map(_object, page))
-        after = page[-1].reject
-
-
-def _row(reject: Rejected, width: int) -> list[str]:
-    cells = [*reject.cells, *[""] * (width - len(reject.cells))]
-    return [*map(_harmless, cells), " ".join(reject.codes), " ".join(reject.sentences)]
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _csv(rows: Sequence[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
-
-
-def _object(reject: Rejected) -> bytes:
-    """The object with two fields more; what is no object is kept as the text that it is."""
-    why: dict[str, Any] = {
-        "reject_code": " ".join(reject.codes),
-        "reject_sentence": " ".join(reject.sentences),
-    }
-    try:
-        said = msgspec.json.decode(reject.cells[0])
-    except msgspec.DecodeError:
-        said = None
-    return (
-        msgspec.json.encode({**said, **why} if isinstance(said, dict) else {"text": reject.cells[0], **why})
-        + b"\n"
-    )
 
 
 router = Router(

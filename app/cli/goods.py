@@ -24,14 +24,16 @@ from app.cli.failures import ROWS_REJECTED
 from app.cli.receipt import Findings
 from app.core.clock import utc_now
 from app.core.db import Connection, Pool, transaction
+from app.devices import receipts
 from app.devices import register as devices
-from app.devices.intake import Defaults, Format, guess, read
-from app.devices.receipts import Receipt, Terms
+from app.devices.intake import Defaults, Format, guess, read, read_defaults
+from app.devices.receipts import Goods, Receipt, Terms
+from app.devices.rejects import written
 
 _BLOCK = 1024 * 1024
 
 
-class Goods(msgspec.Struct, frozen=True):
+class Sent(msgspec.Struct, frozen=True):
     """A submission at hand: it can be read again, and its lines were counted."""
 
     source: BinaryIO
@@ -49,8 +51,21 @@ class Goods(msgspec.Struct, frozen=True):
 @click.option(
     "--format", "form", type=click.Choice([form.value for form in Format]), help="Else it is guessed."
 )
-@click.option("--rejects", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="OUT.csv",
-              help="Write every rejection to a CSV file.")  # fmt: skip
+@click.option("--supplier", default="", help="Who sent it: its usual size, and its mapping of columns.")
+@click.option(
+    "--announced",
+    is_flag=True,
+    help="The goods are on their way, as an ASN says; they are registered and arrive later.",
+)
+@click.option(
+    "--declared", type=click.IntRange(0), metavar="ROWS", help="How many rows the file should hold."
+)
+@click.option(
+    "--confirm", type=click.IntRange(0), default=0, metavar="ROWS",
+    help="Up to how many rows are wanted, where that is far more than usual.",
+)  # fmt: skip
+@click.option("--rejects", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="OUT",
+              help="Write the rejected rows to a file, to be fixed and sent again.")  # fmt: skip
 @options.as_json
 @options.acting
 def register(
@@ -60,6 +75,10 @@ def register(
     owner: str,
     currency: str,
     form: str | None,
+    supplier: str,
+    announced: bool,
+    declared: int | None,
+    confirm: int,
     rejects: Path | None,
     as_json: bool,
 ) -> int | None:
@@ -74,20 +93,20 @@ def register(
       $ imei-gateway register goods-in.csv --site "Paris Nord" --rejects rejected.csv
       $ zcat goods-in.csv.gz | imei-gateway register - --json
     """
-    goods = _goods(file, form, Defaults(site, owner, currency))
-    found = desk.on_pool(lambda pool, actor: _register(pool, actor, goods, not as_json))
-    if rejects:
-        receipt.write(found.rejections, rejects)
+    kind = Goods.ANNOUNCEMENT if announced else Goods.ARRIVAL
+    terms = Terms("cli", b"", kind, supplier.strip(), declared, confirm)
+    sent = _sent(file, form, read_defaults(site=site, owner=owner, currency=currency), terms)
+    found = desk.on_pool(lambda pool, actor: _register(pool, actor, sent, rejects, not as_json))
     if as_json:
         found.as_json()
     else:
         show.draw(*receipt.drawn(found))
     if rejects and found.rejections and not as_json:
-        show.say(f"All rejections are in {rejects}.")
+        show.say(f"The rejected rows are in {rejects}: fix them there, and register that file.")
     return ROWS_REJECTED if found.receipt.rejected else None
 
 
-def _goods(file: BinaryIO, form: str | None, defaults: Defaults) -> Goods:
+def _sent(file: BinaryIO, form: str | None, defaults: Defaults, terms: Terms) -> Sent:
     source = _rereadable(file)
     digest, lines = hashlib.sha256(), 0
     while block := source.read(_BLOCK):
@@ -95,7 +114,8 @@ def _goods(file: BinaryIO, form: str | None, defaults: Defaults) -> Goods:
         lines += block.count(b"\n")
     source.seek(0)
     found = Format(form) if form else guess(file.name, "", source.read(4096))
-    return Goods(source, found, defaults, Terms(f"cli:{found}", digest.digest()), lines)
+    terms = msgspec.structs.replace(terms, source=f"cli:{found}", digest=digest.digest())
+    return Sent(source, found, defaults, terms, lines)
 
 
 def _rereadable(file: BinaryIO) -> BinaryIO:
@@ -109,7 +129,7 @@ def _rereadable(file: BinaryIO) -> BinaryIO:
     return kept
 
 
-async def _register(pool: Pool, actor: Principal, goods: Goods, bars: bool) -> Findings:
+async def _register(pool: Pool, actor: Principal, goods: Sent, rejects: Path | None, bars: bool) -> Findings:
     now = utc_now()
     with _bar(bars) as bar:
         task = bar.add_task("Reading rows", total=goods.lines or None)
@@ -125,7 +145,13 @@ async def _register(pool: Pool, actor: Principal, goods: Goods, bars: bool) -> F
 
         made = await transaction(pool, work, also=devices.MET_ANOTHER)
     async with pool.acquire() as conn:
-        return await receipt.findings(conn, actor, made)
+        found = await receipt.findings(conn, actor, made)
+        columns = await receipts.columns(conn, actor, made.receipt_id)
+    if rejects:
+        with rejects.open("wb") as file:
+            async for part in written(pool, made.receipt_id, columns):
+                file.write(part)
+    return found
 
 
 def _bar(shown: bool) -> Progress:

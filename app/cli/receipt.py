@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 import rich_click as click
@@ -14,24 +12,25 @@ from app.access.roles import Principal
 from app.cli import desk, options, show
 from app.cli.options import Number
 from app.core.db import Connection
-from app.devices import register as devices
-from app.devices.register import Receipt, Verdict
+from app.devices import receipts
+from app.devices.receipts import Kind, Receipt, Verdict
 
 SHOWN = 10
 _PAGE = 10_000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """A receipt, and all that was found: why rows were rejected, and what looked odd. Each by its line."""
+    """A receipt, and all that was found: why rows were rejected, what looked odd, and what was filled in."""
 
     receipt: Receipt
     rejections: Sequence[Verdict]
     warnings: Sequence[Verdict]
+    updates: Sequence[Verdict]
 
     def as_json(self) -> None:
         fields = msgspec.structs.asdict(self.receipt)
-        show.json({**fields, "rejections": self.rejections, "warnings_found": self.warnings})
+        found = {"rejections": self.rejections, "warnings_found": self.warnings, "updates": self.updates}
+        show.json({**fields, **found})
 
 
 @click.command()
@@ -56,36 +55,33 @@ def receipt(receipt_id: int, as_json: bool) -> None:
 
 
 async def _read(conn: Connection, actor: Principal, receipt_id: int) -> Findings:
-    return await findings(conn, actor, await devices.find_receipt(conn, actor, receipt_id))
+    return await findings(conn, actor, await receipts.find_receipt(conn, actor, receipt_id))
 
 
 async def findings(conn: Connection, actor: Principal, of: Receipt) -> Findings:
     """All that was found on the lines of a receipt."""
-    rejections = await _all(conn, actor, of, rejected=True)
-    warnings = await _all(conn, actor, of, rejected=False)
-    return Findings(of, rejections, warnings)
+    rejections, warnings, updates = [await _all(conn, actor, of, kind) for kind in Kind]
+    return Findings(of, rejections, warnings, updates)
 
 
-async def _all(conn: Connection, actor: Principal, of: Receipt, *, rejected: bool) -> list[Verdict]:
+async def _all(conn: Connection, actor: Principal, of: Receipt, kind: Kind) -> list[Verdict]:
     found: list[Verdict] = []
     after = 0
-    while page := await devices.findings(
-        conn, actor, of.receipt_id, rejected=rejected, after=after, limit=_PAGE
-    ):
+    while page := await receipts.findings(conn, actor, of.receipt_id, kind, after=after, limit=_PAGE):
         found += page
         after = page[-1].finding
-    # What is seen only when rows are compared is found after all the rest, whatever its line.
-    return sorted(found, key=lambda it: (it.line, it.finding))
+    return found
 
 
 def drawn(found: Findings) -> Iterator[RenderableType]:
     """The figures, and the first findings of each kind."""
-    names = ("rows", "registered", "unchanged", "rejected", "warnings")
+    names = ("rows", "registered", "updated", "arrived", "unchanged", "rejected", "warnings")
     counts = [(name, f"{getattr(found.receipt, name):,}") for name in names]
     yield show.facts([("receipt", str(found.receipt.receipt_id)), *counts])
     rest = f"imei-gateway receipt {found.receipt.receipt_id} --json"
     yield from _first("Why rows were rejected", found.rejections, rest)
     yield from _first("What looked odd and was no reason to reject", found.warnings, rest)
+    yield from _first("What was filled in", found.updates, rest)
 
 
 def _first(title: str, verdicts: Sequence[Verdict], rest: str) -> Iterator[RenderableType]:
@@ -94,18 +90,3 @@ def _first(title: str, verdicts: Sequence[Verdict], rest: str) -> Iterator[Rende
         yield from ("", show.table(title, ("#line", "code", "sentence"), rows))
     if len(verdicts) > SHOWN:
         yield f"… and {len(verdicts) - SHOWN:,} more: {rest}"
-
-
-def write(rejections: Sequence[Verdict], path: Path) -> None:
-    """Every rejection, as a CSV file."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(("line", "field", "value", "code", "sentence"))
-        rows.writerows(
-            (it.line, it.field, _harmless(it.value), it.code, _harmless(it.sentence)) for it in rejections
-        )
-
-
-def _harmless(text: str) -> str:
-    """A spreadsheet runs a cell that begins like a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,6 +23,10 @@ _OPTIONS = (
     click.option("--pallet", multiple=True, metavar="SSCC", help="A pallet; may be given many times."),
     click.option(
         "--pallets", type=_FILE, metavar="FILE", help=f"A file of SSCCs, {_LINES}; - is standard input."
+    ),
+    click.option(
+        "--as-of", type=click.DateTime(("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z")), metavar="MOMENT",
+        help="What the pallets held then, as in 2026-12-22T02:00+01:00; else what they hold now.",
     ),
     click.option(
         "--receipt", type=Number("a receipt"), multiple=True, metavar="NUMBER",
@@ -83,6 +88,7 @@ def scope(
     *,
     pallet: tuple[str, ...],
     pallets: Path | None,
+    as_of: datetime | None,
     receipt: tuple[int, ...],
     imei: tuple[str, ...],
     imeis: Path | None,
@@ -101,7 +107,8 @@ def scope(
         for field, found in names.items()
         for number, name in enumerate(found)
     }
-    return Scope(receipts=receipt, **texts), Places(places)
+    found = Scope(texts["pallets"], receipt, texts["imeis"], texts["serials"], as_of)
+    return found, Places(places)
 
 
 def _given(option: str, texts: tuple[str, ...]) -> list[Name]:
