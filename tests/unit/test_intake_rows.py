@@ -256,6 +256,13 @@ def test_any_texts_get_a_reading(imeis: list[str], serial: str, shared: tuple[st
         ("stock", "", '{"imei"'.encode("utf-16"), Format.NDJSON),
         ("stock", "", '{ "devices": ['.encode("utf-16"), Format.JSON),
         ("stock", "", b"imei,serial", Format.CSV),
+        ("asn", "application/EDIFACT", b"", Format.DESADV),
+        ("asn.edi", "application/octet-stream", b"", Format.DESADV),
+        ("asn.DESADV", "", b"", Format.DESADV),
+        ("asn.txt", "", b"\r\nUNA:+.? '\r\nUNB+UNOC:3+A+B", Format.DESADV),
+        ("asn.txt", "text/plain", b"UNB\x1dUNOB\x1f1\x1d", Format.DESADV),
+        ("asn", "", b"\xef\xbb\xbfUNA:+.?", Format.DESADV),
+        ("asn.csv", "text/csv", b"UNB+UNOC:3+A+B", Format.CSV),
         ("", "", b"", Format.CSV),
     ],
 )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import BinaryIO
 
 from app.core.errors import Invalid
-from app.devices.intake import csv_file, ndjson
+from app.devices.intake import csv_file, desadv, ndjson
 from app.devices.intake.rows import Defaults, Submission
 
 
@@ -17,9 +17,15 @@ class Format(StrEnum):
     CSV = "csv"
     NDJSON = "ndjson"
     JSON = "json"
+    DESADV = "desadv"
 
 
-_READERS = {Format.CSV: csv_file.read, Format.NDJSON: ndjson.read, Format.JSON: ndjson.read_document}
+_READERS = {
+    Format.CSV: csv_file.read,
+    Format.NDJSON: ndjson.read,
+    Format.JSON: ndjson.read_document,
+    Format.DESADV: desadv.read,
+}
 _MEDIA_TYPES = {
     "text/csv": Format.CSV,
     "application/csv": Format.CSV,
@@ -28,6 +34,7 @@ _MEDIA_TYPES = {
     "application/ndjson": Format.NDJSON,
     "application/jsonl": Format.NDJSON,
     "application/json": Format.JSON,
+    "application/edifact": Format.DESADV,
 }
 _ENDINGS = {
     "csv": Format.CSV,
@@ -36,23 +43,28 @@ _ENDINGS = {
     "ndjson": Format.NDJSON,
     "jsonl": Format.NDJSON,
     "json": Format.JSON,
+    "edi": Format.DESADV,
+    "desadv": Format.DESADV,
 }
 # How packed and printed files begin: XLSX and ZIP, old Excel, gzip, PDF.
 _NOT_TEXT = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"%PDF")
+_INTERCHANGE = re.compile(rb"UNA.{6}\s*UNB|UNB[+\x1d]UNO", re.DOTALL)
 _DOCUMENT = re.compile(rb'\[|\{\s*"devices"')
 
 
 def read(source: BinaryIO, format: Format, defaults: Defaults) -> Submission:
     """The columns, and one reading per data row: the row, or None and at least one finding that rejects it.
 
-    Raises Invalid, on the first or the last step, where the file as a whole cannot be read. CSV and NDJSON
-    are read in constant memory; a JSON document is held, so its size is the caller's to limit.
+    A dispatch advice also has readings of warnings alone, about an item as a whole, and its rows may share a
+    line. Raises Invalid where the file as a whole cannot be read: on the first or the last step, of a dispatch
+    advice on any. All but a JSON document is read in constant memory; its size is the caller's to limit.
     """
     return _READERS[format](source, defaults)
 
 
 def guess(filename: str, content_type: str, head: bytes) -> Format:
-    """The format by content type, else by the file's ending, else by how it begins.
+    """The format by content type, else by the file's ending, else by how it begins. An interchange is known by
+    its head before any ending: .txt is a usual one.
 
     Raises Invalid `format-unknown` for a file that is no text, such as XLSX.
     """
@@ -60,12 +72,15 @@ def guess(filename: str, content_type: str, head: bytes) -> Format:
         raise Invalid("The file is not text; export it as CSV and send that.", "format-unknown")
     media_type = content_type.partition(";")[0].strip().lower()
     ending = filename.rpartition(".")[2].lower()
-    return _MEDIA_TYPES.get(media_type) or _ENDINGS.get(ending) or _by_first_byte(head)
-
-
-def _by_first_byte(head: bytes) -> Format:
     # Byte order marks, and the zero bytes of UTF-16, stand between the characters.
     text = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
+    by_head = Format.DESADV if _INTERCHANGE.match(text) else None
+    return _MEDIA_TYPES.get(media_type) or by_head or _ENDINGS.get(ending) or _by_first_byte(text)
+
+
+def _by_first_byte(text: bytes) -> Format:
     if _DOCUMENT.match(text):
         return Format.JSON
+    if text.startswith((b"UNA", b"UNB")):
+        return Format.DESADV
     return Format.NDJSON if text.startswith(b"{") else Format.CSV

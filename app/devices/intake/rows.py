@@ -46,7 +46,8 @@ class Shared(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A device as a goods-in file names it. Keys are sorted and single; neighbours hold the same `shared`."""
+    """A device as a goods-in file names it; a line may name several. Keys are sorted and single; neighbours hold the
+    same `shared`."""
 
     line: int
     keys: list[int]
@@ -77,13 +78,13 @@ def read_defaults(*, site: str = "", owner: str = "", currency: str = "") -> Def
 # What a row says: the device, or None when a finding rejects it; warnings come with either.
 Read: TypeAlias = tuple[Row | None, Sequence[Finding]]
 
-# The answer to one data row: what it says, and its own cells, so that it can be given back as it came (of a
-# JSON object: its text, as the one cell).
+# The answer to one data row: what it says, and its own cells, so that it can be given back as it came (as the
+# one cell: of a JSON object its text, of a device in a dispatch advice the segments of its item and its own).
 Reading: TypeAlias = tuple[Row | None, Sequence[Finding], Sequence[str]]
 
 
 class Submission(NamedTuple):
-    """A file that is being read: the names of its columns (none where rows are JSON objects), and its rows."""
+    """A file that is being read: the names of its columns (none where rows have no cells), and its rows."""
 
     columns: tuple[str, ...]
     readings: Iterator[Reading]
