@@ -13,7 +13,7 @@ import pytest
 from app.access.roles import Principal, Role
 from app.core import imei
 from app.core.db import Pool, transaction
-from app.devices.intake import Defaults, Format, read
+from app.devices.intake import Defaults, guess, read
 from app.devices.receipts import Receipt, Terms
 from app.devices.register import register
 
@@ -68,16 +68,16 @@ def _phone(number: int) -> str:
 
 @pytest.fixture
 def registers(pool: Pool, warehouse: Principal, now: datetime) -> Registers:
-    """Registers the text of a CSV (its header is put before it where it has none)."""
+    """Registers the text of a CSV (its header is put before it where it has none) or of a dispatch advice."""
 
     async def submit(text: str, **terms: Any) -> Receipt:
-        body = (text if text.startswith(("imei", "serial")) else HEADER + text).encode()
+        body = (text if text.startswith(("imei", "serial", "UNB")) else HEADER + text).encode()
         return await transaction(
             pool,
             lambda conn: register(
                 conn,
                 warehouse,
-                read(io.BytesIO(body), Format.CSV, Defaults()),
+                read(io.BytesIO(body), guess("", "", body), Defaults()),
                 Terms("test", hashlib.sha256(body).digest(), **terms),
                 now=now,
             ),

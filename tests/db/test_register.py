@@ -108,6 +108,19 @@ async def test_devices_without_imei_are_known_by_serial_and_gtin(pool, registers
     assert again.unchanged == 1
 
 
+async def test_the_segments_of_a_dispatch_advice_name_many_devices_each(pool, registers):
+    body = "CPS+1'LIN+1++9506000134352:SRV'QTY+12:6'GIN+BN+F1:F3+F2+F5'"
+    sets = "GIR+1+F5:BN+352099001761481:EI'GIR+1+F3:BN+352099001761481:EI'"
+    receipt = await registers(
+        f"UNB+UNOC:3+A+B+260302:0615+1'UNH+1+DESADV:D:96A:UN'{body}{sets}UNT+8+1'UNZ+1+1'"
+    )
+    assert (receipt.rows, receipt.registered, receipt.unchanged, receipt.rejected) == (5, 3, 1, 1)
+    (flaw,) = await rejections(pool, receipt.receipt_id)
+    assert (flaw.line, flaw.code, "line 7" in flaw.sentence) == (8, "duplicate-in-file", True)
+    (odd,) = await rejections(pool, receipt.receipt_id, rejected=False)
+    assert (odd.line, odd.code) == (4, "quantity-differs")
+
+
 async def test_an_empty_cell_contradicts_nothing(pool, registers, phones):
     await registers(phones(0, 1))
     number = (await devices(pool, serial="SN000000"))[0].imeis
