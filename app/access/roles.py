@@ -19,6 +19,7 @@ class Permission(StrEnum):
     RECEIPTS_WRITE = "receipts:write"
     RECEIPTS_READ = "receipts:read"
     DEVICES_READ = "devices:read"
+    TACS_WRITE = "tacs:write"
     INCIDENTS_READ = "incidents:read"
     INCIDENTS_WRITE = "incidents:write"
     INCIDENTS_APPROVE = "incidents:approve"

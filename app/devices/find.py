@@ -15,13 +15,15 @@ from app.core.db import Connection
 from app.core.errors import Invalid
 from app.core.sql import queries
 from app.devices.moves import on_pallets
+from app.devices.tac import brands
 
 _SQL = queries("devices")
 _STATUS = ("clear", "suspect", "blocked")
 
 
 class Device(msgspec.Struct, frozen=True):
-    """One registered unit. `status` is blocked or suspect as soon as one of its identifiers is."""
+    """One registered unit. `status` is blocked or suspect as soon as one of its identifiers is; `brand` is that of
+    its TAC as it is known now, '' where it is not."""
 
     id: int
     imeis: list[str]
@@ -30,6 +32,7 @@ class Device(msgspec.Struct, frozen=True):
     pallet: str
     site: str
     owner: str
+    brand: str
     model: str
     unit_value: Decimal | None
     currency: str
@@ -58,7 +61,8 @@ async def find(conn: Connection, actor: Principal, wanted: Wanted, *, after: int
     rows = await conn.fetch(query, value, after, limit)
     keys = [key for row in rows for key in row["keys"]]
     status = {row["key"]: row["status"] for row in await conn.fetch(_SQL.standings, keys)}
-    return [_device(row, status) for row in rows]
+    brand = await brands(conn, [row["keys"] for row in rows])
+    return [_device(row, status, one) for row, one in zip(rows, brand, strict=True)]
 
 
 async def _query(conn: Connection, wanted: Wanted) -> tuple[str, object]:
@@ -94,13 +98,14 @@ def _key(value: str) -> int:
     return key
 
 
-def _device(row: asyncpg.Record, status: dict[int, int]) -> Device:
+def _device(row: asyncpg.Record, status: dict[int, int], brand: str) -> Device:
     keys: Sequence[int] = row["keys"]
     return Device(
         id=row["device_id"],
         imeis=[imei.full(key) for key in keys if key >= 0],
         status=_STATUS[max(status.get(key, 0) for key in keys)],
         arrived=row["arrived_in"] is not None,
+        brand=brand,
         **{field: row[field] for field in Device.__struct_fields__ if field in row},
     )
 

@@ -16,7 +16,7 @@ TABLE = {
     "auditor": f"{OVERVIEW} audit:read keys:read",
     "admin": (
         f"{OVERVIEW} receipts:write incidents:write incidents:approve incidents:lift "
-        "partners:write audit:read keys:read keys:write"
+        "tacs:write partners:write audit:read keys:read keys:write"
     ),
 }
 
