@@ -21,8 +21,9 @@ from app.core.db import Connection, Pool, transaction
 from app.core.errors import Conflict
 from app.delivery import confirm, partners
 from app.delivery.confirm import Confirmed
-from app.delivery.partners import Limits, Partner, PartnerScope
+from app.delivery.partners import Limits, Partner
 from app.delivery.progress import waiting
+from app.delivery.scope import PartnerScope
 
 _MOST_CONFIRMED = 8 * 2**20
 _TAKEN = "A partner of this name exists already."

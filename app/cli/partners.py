@@ -16,8 +16,10 @@ from app.cli import desk, kinds, options, show
 from app.core.db import Connection
 from app.core.errors import Invalid
 from app.delivery import partners
-from app.delivery.partners import Limits, Partner, PartnerScope
+from app.delivery.partners import Limits, Partner
 from app.delivery.progress import waiting
+from app.delivery.scope import PartnerScope
+from app.devices import tac
 
 
 @click.group()
@@ -54,6 +56,8 @@ partner.add_command(kinds.kinds)
 @click.option(
     "--tac", "tacs", multiple=True, metavar="TAC", help="Tell it only of IMEIs with these first 8 digits."
 )
+@click.option("--brand", "brands", multiple=True, metavar="BRAND",
+              help="Tell it only of IMEIs whose TAC is of this brand, in any case ('tac import').")  # fmt: skip
 @click.option(
     "--gtin", "gtins", multiple=True, metavar="GTIN", help="Tell it only of serials of these products."
 )
@@ -66,8 +70,8 @@ partner.add_command(kinds.kinds)
 @options.acting
 def add(
     *, name: str, adapter: str, pairs: tuple[str, ...], file: Any, scope_kinds: tuple[str, ...],
-    tacs: tuple[str, ...], gtins: tuple[str, ...], rate: float | None, burst: int, max_inflight: int,
-    as_json: bool,
+    tacs: tuple[str, ...], brands: tuple[str, ...], gtins: tuple[str, ...], rate: float | None, burst: int,
+    max_inflight: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Add a partner. It is told of everything that is decided from now on.
 
@@ -75,25 +79,31 @@ def add(
     Examples
       $ imei-gateway partner add "Operator Nord" --adapter eir_push --setting url=https://eir.nord.example
       $ imei-gateway partner add "National CEIR" --adapter ceir --settings ceir.json --rate 50
+      $ imei-gateway partner add "Brand" --adapter knox_guard --settings knox.json --kind imei --brand X
     """
     settings = _settings(adapter, pairs, file)
-    scope = PartnerScope(tuple(Kind(kind) for kind in scope_kinds), tacs, gtins)
+    scope = PartnerScope(tuple(Kind(kind) for kind in scope_kinds), tacs, gtins, brands)
     limits = Limits(max_inflight, rate, burst)
 
-    async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, int]:
+    async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, list[str]]:
         actor.require(Permission.PARTNERS_WRITE)
         number = await partners.add(
             conn, name=name, adapter=adapter, settings=settings, scope=scope, limits=limits, now=now
         )
-        return await partners.remember(conn, "partner.added", number, actor, now), 0
+        added = await partners.remember(conn, "partner.added", number, actor, now)
+        return added, await tac.unheard(conn, added.scope.brands)
 
-    added, pending = desk.change(work)
+    added, unheard = desk.change(work)
     _tell(
         added,
-        pending,
+        0,
         as_json,
         f"Partner {added.id} ({added.name}) is added; it is told of everything from now on.",
     )
+    if unheard and not as_json:
+        show.say(
+            f"No TAC is known yet of: {', '.join(unheard)}. 'imei-gateway tac import' brings them.", "yellow"
+        )
 
 
 def _settings(adapter: str, pairs: tuple[str, ...], file: Any) -> dict[str, Any]:
@@ -155,8 +165,12 @@ def list_(as_json: bool) -> None:
     show.draw(show.table("", columns, [_row(it, pending) for it, pending in found]))
 
 
+def _names(scope: PartnerScope) -> tuple[str, ...]:
+    return (*(f"TAC {it}" for it in scope.tacs), *(f"brand {it}" for it in scope.brands), *scope.gtins)
+
+
 def _row(it: Partner, pending: int) -> tuple[Any, ...]:
-    told = ", ".join((*it.scope.kinds, *(f"TAC {tac}" for tac in it.scope.tacs), *it.scope.gtins))
+    told = ", ".join((*it.scope.kinds, *_names(it.scope)))
     rate = f"{it.limits.rate:g}/s" if it.limits.rate else "any rate"
     note = it.pause_reason or it.last_fault
     limits = f"{rate}, {it.limits.max_inflight} in flight"

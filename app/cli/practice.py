@@ -15,7 +15,8 @@ from app.cli.serving import until_told
 from app.core.db import Connection
 from app.core.errors import Missing, Unavailable
 from app.delivery import partners
-from app.delivery.partners import Limits, Partner, PartnerScope
+from app.delivery.partners import Limits, Partner
+from app.delivery.scope import PartnerScope
 from app.sandbox.server import KINDS, Running, run_all
 
 FIRST_PORT = 9401

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,25 +11,17 @@ import msgspec
 
 from app.access.roles import Principal
 from app.adapters import registry
-from app.adapters.contract import Adapter, Kind
+from app.adapters.contract import Adapter
 from app.audit.record import Entry, record
 from app.audit.record import reason as checked_reason
 from app.core.db import Connection
 from app.core.errors import Conflict, Flaw, Invalid, Missing, told
-from app.core.imei import shown
 from app.core.sql import queries
+from app.delivery import scope as scopes
+from app.delivery.scope import PartnerScope
 
 _SQL = queries("delivery")
 BREAKER_OPENS_AT = 5
-
-
-class PartnerScope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which identifiers a partner is told of: those of these TACs and GTINs, or, where neither is named, all
-    of these kinds. Without kinds: all that its adapter can speak of."""
-
-    kinds: tuple[Kind, ...] = ()
-    tacs: tuple[str, ...] = ()
-    gtins: tuple[str, ...] = ()
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,18 +76,19 @@ async def add(
     now: datetime,
 ) -> int:
     """A new partner's number. Raises Invalid (settings, scope, limits) or Conflict (the name is taken)."""
-    made, tacs, gtins, *_ = _together(
+    made, tacs, gtins, brands, *_ = _together(
         lambda: _made(adapter, settings),
-        lambda: _tacs(scope),
-        lambda: _gtins(scope),
+        lambda: scopes.tacs(scope),
+        lambda: scopes.gtins(scope),
+        lambda: scopes.brands(scope),
         lambda: check_limits(limits),
         lambda: _check_name(name),
     )
-    kinds = _kinds(scope, made.kinds)
-    _check_scope(scope, kinds)
+    kinds = scopes.kinds(scope, made.kinds)
+    scopes.must_not_halve(scope, kinds)
     try:
         number: int = await conn.fetchval(
-            _SQL.add_partner, name, adapter, dict(settings), made.enrols, kinds, tacs, gtins,
+            _SQL.add_partner, name, adapter, dict(settings), made.enrols, kinds, tacs, gtins, brands,
             limits.max_inflight, limits.rate, limits.burst, now,
         )  # fmt: skip
     except asyncpg.UniqueViolationError:
@@ -109,19 +102,20 @@ async def change(
     conn: Connection, partner: Partner, *, settings: Mapping[str, Any], scope: PartnerScope, limits: Limits
 ) -> None:
     """New settings, scope or limits; what is under way goes by them from its next call on."""
-    made, tacs, gtins, _ = _together(
+    made, tacs, gtins, brands, _ = _together(
         lambda: _made(partner.adapter, settings),
-        lambda: _tacs(scope),
-        lambda: _gtins(scope),
+        lambda: scopes.tacs(scope),
+        lambda: scopes.gtins(scope),
+        lambda: scopes.brands(scope),
         lambda: check_limits(limits),
     )
-    if scope.kinds and set(_kinds(scope, made.kinds)) != set(partner.scope.kinds):
+    if scope.kinds and set(scopes.kinds(scope, made.kinds)) != set(partner.scope.kinds):
         raise Conflict(
             "A partner's kinds of identifier cannot be changed; add another partner for the others."
         )
-    _must_not_shrink(partner.scope, scope)
+    scopes.must_not_shrink(partner.scope, scope)
     await conn.execute(
-        _SQL.change_partner, partner.id, dict(settings), tacs, gtins,
+        _SQL.change_partner, partner.id, dict(settings), tacs, gtins, brands,
         limits.max_inflight, limits.rate, limits.burst,
     )  # fmt: skip
     if limits != partner.limits:
@@ -139,58 +133,6 @@ def check_limits(limits: Limits) -> None:
         flaws.append(Flaw("burst would be at least 1 call", "/limits/burst"))
     if flaws:
         raise Invalid("The limits are not usable.", flaws=tuple(flaws))
-
-
-def _kinds(scope: PartnerScope, known: frozenset[Kind]) -> list[str]:
-    beyond = [kind for kind in scope.kinds if kind not in known]
-    if beyond:
-        raise Invalid(
-            f"This adapter cannot speak of {', '.join(beyond)}; it knows {', '.join(sorted(known))}.",
-            flaws=(Flaw("not a kind this adapter knows", "/scope/kinds"),),
-        )
-    return sorted(scope.kinds or known)
-
-
-def _must_not_shrink(old: PartnerScope, new: PartnerScope) -> None:
-    """What a partner was told to block it must be told to release."""
-    for field in ("tacs", "gtins"):
-        before, after = set(getattr(old, field)), set(getattr(new, field))
-        if (after and not before) or before - after:
-            raise Conflict(
-                f"A partner's {field} can only grow: it would never hear of the release of what it was told to block.",
-                "scope-shrinks",
-            )
-
-
-def _check_scope(scope: PartnerScope, kinds: Sequence[str]) -> None:
-    """A scope that narrows one kind must say what it wants of the other."""
-    named = {Kind.IMEI: scope.tacs, Kind.SERIAL: scope.gtins}
-    if any(named.values()) and not all(named[Kind(kind)] for kind in kinds):
-        raise Invalid(
-            "The scope names TACs or GTINs for one kind of identifier and nothing for another, which would silently"
-            " be left out: name both (TACs for IMEIs, GTINs for serials), or say which kinds are meant.",
-            "scope-halved",
-            (Flaw("name tacs and gtins, or kinds", "/scope"),),
-        )
-
-
-def _tacs(scope: PartnerScope) -> list[int] | None:
-    return sorted({int(tac) for tac in _digits(scope.tacs, 8, "tacs")}) or None
-
-
-def _gtins(scope: PartnerScope) -> list[str] | None:
-    return sorted(set(_digits(scope.gtins, 14, "gtins"))) or None
-
-
-def _digits(values: Sequence[str], count: int, field: str) -> Sequence[str]:
-    flaws = [
-        Flaw(f"'{shown(value)}' would be {count} digits", f"/scope/{field}/{place}")
-        for place, value in enumerate(values)
-        if not (len(value) == count and value.isascii() and value.isdigit())
-    ]
-    if flaws:
-        raise Invalid(f"The {field} of the scope are not usable.", flaws=tuple(flaws))
-    return values
 
 
 def _made(kind: str, settings: Mapping[str, Any]) -> Adapter:
@@ -286,7 +228,7 @@ def _partner(row: asyncpg.Record) -> Partner:
         adapter=row["adapter"],
         settings=row["settings"],
         enrols=row["enrols"],
-        scope=_scope(row),
+        scope=scopes.from_row(row),
         limits=Limits(row["max_inflight"], row["rate"], row["burst"]),
         paused=row["paused"],
         pause_reason=row["pause_reason"],
@@ -294,14 +236,4 @@ def _partner(row: asyncpg.Record) -> Partner:
         failures=row["failures"],
         resting=row["resting"],
         last_fault=row["last_fault"],
-    )
-
-
-def _scope(row: asyncpg.Record) -> PartnerScope:
-    kinds: Sequence[str] = row["kinds"]
-    tacs: Sequence[int] = row["tacs"] or ()
-    return PartnerScope(
-        kinds=tuple(Kind(kind) for kind in kinds),
-        tacs=tuple(f"{tac:08d}" for tac in tacs),
-        gtins=tuple(row["gtins"] or ()),
     )

@@ -1,14 +1,14 @@
 -- name: add_partner
 WITH added AS (
     INSERT INTO partner (
-        name, adapter, settings, enrols, kinds, tacs, gtins, max_inflight, rate, burst, created_at
+        name, adapter, settings, enrols, kinds, tacs, gtins, brands, max_inflight, rate, burst, created_at
     )
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
     RETURNING partner_id
 ),
 pace AS (
     INSERT INTO partner_pace (partner_id, tokens, tokens_at, resume_at)
-    SELECT partner_id, $10, now(), now() FROM added
+    SELECT partner_id, $11, now(), now() FROM added
 ),
 lanes AS (
     INSERT INTO partner_lane (partner_id, lane, next_at)
@@ -18,7 +18,7 @@ SELECT partner_id FROM added;
 
 -- name: change_partner
 UPDATE partner SET
-    settings = $2, tacs = $3, gtins = $4, max_inflight = $5, rate = $6, burst = $7
+    settings = $2, tacs = $3, gtins = $4, brands = $5, max_inflight = $6, rate = $7, burst = $8
 WHERE partner_id = $1;
 
 -- name: wake_partner
@@ -69,7 +69,8 @@ RETURNING command_id;
 
 -- name: enqueue
 -- $1 command, $2 op, $3 keys, $4 versions. Identifiers are grouped by who is to be told, so a chunk has
--- one audience; the audience of a TAC or GTIN is worked out once for all identifiers that share it.
+-- one audience; the audience of a TAC or GTIN is worked out once for all identifiers that share it. A TAC is
+-- of the brand that is known now; a release goes to those of its former brands too, who were told to block.
 WITH item AS MATERIALIZED (
     SELECT
         i.key,
@@ -82,10 +83,16 @@ WITH item AS MATERIALIZED (
 audience AS MATERIALIZED (
     SELECT class.tac, class.gtin, array_agg(p.partner_id ORDER BY p.partner_id) AS partners
     FROM (SELECT DISTINCT tac, gtin FROM item) AS class
+    LEFT JOIN tac AS t ON t.tac = class.tac
     JOIN partner AS p ON CASE
+        WHEN num_nonnulls(p.tacs, p.gtins, p.brands) = 0
+            THEN CASE WHEN class.tac >= 0 THEN 'imei' ELSE 'serial' END = ANY (p.kinds)
         WHEN class.tac >= 0
-            THEN 'imei' = ANY (p.kinds) AND (num_nonnulls(p.tacs, p.gtins) = 0 OR class.tac = ANY (p.tacs))
-        ELSE 'serial' = ANY (p.kinds) AND (num_nonnulls(p.tacs, p.gtins) = 0 OR class.gtin = ANY (p.gtins))
+            THEN 'imei' = ANY (p.kinds) AND (
+                class.tac = ANY (p.tacs) OR t.brand_folded = ANY (p.brands)
+                OR $2 = 'release' AND t.former_brands && p.brands
+            )
+        ELSE 'serial' = ANY (p.kinds) AND class.gtin = ANY (p.gtins)
     END
     WHERE $2 <> 'enrol' OR p.enrols
     GROUP BY class.tac, class.gtin

@@ -17,8 +17,9 @@ from app.blocklist import listing
 from app.core.db import Pool, transaction
 from app.delivery import commands, engine, partners
 from app.delivery.contacts import Contacts
-from app.delivery.partners import Limits, PartnerScope
+from app.delivery.partners import Limits
 from app.delivery.progress import Standing, progress
+from app.delivery.scope import PartnerScope
 from app.delivery.send import Desk
 from app.delivery.wire import HttpWire
 from app.sandbox import server

@@ -9,7 +9,8 @@ import pytest
 from app.core.db import transaction
 from app.core.errors import Conflict, Invalid
 from app.delivery import partners, send
-from app.delivery.partners import Limits, PartnerScope
+from app.delivery.partners import Limits
+from app.delivery.scope import PartnerScope
 from app.sandbox.faults import Faults
 
 

@@ -46,7 +46,7 @@ async def added(admin, name: str, adapter: str = "ceir", **more: Any) -> dict[st
 async def test_a_partner_is_added_listed_and_read(admin, manager):
     made = await added(admin, "Register A", limits={"max_inflight": 2, "rate": 5.5, "burst": 3})
     assert made["limits"] == {"max_inflight": 2, "rate": 5.5, "burst": 3}
-    assert made["scope"] == {"kinds": ["imei"], "tacs": ["99999999"], "gtins": []}
+    assert made["scope"] == {"kinds": ["imei"], "tacs": ["99999999"], "gtins": [], "brands": []}
     assert (made["health"], made["paused"], made["pending"]) == ("working", False, 0)
     assert (await manager.get(f"/v1/partners/{made['id']}")).json() == made
     assert made in (await manager.get("/v1/partners")).json()["partners"]
