@@ -15,7 +15,7 @@ MOST_ROWS = 30
 
 
 def drawn(preview: Preview) -> Iterator[RenderableType]:
-    """Totals first, then by pallet and model, then what a person should worry about."""
+    """Totals first, then by pallet, brand and model, then what a person should worry about."""
     kinds = f"{preview.identifiers:,} ({preview.imeis:,} IMEIs, {show.count(preview.serials, 'serial')})"
     facts: list[tuple[str, RenderableType]] = [("devices", f"{preview.devices:,}"), ("identifiers", kinds)]
     yield show.facts(facts + [("value", _worth(worth)) for worth in preview.value])
@@ -24,9 +24,14 @@ def drawn(preview: Preview) -> Iterator[RenderableType]:
             (it.pallet or "no pallet", f"{it.devices:,}", f"{it.identifiers:,}") for it in preview.by_pallet
         ]
         yield from _listed("By pallet", ("pallet", "#devices", "#identifiers"), rows)
+    if any(it.brand for it in preview.by_brand):
+        brands = [
+            (it.brand or "not known", f"{it.devices:,}", f"{it.identifiers:,}") for it in preview.by_brand
+        ]
+        yield from _listed("By brand", ("brand", "#devices", "#identifiers"), brands)
     if preview.by_model:
-        models = [(it.model, f"{it.devices:,}") for it in preview.by_model]
-        yield from _listed("By model", ("model", "#devices"), models)
+        models = [(it.brand, it.model, f"{it.devices:,}") for it in preview.by_model]
+        yield from _listed("By model", ("brand", "model", "#devices"), models)
     yield from _unknown(preview.unknown)
     if preview.claimed_elsewhere:
         held = [(str(it.incident_id), it.title, show.state(it.state), f"{it.identifiers:,}")

@@ -1,5 +1,5 @@
-"""What an incident would do, shown before anybody decides: devices, identifiers, value, by pallet and model,
-what is unknown, and what other incidents hold already."""
+"""What an incident would do, shown before anybody decides: devices, identifiers, value, by pallet, brand and
+model, what is unknown, and what other incidents hold already."""
 
 from __future__ import annotations
 
@@ -20,9 +20,19 @@ class OnPallet(msgspec.Struct, frozen=True):
     identifiers: int
 
 
-class OfModel(msgspec.Struct, frozen=True):
-    """Devices of one model; without a registered model, of one TAC."""
+class OfBrand(msgspec.Struct, frozen=True):
+    """Devices of one brand, as their TAC is known now; '' for those of which none is known."""
 
+    brand: str
+    devices: int
+    identifiers: int
+
+
+class OfModel(msgspec.Struct, frozen=True, kw_only=True):
+    """Devices of one model: the registered one, else that of their TAC, else the TAC (or GTIN) itself. The brand is
+    that of the TAC, '' where it is not known."""
+
+    brand: str = ""
     model: str
     devices: int
 
@@ -45,14 +55,16 @@ class HeldBy(msgspec.Struct, frozen=True):
     identifiers: int
 
 
-class Preview(msgspec.Struct, frozen=True):
-    """Counts of what the scope comes to. `identifiers` = `imeis` + `serials`, unknown ones included."""
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of what the scope comes to. `identifiers` = `imeis` + `serials`, unknown ones included; lists are of
+    registered devices."""
 
     devices: int
     identifiers: int
     imeis: int
     serials: int
     by_pallet: list[OnPallet]
+    by_brand: list[OfBrand] = []
     by_model: list[OfModel]
     value: list[Worth]
     unknown: Unknown
@@ -61,6 +73,7 @@ class Preview(msgspec.Struct, frozen=True):
 
 async def preview(conn: Connection, unknown: Unknown, incident_id: int | None = None) -> Preview:
     """Reads the transaction's resolved scope."""
+    await conn.execute(_SQL.look_up_tacs)
     totals = await conn.fetchrow(_SQL.preview_totals)
     assert totals is not None
     serials = totals["serials"] + (0 if incident_id else len(unknown.serials))
@@ -70,6 +83,7 @@ async def preview(conn: Connection, unknown: Unknown, incident_id: int | None = 
         imeis=totals["imeis"],
         serials=serials,
         by_pallet=[OnPallet(**row) for row in await conn.fetch(_SQL.preview_pallets)],
+        by_brand=[OfBrand(**row) for row in await conn.fetch(_SQL.preview_brands)],
         by_model=[OfModel(**row) for row in await conn.fetch(_SQL.preview_models)],
         value=[Worth(**row) for row in await conn.fetch(_SQL.preview_value)],
         unknown=unknown,

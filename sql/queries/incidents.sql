@@ -103,18 +103,43 @@ GROUP BY s.pallet
 ORDER BY devices DESC, s.pallet
 LIMIT 1000;
 
+-- name: look_up_tacs
+-- What is known of each device, for the rest of this transaction: by its first IMEI whose TAC says something.
+CREATE TEMPORARY TABLE scoped_tac ON COMMIT DROP AS
+SELECT DISTINCT ON (s.device_id) s.device_id, t.brand, t.brand_folded, t.model
+FROM scoped AS s
+JOIN tac AS t ON t.tac = s.key / 1000000
+WHERE s.key >= 0 AND s.device_id IS NOT NULL
+ORDER BY s.device_id, t.brand = '', s.key;
+
+-- name: preview_brands
+-- Spellings of one brand are one, shown as most devices have it.
+SELECT
+    coalesce(mode() WITHIN GROUP (ORDER BY t.brand), '') AS brand,
+    count(*)::integer AS devices,
+    sum(cardinality(d.keys))::integer AS identifiers
+FROM (SELECT DISTINCT device_id FROM scoped) AS s
+JOIN device AS d USING (device_id)
+LEFT JOIN scoped_tac AS t USING (device_id)
+GROUP BY coalesce(t.brand_folded, '')
+ORDER BY devices DESC, 1
+LIMIT 1000;
+
 -- name: preview_models
 SELECT
+    coalesce(mode() WITHIN GROUP (ORDER BY t.brand), '') AS brand,
     CASE
         WHEN d.model <> '' THEN d.model
+        WHEN t.model <> '' THEN t.model
         WHEN d.keys[1] >= 0 THEN 'TAC ' || lpad((d.keys[1] / 1000000)::text, 8, '0')
         ELSE 'GTIN ' || d.gtin
     END AS model,
     count(*)::integer AS devices
 FROM (SELECT DISTINCT device_id FROM scoped) AS s
 JOIN device AS d USING (device_id)
-GROUP BY 1
-ORDER BY devices DESC, 1
+LEFT JOIN scoped_tac AS t USING (device_id)
+GROUP BY coalesce(t.brand_folded, ''), 2
+ORDER BY devices DESC, 2, 1
 LIMIT 1000;
 
 -- name: preview_value

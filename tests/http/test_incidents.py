@@ -28,7 +28,7 @@ async def test_the_whole_way(goods_in, manager, approver, carrier):
     preview = draft["preview"]
     assert (preview["devices"], preview["identifiers"], preview["imeis"], preview["serials"]) == (3, 6, 6, 0)
     assert preview["by_pallet"] == [{"pallet": goods.pallet, "devices": 3, "identifiers": 6}]
-    assert preview["by_model"] == [{"model": "Phone X", "devices": 3}]
+    assert preview["by_model"] == [{"brand": "", "model": "Phone X", "devices": 3}]
     assert preview["value"] == [{"currency": "EUR", "amount": "1499.70", "devices": 3, "unvalued": 0}]
     assert preview["unknown"] == {"imeis": [], "serials": [], "pallets": [], "receipts": []}
     assert await statuses(carrier, goods.imeis) == ["clear"] * 6
