@@ -31,6 +31,7 @@ _CSV = f"""imei1,imei2,serial,gtin,pallet,site,owner,model,unit_value,currency
 490154203237518,490154203237526,R58M1A0001,08806090000003,{_PALLET},PAR-1,Retailer,Phone X,499.90,EUR
 ,,T2201,09506000134352,{_PALLET},PAR-1,Retailer,,,
 """
+_TACS = "tac,brand,model\n49015420,Nordlys,Phone X\n35209900,Nordlys,Phone Y\n"
 _NDJSON = "".join(json.dumps(device) + "\n" for device in (_PHONE, _TABLET))
 
 REQUESTS: dict[str, Any] = {
@@ -120,6 +121,7 @@ BODIES: dict[str, Any] = {
             "example": {"devices": [_PHONE, _TABLET]},
         },
     },
+    "importTacs": {"text/csv": {"schema": {"type": "string"}, "example": _TACS}},
     "confirmDeliveries": {
         "application/json": {
             "schema": {

@@ -35,6 +35,7 @@ Every request carries an API key as `Authorization: Bearer imei_…`, but for th
 
 _TAGS = {
     "Goods-in": "Devices come in by file or request, and are found again.",
+    "Brands": "What a TAC stands for: the brand and model of a phone, by files that you import.",
     "Incidents": "A theft or loss: drafted, submitted, approved by a second person, lifted, or taken back.",
     "Status": "Whether an identifier is blocked, in this gateway's own form.",
     "3GPP N5g-eir": "The same question as a 5G core asks it (TS 29.511).",

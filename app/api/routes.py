@@ -22,6 +22,7 @@ from app.api import (
     partners,
     receipts,
     status,
+    tacs,
 )
 from app.api.dialects import n5g_eir
 from app.api.door import DEPENDENCIES
@@ -30,8 +31,8 @@ from app.api.problems import HANDLERS, AnyRequest
 from app.core.config import Settings
 
 _ROUTES: list[ControllerRouterHandler] = [
-    receipts.router, mappings.router, movements.router, devices.router, incidents.router, status.router,
-    n5g_eir.router, partners.router,
+    receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
+    status.router, n5g_eir.router, partners.router,
     partners.kinds, audit.router, health.router,
 ]  # fmt: skip
 _HTML_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"

@@ -140,6 +140,7 @@ async def test_every_example_of_a_request_is_taken(fresh):
 
     receipts = [await send(f"registerDevices.{ending}", "/v1/receipts") for ending in TYPES]
     assert [receipt["rejected"] for receipt in receipts] == [0, 0, 0]
+    assert (await send("importTacs.csv", "/v1/tacs"))["imported"] == 2
     draft = await send("draftIncident.json", "/v1/incidents")
     assert draft["preview"]["devices"] == 2
     path = f"/v1/incidents/{draft['id']}"

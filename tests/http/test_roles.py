@@ -23,6 +23,10 @@ MAY: dict[str, set[Role]] = {
     "listRejections": LOOKS | {Role.GOODS_IN},
     "listWarnings": LOOKS | {Role.GOODS_IN},
     "findDevices": LOOKS | {Role.GOODS_IN},
+    "importTacs": {Role.ADMIN},
+    "findTacs": LOOKS | {Role.GOODS_IN},
+    "readTacImport": LOOKS | {Role.GOODS_IN},
+    "listTacFindings": LOOKS | {Role.GOODS_IN},
     "listIncidents": LOOKS,
     "draftIncident": DRAFTS,
     "readIncident": LOOKS,
@@ -62,7 +66,7 @@ def test_every_route_has_an_entry():
 async def ask(client, one: Operation):
     name = str(one.handler.operation_id)
     path = one.path.replace("{imei}", "490154203237518")
-    for part in ("receipt_id", "incident_id", "partner_id"):
+    for part in ("receipt_id", "import_id", "incident_id", "partner_id"):
         path = path.replace(f"{{{part}}}", "987654321")
     sent: dict[str, Any] = {}
     if one.form is not None:
