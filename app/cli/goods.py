@@ -107,7 +107,7 @@ def register(
 
 
 def _sent(file: BinaryIO, form: str | None, defaults: Defaults, terms: Terms) -> Sent:
-    source = _rereadable(file)
+    source = rereadable(file)
     digest, lines = hashlib.sha256(), 0
     while block := source.read(_BLOCK):
         digest.update(block)
@@ -118,7 +118,7 @@ def _sent(file: BinaryIO, form: str | None, defaults: Defaults, terms: Terms) ->
     return Sent(source, found, defaults, terms, lines)
 
 
-def _rereadable(file: BinaryIO) -> BinaryIO:
+def rereadable(file: BinaryIO) -> BinaryIO:
     """A pipe is kept aside: a registration that meets another one is run again from its start."""
     if file.seekable():
         return file

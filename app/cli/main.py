@@ -25,6 +25,7 @@ _COMMANDS = {
     "demo": ("app.demo.command:demo", "See a theft from goods-in to the last partner."),
     "register": ("app.cli.goods:register", "Register the devices of a goods-in file."),
     "receipt": ("app.cli.receipt:receipt", "Show what a goods-in file came to."),
+    "tac": ("app.cli.tac:tac", "Import a TAC database: brands and models."),
     "status": ("app.cli.status:status", "Ask what carriers would be told about IMEIs."),
     "declare": ("app.cli.declare:declare", "Declare devices stolen; a second person approves."),
     "submit": ("app.cli.incidents:submit", "Submit a draft for approval."),
@@ -84,7 +85,7 @@ def cli() -> None:
       0    it was done
       1    an error; the sentence on standard error says what would be right
       2    the command was written wrongly
-      3    register: some rows were rejected, the others are registered
+      3    register, tac import: some rows were rejected, the others are taken
       4    watch: partners were not done within --timeout
       5    audit verify: the log has a fault
       6    not allowed: the key is unknown, or may not do this

@@ -289,6 +289,33 @@ def test_partners_are_added_paused_and_resumed(gateway: Gateway, tmp_path: Path)
     assert "accepted, not blocked" in drawn
 
 
+def test_a_tac_database_is_imported_listed_and_found(gateway: Gateway, tmp_path: Path) -> None:
+    path, rejects = tmp_path / "brands.csv", tmp_path / "rejects.csv"
+    path.write_text("tac,brand,model\n35440001,Nordlys,Phone X\n1440002,Haldane,Slab\n")
+    done = gateway.told("tac", "import", str(path))
+    assert (done["source"], done["imported"], done["warnings"]) == ("brands.csv", 2, 1)
+    path.write_text("tac,brand,model\n35440001,Oxbow,Phone X\n=1+1,Oxbow,\n")
+    theirs = ("tac", "import", str(path), "--source", "theirs")
+    kept = gateway.run(*theirs, "--rejects", str(rejects))
+    assert kept.returncode == 3
+    assert "is known as 'Nordlys'" in kept.stdout
+    assert [line.split(",")[:4] for line in rejects.read_text().splitlines()[1:]] == [
+        ["3", "tac", "'=1+1", "tac-not-digits"],
+        ["2", "brand", "Oxbow", "tac-known-differently"],
+    ]
+    assert json.loads(gateway.run(*theirs, "--replace", "--json").stdout)["updated"] == 1
+    found = gateway.told("tac", "find", imei.full(35440001_000001), "99999999")
+    assert [(it["brand"], it["source"]) for it in found["tacs"]] == [("Oxbow", "theirs")]
+    assert found["unknown"] == ["99999999"]
+    assert [it["tac"] for it in gateway.told("tac", "list", "--brand", "HALDANE")["tacs"]] == ["01440002"]
+    carrier = gateway.told("key", "create", "--name", "Carrier", "--role", "carrier")["key"]
+    assert gateway.run("tac", "import", str(path), key=carrier).returncode == 6
+    settings = ("--adapter", "eir_push", "--setting", "url=http://127.0.0.1:9/", "--brand")
+    assert (
+        "No TAC is known yet of: nobody" in gateway.run("partner", "add", "Quiet", *settings, "Nobody").stdout
+    )
+
+
 def test_a_revoked_key_is_refused(gateway: Gateway) -> None:
     made = gateway.told("key", "create", "--name", "Short", "--role", "auditor")
     listed = gateway.told("key", "list", key=made["key"])["keys"]
