@@ -20,6 +20,7 @@ from app.core.errors import Flaw, Invalid
 from app.core.sql import queries
 
 _SQL = queries("moves")
+_DEVICES = queries("devices")
 _MOST_LISTED = 1000
 
 
@@ -91,7 +92,7 @@ async def keep(
     await conn.execute(_SQL.begin, ids, source, now, by)
     columns = [list(column) for column in zip(*rows, strict=True)]
     await conn.execute(_SQL.move, *columns, source, now, by)
-    return len(await conn.fetch(_SQL.settle, ids))
+    return len(await conn.fetch(_DEVICES.place_moved, ids))
 
 
 async def withdraw(conn: Connection, source: str) -> int:
@@ -99,7 +100,7 @@ async def withdraw(conn: Connection, source: str) -> int:
     rows = await conn.fetch(_SQL.withdraw, source)
     ids = sorted({row["device_id"] for row in rows})
     await conn.execute(_SQL.hold, ids)
-    return len(await conn.fetch(_SQL.settle, ids))
+    return len(await conn.fetch(_DEVICES.place_moved, ids))
 
 
 async def on_pallets(conn: Connection, pallets: Sequence[str], at: datetime | None) -> dict[int, str]:

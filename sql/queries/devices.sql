@@ -215,6 +215,18 @@ FROM device AS d
 WHERE d.device_id = ANY ($3::bigint []) AND d.receipt_id <> $1
 HAVING count(*) > 0;
 
+-- name: place_moved
+-- Every one of these devices stands where it was moved to last.
+UPDATE device AS d SET pallet = latest.pallet
+FROM (
+    SELECT DISTINCT ON (m.device_id) m.device_id, m.pallet
+    FROM movement AS m
+    WHERE m.device_id = ANY ($1::bigint []) AND NOT m.withdrawn
+    ORDER BY m.device_id, m.moved_at DESC, m.movement_id DESC
+) AS latest
+WHERE d.device_id = latest.device_id AND d.pallet <> latest.pallet
+RETURNING d.device_id;
+
 -- name: number_unknown
 -- A serial that nobody registered gets a number of its own, so that it can be declared all the same. Read
 -- it back in a statement of its own: one that waited here for another decision does not see its rows.

@@ -22,18 +22,6 @@ FROM unnest($1::bigint [], $2::text [], $3::timestamptz []) AS moved (device_id,
 UPDATE movement SET withdrawn = true WHERE source = $1 AND moved_at > '-infinity' AND NOT withdrawn
 RETURNING device_id;
 
--- name: settle
--- Every one of these devices stands where it was moved to last.
-UPDATE device AS d SET pallet = latest.pallet
-FROM (
-    SELECT DISTINCT ON (m.device_id) m.device_id, m.pallet
-    FROM movement AS m
-    WHERE m.device_id = ANY ($1::bigint []) AND NOT m.withdrawn
-    ORDER BY m.device_id, m.moved_at DESC, m.movement_id DESC
-) AS latest
-WHERE d.device_id = latest.device_id AND d.pallet <> latest.pallet
-RETURNING d.device_id;
-
 -- name: on_pallets
 -- $1 pallets, $2 moment (null: now). The devices that stood on them then, and on which.
 WITH near AS (
