@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
-from app.core.errors import Flaw
+from app.core.errors import Flaw, below
 from app.core.imei import shown
 
 MOST = 1000
@@ -48,11 +48,6 @@ def sentence(message: str) -> str:
         if found := pattern.fullmatch(message):
             return words(found)
     return message
-
-
-def below(at: str, name: str | int) -> str:
-    """The RFC 6901 pointer of a part of what stands at `at`."""
-    return f"{at}/{str(name).replace('~', '~0').replace('/', '~1')}"
 
 
 def _misfits(form: Any, value: object, at: str) -> Iterator[Flaw]:

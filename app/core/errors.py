@@ -35,6 +35,11 @@ def told(flaws: Sequence[Flaw], many: str) -> str:
     return flaws[0].detail if len(flaws) == 1 else many.format(f"{len(flaws):,}")
 
 
+def below(at: str, name: str | int) -> str:
+    """The RFC 6901 pointer of a part of what stands at `at`."""
+    return f"{at}/{str(name).replace('~', '~0').replace('/', '~1')}"
+
+
 class GatewayError(Exception):
     """Any refusal of ours. `code` is stable and for machines, the message is for people."""
 

@@ -93,3 +93,20 @@ def test_any_text_is_a_key_or_a_bad_one(value: str) -> None:
             answer = str(error)
         assert answer.isprintable()
         assert "would be" in answer or len(answer) == length
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("https://id.gs1.org/01/09506000134352/21/12345", {"01": "09506000134352", "21": "12345"}),
+        ("https://x.example/a/b/00/106141412345678908/?q=1", {"00": "106141412345678908"}),
+        ("https://id.gs1.org/414/9506000134369/254/a%20b#c", {"414": "9506000134369", "254": "a b"}),
+        ("https://id.gs1.org/01/09506000134352/21", {}),
+        ("https://id.gs1.org/01//21/5", {}),
+        ("https://x.example/01/1/two/2", {}),
+        ("ftp://id.gs1.org/00/106141412345678908", {}),
+        ("00", {}),
+    ],
+)
+def test_what_a_digital_link_says(value: str, said: dict[str, str]) -> None:
+    assert gs1.linked(value) == said

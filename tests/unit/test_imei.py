@@ -168,3 +168,18 @@ def test_fifteen_zeros_are_no_imei() -> None:
     with pytest.raises(imei.BadImei, match="none") as caught:
         imei.written("0" * 15)
     assert caught.value.code == "imei-placeholder"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("490154203237518", 49015420323751),
+        ("490154203237517", None),
+        ("49015420323751", None),
+        (imei.full(77015420323751), None),
+        (imei.full(15420323751), None),
+        ("４90154203237518", None),
+    ],
+)
+def test_a_number_that_can_hardly_be_anything_else(text, key):
+    assert imei.recognised(text) == key

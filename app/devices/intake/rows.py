@@ -12,14 +12,12 @@ from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
 
 from app.core.errors import Flaw, Invalid
-from app.core.imei import BadImei, full, written
+from app.core.imei import BODIES, BadImei, body, full, written
 from app.devices.intake import cells
 from app.devices.intake.cells import Finding, flaw, warning
 
 MOST_IMEIS = 4
 
-# GSMA TS.06: bodies that allocate now, and those of older devices.
-_BODIES = frozenset((1, 10, 30, 33, 35, 44, 45, 49, 50, 51, 52, 53, 54, 86, 91, 98, 99))
 _TEST_BODIES = frozenset((0, 2, 3, 4, 5, 6, 7, 8, 9))
 
 # One IMEI among several in a cell: a URN, a number that a spreadsheet damaged, or a run without separators.
@@ -122,7 +120,7 @@ def _flawless_keys(imeis: Sequence[str]) -> list[int]:
         for imei in imeis:
             if imei:
                 key = written(imei)
-                if key // 10**12 not in _BODIES:
+                if key // 10**12 not in BODIES:
                     return []
                 keys.append(key)
     except BadImei:
@@ -169,7 +167,7 @@ def _read_imeis(texts: list[str], found: list[Finding]) -> list[int]:
             found.append(flaw("imeis", text, error.code, str(error)))
     if len(keys) > MOST_IMEIS:
         found.append(_too_many(len(keys), full(min(keys))))
-    found += [_strange_body(key) for key in sorted(keys) if key // 10**12 not in _BODIES]
+    found += [_strange_body(key) for key in sorted(keys) if body(key) not in BODIES]
     return sorted(keys)
 
 
@@ -179,9 +177,9 @@ def _too_many(count: int, first: str) -> Finding:
 
 
 def _strange_body(key: int) -> Finding:
-    body = key // 10**12
-    why = "is a test range" if body in _TEST_BODIES else "belongs to no reporting body that we know"
-    sentence = f"The IMEI begins with {body:02d}, which {why}; check that it was read from the device."
+    first = body(key)
+    why = "is a test range" if first in _TEST_BODIES else "belongs to no reporting body that we know"
+    sentence = f"The IMEI begins with {first:02d}, which {why}; check that it was read from the device."
     return warning("imeis", full(key), "imei-reporting-body", sentence)
 
 
