@@ -1,0 +1,210 @@
+"""Events come in: a document is accepted, and a worker stores its events; one event alone is stored at once.
+
+`rollback`: all events of a capture are stored in one transaction, or none. `proceed`: each event stands or falls
+alone. An event that is stored already changes nothing, and one of its identity that says otherwise is refused.
+What events mean is carried out by the handler that is handed in, in the transaction that stores them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from app.access.roles import Permission, Principal
+from app.audit.record import Entry, record
+from app.core import log
+from app.core.db import Connection, asks_again
+from app.core.errors import Conflict, GatewayError, Missing
+from app.core.imei import shown
+from app.movements import store
+from app.movements.carry import Carry
+from app.movements.document import Read, refuse_flaws
+from app.movements.effects import effects
+from app.movements.events import Event
+from app.movements.reading import read_event
+from app.movements.store import Behaviour, Capture, Claimed, Failure, Row
+
+# How many events one statement stores; in `proceed`, how many one transaction does.
+SLICE = 500
+
+_LOG = log.get("movements")
+
+
+class _Refused(Exception):
+    """One event of several cannot be stored, or what it means cannot be carried out."""
+
+    def __init__(self, place: int, error: Exception) -> None:
+        super().__init__(str(error))
+        self.place = place
+        self.error = error
+
+
+async def accept(
+    conn: Connection,
+    actor: Principal,
+    reads: Sequence[Read],
+    *,
+    behaviour: Behaviour,
+    digest: bytes,
+    now: datetime,
+) -> int:
+    """Takes a document in and gives the number of its capture, which a worker finishes. Raises Forbidden; for
+    `rollback` also Invalid with every flaw of every event, as nothing of it could ever be stored."""
+    actor.require(Permission.RECEIPTS_WRITE)
+    if behaviour is Behaviour.ROLLBACK:
+        refuse_flaws(reads)
+    capture_id = await store.open_capture(conn, actor, behaviour, digest, reads, now)
+    await store.wait(conn, capture_id, reads)
+    detail = {"events": len(reads), "behaviour": behaviour, "sha256": digest.hex()}
+    await record(conn, [Entry("capture.accepted", f"capture:{capture_id}", actor.label, now, detail)])
+    return capture_id
+
+
+async def capture_alone(
+    conn: Connection, actor: Principal, read: Read, carry: Carry, *, digest: bytes, now: datetime
+) -> str:
+    """Stores one event and gives its identity. Raises Forbidden, Conflict, and what the handler raises."""
+    actor.require(Permission.RECEIPTS_WRITE)
+    capture_id = await store.open_capture(conn, actor, Behaviour.ROLLBACK, digest, [read], now)
+    claimed = Claimed(capture_id, Behaviour.ROLLBACK, actor)
+    rows = _rows([read], now)
+    try:
+        await _keep(conn, claimed, [read], rows, carry, now)
+    except _Refused as refused:
+        raise refused.error from None
+    await _finish(conn, claimed, now)
+    return rows[0].event_id
+
+
+async def work(conn: Connection, carry: Carry, now: datetime) -> int:
+    """Does a step of the oldest capture that is not finished: all of it for `rollback`, a slice for `proceed`.
+    The number of captures worked on, 0 or 1; the caller's transaction makes it one step."""
+    claimed = await store.next_capture(conn)
+    if claimed is None:
+        return 0
+    if claimed.behaviour is Behaviour.ROLLBACK:
+        await _all_or_none(conn, claimed, carry, now)
+        await _finish(conn, claimed, now)
+    elif reads := await _next_slice(conn, claimed):
+        await _each_alone(conn, claimed, reads, carry, now)
+    else:
+        await _finish(conn, claimed, now)
+    return 1
+
+
+async def _next_slice(conn: Connection, claimed: Claimed) -> list[Read]:
+    found = await store.take(conn, claimed.capture_id, SLICE)
+    return [_again(place, body, context) for place, body, context in found]
+
+
+def _again(place: int, body: str, context: tuple[object, ...]) -> Read:
+    """An event that was read before it had to wait, and had no flaw."""
+    raw = body.encode()
+    return Read(place, raw, read_event(msgspec.json.decode(raw), "", []), (), context)
+
+
+async def _all_or_none(conn: Connection, claimed: Claimed, carry: Carry, now: datetime) -> None:
+    try:
+        async with conn.transaction():
+            while reads := await _next_slice(conn, claimed):
+                await _keep(conn, claimed, reads, _rows(reads, now), carry, now)
+    except Exception as error:
+        place, failure = _failure(error, 0)
+        while reads := await _next_slice(conn, claimed):
+            await store.advance(conn, claimed.capture_id, stored=0, known=0, failed=len(reads))
+        await store.fail(conn, claimed.capture_id, {place: failure})
+
+
+async def _each_alone(
+    conn: Connection, claimed: Claimed, reads: Sequence[Read], carry: Carry, now: datetime
+) -> None:
+    """Tries all at once, and one by one only where one of them fails."""
+    try:
+        async with conn.transaction():
+            await _keep(conn, claimed, reads, _rows(reads, now), carry, now)
+    except Exception as error:
+        place, failure = _failure(error, reads[0].place)
+        if len(reads) == 1:
+            await store.advance(conn, claimed.capture_id, stored=0, known=0, failed=1)
+            await store.fail(conn, claimed.capture_id, {place: failure})
+            return
+        for read in reads:
+            await _each_alone(conn, claimed, [read], carry, now)
+
+
+def _failure(error: Exception, place: int) -> tuple[int, Failure]:
+    """Where and what the sender is told. A fault that will pass is no answer: it goes on to who tries again."""
+    if isinstance(error, _Refused):
+        return _failure(error.error, error.place)
+    if isinstance(error, GatewayError) and error.status < 500:
+        return place, Failure(error.detail, error.code, error.flaws)
+    if asks_again(error) or isinstance(error, GatewayError | TimeoutError):
+        raise error
+    _LOG.error("capture.failed", place=place, exc_info=error)
+    return place, Failure("Something failed on our side; it has been logged.", "internal", ours=True)
+
+
+def _rows(reads: Sequence[Read], now: datetime) -> list[Row]:
+    return [store.row(read, read.event, now) for read in reads if read.event is not None]
+
+
+async def _keep(
+    conn: Connection,
+    claimed: Claimed,
+    reads: Sequence[Read],
+    rows: Sequence[Row],
+    carry: Carry,
+    now: datetime,
+) -> None:
+    """Stores the events, and carries out what follows from those that are new."""
+    new = await store.add(conn, claimed.capture_id, rows, now)
+    known = [row for row in rows if row.place not in new]
+    await _refuse_others(conn, known)
+    for read, row in zip(reads, rows, strict=True):
+        if read.event is not None and row.place in new:
+            event = _identified(read.event, row.event_id)
+            try:
+                await carry(conn, claimed.actor, event, effects(event), now)
+            except Exception as error:
+                raise _Refused(read.place, error) from error
+    await store.advance(conn, claimed.capture_id, stored=len(new), known=len(known), failed=0)
+
+
+def _identified(event: Event, event_id: str) -> Event:
+    return event if event.event_id else msgspec.structs.replace(event, event_id=event_id)
+
+
+async def _refuse_others(conn: Connection, known: Sequence[Row]) -> None:
+    """Refuses an identity that stands for an event that says something else."""
+    said = await store.digests(conn, [row.event_id for row in known]) if known else {}
+    for row in known:
+        if said[row.event_id].hex() != row.digest:
+            text = (
+                f"The identity {shown(row.event_id, 200)} stands for another event already. That one stays; to"
+                " correct it, declare its error, and send the right one under an identity of its own."
+            )
+            raise _Refused(row.place, Conflict(text, "event-differs"))
+
+
+async def _finish(conn: Connection, claimed: Claimed, now: datetime) -> None:
+    tally = await store.finish(conn, claimed.capture_id, now)
+    detail = msgspec.to_builtins(tally)
+    subject = f"capture:{claimed.capture_id}"
+    await record(conn, [Entry("capture.finished", subject, claimed.actor.label, now, detail)])
+
+
+async def find(conn: Connection, actor: Principal, capture_id: int) -> Capture:
+    """Raises Missing, Forbidden."""
+    actor.require(Permission.RECEIPTS_READ)
+    found = await store.captures(conn, only=capture_id, before=None, limit=1)
+    if not found:
+        raise Missing(f"There is no capture {capture_id}.")
+    return found[0]
+
+
+async def latest(conn: Connection, actor: Principal, *, before: int | None, limit: int) -> list[Capture]:
+    """A page of captures before this number, newest first. Raises Forbidden."""
+    actor.require(Permission.RECEIPTS_READ)
+    return await store.captures(conn, only=None, before=before, limit=limit)

@@ -1,0 +1,186 @@
+"""What an event means for us. Pure: it names effects in order and carries none out.
+
+ObjectEvents and AggregationEvents have effects, the other types none. EPCIS cannot say that two IMEIs are one
+handset, so each identifier of an event is a device of its own here: register handsets with several IMEIs by a
+goods-in file, before or after; what is registered already stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import msgspec
+
+from app.movements.events import Action, AggregationEvent, Event, ObjectEvent
+from app.movements.identity import Epc
+
+STOLEN = "stolen"
+ARRIVING = frozenset({"commissioning", "receiving"})
+LEAVING = frozenset({"shipping", "departing", "loading"})
+COUNTING = frozenset({"cycle_counting", "stock_taking", "inspecting"})
+
+# How the members of an owner and of a model may be called, in whatever vocabulary.
+_OWNER = ("owner", "owningparty")
+_MODEL = ("model", "modelname", "modelnumber")
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A device as an event names it: an IMEI, or a GTIN with a serial; a GTIN beside an IMEI where it is known."""
+
+    imei: int | None = None
+    gtin: str = ""
+    serial: str = ""
+
+
+class Register(msgspec.Struct, frozen=True):
+    """These devices came to be, or came in, at this site."""
+
+    devices: tuple[Named, ...]
+    site: str
+    at: datetime
+    owner: str = ""
+    model: str = ""
+
+
+class Move(msgspec.Struct, frozen=True):
+    """ADD: these devices went onto the pallet. DELETE: they came off it, all where none is named. OBSERVE: they
+    were seen on it, which moves nothing."""
+
+    pallet: str
+    devices: tuple[Named, ...]
+    how: Action
+    at: datetime
+
+
+class Left(msgspec.Struct, frozen=True):
+    """These devices and pallets left the site."""
+
+    devices: tuple[Named, ...]
+    pallets: tuple[str, ...]
+    site: str
+    at: datetime
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """These devices and pallets were seen at the site: counted, inspected, or, for pallets, received."""
+
+    devices: tuple[Named, ...]
+    pallets: tuple[str, ...]
+    site: str
+    at: datetime
+
+
+class ReportedStolen(msgspec.Struct, frozen=True):
+    """Somebody reports these stolen. A report, never a decision."""
+
+    devices: tuple[Named, ...]
+    pallets: tuple[str, ...]
+    site: str
+    at: datetime
+
+
+class ReportedRecovered(msgspec.Struct, frozen=True):
+    """Somebody reports that these are stolen no more. A report, never a decision."""
+
+    devices: tuple[Named, ...]
+    pallets: tuple[str, ...]
+    site: str
+    at: datetime
+
+
+class Withdrawn(msgspec.Struct, frozen=True):
+    """The event of this identity was wrong: what it effected is to be undone. The corrective events, which come
+    by themselves, say what is right."""
+
+    event_id: str
+    reason: str
+    corrective_ids: tuple[str, ...]
+
+
+Effect: TypeAlias = Register | Move | Left | Seen | ReportedStolen | ReportedRecovered | Withdrawn
+
+
+def effects(event: Event) -> tuple[Effect, ...]:
+    """What is to follow, in this order. An event that declares itself wrong only takes its effects back."""
+    if event.error is not None:
+        withdrawn = Withdrawn(event.event_id, event.error.reason, event.error.corrective_ids)
+        return (withdrawn,) if isinstance(event, ObjectEvent | AggregationEvent) else ()
+    if isinstance(event, ObjectEvent):
+        return tuple(_of_object(event))
+    if isinstance(event, AggregationEvent):
+        return tuple(_of_aggregation(event))
+    return ()
+
+
+def _of_object(event: ObjectEvent) -> Iterator[Effect]:
+    devices, pallets = _devices(event.epcs), _pallets(event.epcs)
+    if devices and _registers(event):
+        said = _said(event)
+        yield Register(devices, event.location, event.time, _first(said, _OWNER), _first(said, _MODEL))
+    if pallets and event.step == "receiving" and event.action is not Action.DELETE:
+        yield Seen((), pallets, event.location or event.read_point, event.time)
+    yield from _around(event, devices, pallets)
+    where = event.location or event.read_point
+    if (devices or pallets) and STOLEN in (event.disposition, *event.persists):
+        yield ReportedStolen(devices, pallets, where, event.time)
+    if (devices or pallets) and STOLEN in event.ceases:
+        yield ReportedRecovered(devices, pallets, where, event.time)
+
+
+def _registers(event: ObjectEvent) -> bool:
+    if event.action is Action.ADD:
+        return event.step in ARRIVING
+    return event.action is Action.OBSERVE and event.step == "receiving"
+
+
+def _of_aggregation(event: AggregationEvent) -> Iterator[Effect]:
+    """A pallet on a pallet moves nothing: only devices stand on pallets here."""
+    devices, pallets = _devices(event.children), _pallets(event.children)
+    parent = event.parent.pallet if event.parent else ""
+    # Off the pallet came all, or those that are named; where what is named is no device, nothing of ours did.
+    empties = event.action is Action.DELETE and not event.children and not event.partial
+    if parent and (devices or empties):
+        yield Move(parent, devices, event.action, event.time)
+    yield from _around(event, devices, tuple(dict.fromkeys((*((parent,) if parent else ()), *pallets))))
+
+
+def _around(
+    event: ObjectEvent | AggregationEvent, devices: tuple[Named, ...], pallets: tuple[str, ...]
+) -> Iterator[Effect]:
+    """What the business step says."""
+    if not (devices or pallets):
+        return
+    if event.step in LEAVING:
+        yield Left(devices, pallets, event.read_point or event.location, event.time)
+    elif event.step in COUNTING:
+        yield Seen(devices, pallets, event.location or event.read_point, event.time)
+
+
+def _devices(epcs: Iterable[Epc]) -> tuple[Named, ...]:
+    found = (Named(epc.imei, epc.gtin, epc.serial) for epc in epcs if epc.is_device)
+    return tuple(dict.fromkeys(found))
+
+
+def _pallets(epcs: Iterable[Epc]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(epc.pallet for epc in epcs if epc.pallet))
+
+
+def _said(event: ObjectEvent) -> dict[str, str]:
+    """The texts of other vocabularies by their local names, those of the instance before those of the event."""
+    found: dict[str, str] = {}
+    members: Mapping[str, Any]
+    for members in (event.ilmd, event.extensions):
+        for name, value in members.items():
+            if isinstance(value, str) and value.strip():
+                found.setdefault(_local(name), value.strip())
+    return found
+
+
+def _local(name: str) -> str:
+    return name.replace("#", "/").replace(":", "/").rpartition("/")[2].lower()
+
+
+def _first(said: Mapping[str, str], names: Iterable[str]) -> str:
+    return next((said[name] for name in names if name in said), "")
