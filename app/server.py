@@ -19,12 +19,14 @@ from app.core import config, log
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import open_pool
+from app.movements.carry import Carry, only_stored
 
 POOL_SIZE = 12
 
 
-def create(settings: Settings, now: Callable[[], datetime] = utc_now) -> Litestar:
-    """The application on `settings.database_url`, which must be migrated."""
+def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Carry = only_stored) -> Litestar:
+    """The application on `settings.database_url`, which must be migrated. `carry` carries out what single events
+    mean; the worker has the same for captures."""
 
     @asynccontextmanager
     async def database(app: Litestar) -> AsyncIterator[None]:
@@ -35,7 +37,7 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now) -> Litesta
         finally:
             await pool.close()
 
-    state = State({"settings": settings, "now": now})
+    state = State({"settings": settings, "now": now, "carry": carry})
     return application(lifespan=[database], request_max_body_size=settings.max_body, state=state)
 
 

@@ -1,4 +1,5 @@
-"""The background process: the delivery engine and the sealer of the audit log, until it is told to stop."""
+"""The background process: the delivery engine, the sealer of the audit log and the captures of events, until it
+is told to stop."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import random
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from app.audit.seal import seal
 from app.core import log
@@ -18,15 +20,19 @@ from app.delivery.contacts import Contacts
 from app.delivery.partners import Partner
 from app.delivery.send import DEADLINE, Desk
 from app.delivery.wire import HttpWire
+from app.movements import capture
+from app.movements.carry import Carry, only_stored
 
 POOL_SIZE = 12
 SEAL_EVERY = 1.0
+CAPTURE_EVERY = 0.2
 
 _LOG = log.get("worker")
 
 
-async def run(settings: Settings, stopping: asyncio.Event | None = None) -> None:
-    """Works on `settings.database_url` until `stopping` is set or the process is told to end."""
+async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: Carry = only_stored) -> None:
+    """Works on `settings.database_url` until `stopping` is set or the process is told to end. `carry` carries out
+    what captured events mean."""
     stopping = stopping or stop_on_signals()
     pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-worker")
     contacts = Contacts(_wire)
@@ -34,7 +40,9 @@ async def run(settings: Settings, stopping: asyncio.Event | None = None) -> None
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
         await asyncio.gather(
-            engine.run(desk, settings.worker_slots), _again_and_again(pool, _seal, SEAL_EVERY, stopping)
+            engine.run(desk, settings.worker_slots),
+            _again_and_again(pool, _seal, SEAL_EVERY, stopping),
+            _again_and_again(pool, partial(_capture, carry), CAPTURE_EVERY, stopping),
         )
     finally:
         await contacts.close()
@@ -56,6 +64,10 @@ def _wire(partner: Partner) -> HttpWire:
 
 async def _seal(conn: Connection) -> int:
     return await seal(conn, utc_now())
+
+
+async def _capture(carry: Carry, conn: Connection) -> int:
+    return await capture.work(conn, carry, utc_now())
 
 
 async def _again_and_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections import Counter
@@ -57,6 +58,23 @@ async def whole(request: AnyRequest) -> bytes:
 
 async def read(request: AnyRequest, form: Any) -> Any:
     """The JSON body in its form. Raises Invalid with every flaw, or NotTaken where it is not sent as JSON."""
+    _sent_as_json(request)
+    value = _strict(await whole(request))
+    try:
+        return msgspec.convert(value, form)
+    except msgspec.ValidationError:
+        raise _wrong(flaws.misfits(form, value)) from None
+
+
+async def document(request: AnyRequest, limit: int) -> tuple[bytes, Any]:
+    """The JSON body of up to `limit` bytes, as it came and parsed. Parsing runs beside the event loop: others are
+    answered meanwhile. Raises as `read` does."""
+    _sent_as_json(request)
+    body = b"".join([part async for part in stream(request, limit)])
+    return body, await asyncio.to_thread(_strict, body)
+
+
+def _sent_as_json(request: AnyRequest) -> None:
     sent_as = request.headers.get("content-type", "")
     if not _JSON_TYPE.fullmatch(sent_as.partition(";")[0].strip()):
         was = f"as '{shown(sent_as, 100)}'" if sent_as else "without a content type"
@@ -65,14 +83,13 @@ async def read(request: AnyRequest, form: Any) -> Any:
             "body-not-json",
             {"Accept": "application/json"},
         )
-    body = await whole(request)
+
+
+def _strict(body: bytes) -> Any:
     value = _parsed(body)
     if _SUSPICIOUS.search(body) and (found := flaws.unstorable(value)):
         raise _wrong(found)
-    try:
-        return msgspec.convert(value, form)
-    except msgspec.ValidationError:
-        raise _wrong(flaws.misfits(form, value)) from None
+    return value
 
 
 def _wrong(found: tuple[Flaw, ...]) -> Invalid:

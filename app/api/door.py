@@ -17,6 +17,7 @@ from app.blocklist.ask import Counter
 from app.core.config import Settings
 from app.core.db import Pool
 from app.core.errors import Unauthorised
+from app.movements.carry import Carry
 
 
 async def actor(request: AnyRequest, pool: NamedDependency[Pool]) -> Principal:
@@ -57,6 +58,11 @@ async def settings(state: State) -> Settings:
     return found
 
 
+async def carry(state: State) -> Carry:
+    found: Carry = state.carry
+    return found
+
+
 async def now(state: State) -> datetime:
     clock: Callable[[], datetime] = state.now
     return clock()
@@ -69,6 +75,7 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "pool": pool,
     "counter": counter,
     "settings": settings,
+    "carry": carry,
     "now": now,
 }
 DEPENDENCIES: dict[str, Any] = {name: Provide(provider) for name, provider in _PROVIDERS.items()}

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from app.api.dialects.epcis import schema
+
 _PALLET = "106141412345678908"
 _PHONE = {
     "imeis": ["490154203237518", "490154203237526"],
@@ -110,6 +112,7 @@ SCHEMAS: dict[str, Any] = {
             "currency": {"type": "string", "description": "Three letters (ISO 4217)."},
         },
     },
+    **schema.SCHEMAS,
 }
 
 BODIES: dict[str, Any] = {
@@ -122,6 +125,8 @@ BODIES: dict[str, Any] = {
         },
     },
     "importTacs": {"text/csv": {"schema": {"type": "string"}, "example": _TACS}},
+    "captureEvents": schema.DOCUMENT,
+    "captureEvent": schema.EVENT,
     "confirmDeliveries": {
         "application/json": {
             "schema": {

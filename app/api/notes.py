@@ -14,7 +14,8 @@ class Notes(msgspec.Struct, frozen=True):
     """`conflict`, `missing` and `unsigned` say when the answer is 409, 404, or 401 on an `open` route, which
     asks for no key. `answer` is the media type of the answer, `form` the type of one that the handler's
     signature does not name. `body`: the handler reads the body by itself. `problem` is the form of 400 and
-    404 where it is not ours. `any_query` passes over parameters that are not known."""
+    404 where it is not ours. `any_query` passes over parameters that are not known. `headers` are the request
+    headers that the route looks at, as parameters of the document; `unacceptable` says when the answer is 406."""
 
     conflict: str = ""
     missing: str = ""
@@ -25,6 +26,8 @@ class Notes(msgspec.Struct, frozen=True):
     problem: Any = None
     open: bool = False
     any_query: bool = False
+    headers: tuple[dict[str, Any], ...] = ()
+    unacceptable: str = ""
 
     @property
     def opt(self) -> dict[str, Notes]:

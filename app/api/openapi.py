@@ -38,12 +38,18 @@ _TAGS = {
     "Brands": "What a TAC stands for: the brand and model of a phone, by files that you import.",
     "Incidents": "A theft or loss: drafted, submitted, approved by a second person, lifted, or taken back.",
     "Status": "Whether an identifier is blocked, in this gateway's own form.",
+    "EPCIS": "What moved, as warehouses tell it in EPCIS 2.0 (GS1): captured, and asked for.",
     "3GPP N5g-eir": "The same question as a 5G core asks it (TS 29.511).",
     "Partners": "Who is told, how, and how hard each may be called.",
     "Audit": "What happened, in an order that nobody can rewrite.",
     "Health": "For load balancers and monitoring; no key is wanted.",
 }
-_ENDINGS = {"application/json": "json", "application/x-ndjson": "ndjson", "text/csv": "csv"}
+_ENDINGS = {
+    "application/json": "json",
+    "application/ld+json": "jsonld",
+    "application/x-ndjson": "ndjson",
+    "text/csv": "csv",
+}
 
 
 class Operation(NamedTuple):
@@ -156,6 +162,7 @@ def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
         if note.description:
             found["description"] = note.description
         yield found
+    yield from one.notes.headers
 
 
 def _parameter_schema(annotation: Any, note: QueryParameter | PathParameter, in_path: bool) -> dict[str, Any]:
@@ -176,6 +183,8 @@ def _body(one: Operation, schemas: Schemas) -> dict[str, Any]:
 
 
 def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
+    if one.handler.status_code == 204:
+        return {"description": "The answer, in its headers"}
     name = str(one.handler.operation_id)
     kind = one.notes.answer
     content: dict[str, Any] = {
@@ -187,7 +196,7 @@ def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
         "description": "Done" if one.method != "get" else "The answer",
         "content": {kind: content},
     }
-    if one.handler.status_code == 201:
+    if one.handler.status_code in (201, 202):
         location = {"description": "Where it can be read.", "schema": {"type": "string"}}
         found["headers"] = {"Location": location}
     return found

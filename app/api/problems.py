@@ -3,6 +3,7 @@ be right."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -126,10 +127,28 @@ def _unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     return respond(500, Problem("Something failed", 500, text, "internal"))
 
 
-HANDLERS: ExceptionHandlersMap = {
+_ANSWERS: dict[type[Exception], Callable[..., Response[bytes]]] = {
     GatewayError: _ours,
     NotTaken: _not_taken,
     HTTPException: _frameworks,
     asyncpg.DataError: _unstorable,
     Exception: _unexpected,
 }
+HANDLERS: ExceptionHandlersMap = dict(_ANSWERS.items())
+
+
+def dialect(
+    kind: Callable[[Problem], str], headers: Callable[[AnyRequest, Problem], dict[str, str]]
+) -> ExceptionHandlersMap:
+    """The same refusals, with the problem types and the headers of a dialect."""
+
+    def speaking(handler: Callable[..., Response[bytes]]) -> Callable[..., Response[bytes]]:
+        def answer(request: AnyRequest, error: Exception) -> Response[bytes]:
+            said = handler(request, error)
+            problem = msgspec.json.decode(said.content, type=Problem)
+            problem.type = kind(problem)
+            return respond(problem.status, problem, {**said.headers, **headers(request, problem)})
+
+        return answer
+
+    return {error: speaking(handler) for error, handler in _ANSWERS.items()}

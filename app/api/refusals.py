@@ -70,6 +70,8 @@ def of(notes: Notes, *, has_body: bool, has_id: bool, problem: dict[str, Any] | 
         found["404"] = _ref("Missing")
     if notes.missing:
         found["404"] = {"description": notes.missing, "content": _PROBLEM}
+    if notes.unacceptable:
+        found["406"] = {"description": notes.unacceptable, "content": _PROBLEM}
     if notes.conflict:
         found["409"] = {"description": notes.conflict, "content": _PROBLEM}
     if has_body:

@@ -24,7 +24,7 @@ from app.api import (
     status,
     tacs,
 )
-from app.api.dialects import n5g_eir
+from app.api.dialects import epcis, n5g_eir
 from app.api.door import DEPENDENCIES
 from app.api.guards import well_formed
 from app.api.problems import HANDLERS, AnyRequest
@@ -32,7 +32,7 @@ from app.core.config import Settings
 
 _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
-    status.router, n5g_eir.router, partners.router,
+    status.router, n5g_eir.router, epcis.router, partners.router,
     partners.kinds, audit.router, health.router,
 ]  # fmt: skip
 _HTML_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"

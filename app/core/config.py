@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True):
     worker_slots: int = 64
     log_level: str = "info"
     public_url: str = ""
+    epcis_capture_limit: int = 10_000
+    epcis_file_size_limit: int = 64 * 1024 * 1024
 
 
 def load(
@@ -65,6 +67,8 @@ def _checked(settings: Settings) -> Settings:
         "port": range(65536),
         "workers": range(1, 65),
         "worker_slots": range(1, 1025),
+        "epcis_capture_limit": range(1, 100_001),
+        "epcis_file_size_limit": range(1, 2**30 + 1),
         "log_level": ("debug", "info", "warning", "error"),
         "unknown_equipment": ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"),
     }
