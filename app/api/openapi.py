@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple, get_args
 
 import msgspec
@@ -89,7 +90,8 @@ def operations(app: Litestar) -> Iterator[Operation]:
 def document(app: Litestar) -> dict[str, Any]:
     """The document that is served, printed and drawn at /docs."""
     found = list(operations(app))
-    kinds = [kind for one in found for kind in (one.form, one.answer, one.notes.problem) if kind is not None]
+    told = [kind for one in found for kind in (one.form, one.answer, one.notes.problem)]
+    kinds = [kind for kind in told if kind not in (None, NoneType)]
     schemas = Schemas([*kinds, Problem])
     paths: dict[str, Any] = {}
     for one in found:
@@ -183,23 +185,22 @@ def _body(one: Operation, schemas: Schemas) -> dict[str, Any]:
 
 
 def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
-    if one.handler.status_code == 204:
-        return {"description": "The answer, in its headers"}
     name = str(one.handler.operation_id)
     kind = one.notes.answer
+    if one.answer is NoneType:
+        return {"description": "The answer, in its headers", **_location(one)}
     content: dict[str, Any] = {
         "schema": schemas.of(one.answer) if kind == "application/json" else {"type": "string"}
     }
     if name in examples.ANSWERS:
         content["example"] = examples.ANSWERS[name]
-    found: dict[str, Any] = {
-        "description": "Done" if one.method != "get" else "The answer",
-        "content": {kind: content},
-    }
-    if one.handler.status_code in (201, 202):
-        location = {"description": "Where it can be read.", "schema": {"type": "string"}}
-        found["headers"] = {"Location": location}
-    return found
+    description = "Done" if one.method != "get" else "The answer"
+    return {"description": description, "content": {kind: content}, **_location(one)}
+
+
+def _location(one: Operation) -> dict[str, Any]:
+    location = {"description": "Where it can be read.", "schema": {"type": "string"}}
+    return {"headers": {"Location": location}} if one.handler.status_code in (201, 202) else {}
 
 
 @cache

@@ -30,6 +30,8 @@ from ..conftest import administer, sibling
 
 MAX_UPLOAD = 2_000_000
 MAX_BODY = 1_000_000
+MAX_EVENTS = 1_000
+MAX_FILE = 1_000_000
 
 
 class Gateway:
@@ -75,6 +77,8 @@ async def serving(
         port=0,
         max_upload=MAX_UPLOAD,
         max_body=MAX_BODY,
+        epcis_capture_limit=MAX_EVENTS,
+        epcis_file_size_limit=MAX_FILE,
         log_level="error",
     )
     async with AsyncExitStack() as stack:

@@ -70,7 +70,7 @@ async def submit(
         pool,
         lambda conn: capture.accept(conn, actor, reads, behaviour=behaviour, digest=digest, now=now),
     )
-    return Response(None, status_code=202, headers={"Location": f"/epcis/capture/{capture_id}"})
+    return speech.stands_at(202, f"/epcis/capture/{capture_id}")
 
 
 @route(

@@ -83,7 +83,7 @@ async def submit(
     event_id = await transaction(
         pool, lambda conn: capture.capture_alone(conn, actor, read, carry, digest=digest, now=now)
     )
-    return Response(None, status_code=201, headers={"Location": PATH + quote(event_id, safe=":")})
+    return speech.stands_at(201, PATH + quote(event_id, safe=":"))
 
 
 def _named(name: str, description: str = "One value, or several with `|` between them.") -> QueryParameter:
@@ -125,7 +125,7 @@ async def ask(
     errors_only: Annotated[bool, _named("EXISTS_errorDeclaration", "Only declarations of errors.")] = False,
     limit: PerPage = 30,
     after: NextPageToken = None,
-) -> Response[bytes]:
+) -> Response[Any]:
     """Every parameter that is given must hold. `MATCH_epc` looks among the EPCs and the children of an event,
     `MATCH_anyEPC` among parents, inputs and outputs too. The `Link` header leads to the next page; the last has
     none. EPCs come as they were captured."""
@@ -160,7 +160,7 @@ async def one(
     event_id: Annotated[str, PathParameter(description="Its eventID, percent-encoded.")],
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
-) -> Response[bytes]:
+) -> Response[Any]:
     """The event as it came, with `eventID` and `recordTime`. Where it was declared wrong, the declaration."""
     async with pool.acquire(timeout=10) as conn:
         found = await query.find_one(conn, actor, _identity(request))

@@ -11,14 +11,24 @@ from typing import Any
 from app.movements.document import STANDARD_CONTEXT
 from app.movements.words import DISPOSITIONS, REASONS, STEPS, Vocabulary
 
-_URI: dict[str, Any] = {"type": "string", "maxLength": 2000, "pattern": r"^[A-Za-z][A-Za-z0-9+.\-]*:[^\s]+$"}
-_TIME: dict[str, Any] = {
+_REF = "#/components/schemas/"
+
+
+def _ref(name: str, **notes: Any) -> dict[str, Any]:
+    return {"$ref": f"{_REF}{name}", **notes}
+
+
+_URI, _TIME, _STEP, _DISPOSITION, _ERROR = (
+    _ref(f"Epcis{name}") for name in ("Uri", "Time", "Step", "Disposition", "Error")
+)
+_URI_FORM = {"type": "string", "maxLength": 2000, "pattern": r"^[A-Za-z][A-Za-z0-9+.\-]*:[^\s]+$"}
+_TIME_FORM = {
     "type": "string",
     "format": "date-time",
     "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt].*([Zz]|[+\-][0-9]{2}:[0-9]{2})$",
+    "description": "A time with its zone.",
 }
-_TEXT = {"type": "string", "minLength": 1}
-_NOT_STANDARD = {"pattern": r"^(urn:epcglobal:cbv:|https?://ref\.gs1\.org/cbv/|cbv:)"}
+_STANDARD = {"pattern": r"^(urn:epcglobal:cbv:|https?://ref\.gs1\.org/cbv/|cbv:)"}
 
 
 def _word(vocabulary: Vocabulary) -> dict[str, Any]:
@@ -26,8 +36,8 @@ def _word(vocabulary: Vocabulary) -> dict[str, Any]:
     before = rf"https?://ref\.gs1\.org/cbv/{vocabulary.web}-|cbv:{vocabulary.web}-|urn:epcglobal:cbv:{vocabulary.urn}:"
     return {
         "type": "string",
-        "anyOf": [{"pattern": f"^({before})?({either})$"}, {**_URI, "not": _NOT_STANDARD}],
-        "description": f"A {vocabulary.noun} of CBV 2.0, such as `{min(vocabulary.words)}`.",
+        "anyOf": [{"pattern": f"^({before})?({either})$"}, {**_URI_FORM, "not": _STANDARD}],
+        "description": f"Of CBV 2.0, such as `{min(vocabulary.words)}`, or a URI of another vocabulary.",
     }
 
 
@@ -50,21 +60,19 @@ _ANY = {"type": "object"}
 _CLASSES = _list(_object(["epcClass"], epcClass=_URI))
 _CONTEXT: dict[str, Any] = {"description": "A JSON-LD context."}
 _LASTING = {
-    **_closed([], set=_list(_word(DISPOSITIONS), 1), unset=_list(_word(DISPOSITIONS), 1)),
+    **_closed([], set=_list(_DISPOSITION, 1), unset=_list(_DISPOSITION, 1)),
     "minProperties": 1,
 }
 _SHARED: dict[str, Any] = {
     "@context": _CONTEXT,
     "eventTime": _TIME,
-    "recordTime": {**_TIME, "description": "Given anew when the event is stored."},
+    "recordTime": _ref("EpcisTime", description="Given anew when the event is stored."),
     "eventTimeZoneOffset": {"type": "string", "pattern": r"^[+\-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00)$"},
-    "eventID": {**_URI, "description": "Where it is left out, one is made of what the event says."},
+    "eventID": _ref("EpcisUri", description="Where it is left out, one is made of what the event says."),
     "certificationInfo": {},
-    "errorDeclaration": _closed(
-        ["declarationTime"], declarationTime=_TIME, reason=_word(REASONS), correctiveEventIDs=_list(_URI)
-    ),
-    "bizStep": _word(STEPS),
-    "disposition": _word(DISPOSITIONS),
+    "errorDeclaration": _ERROR,
+    "bizStep": _STEP,
+    "disposition": _DISPOSITION,
     "readPoint": _object(["id"], id=_URI),
     "bizLocation": _object(["id"], id=_URI),
     "bizTransactionList": _list(_object(["bizTransaction"])),
@@ -151,7 +159,6 @@ _KINDS: dict[str, dict[str, Any]] = {
     ),
     "AssociationEvent": _event("AssociationEvent", ["action", "parentID"], [_CHILDREN], **_TIED),
 }
-_REF = "#/components/schemas/"
 SCHEMAS: dict[str, Any] = {
     "EpcisDocument": {
         "title": "EpcisDocument",
@@ -176,6 +183,16 @@ SCHEMAS: dict[str, Any] = {
         "anyOf": [{"$ref": f"{_REF}Epcis{kind}"} for kind in _KINDS],
     },
     **{f"Epcis{kind}": form for kind, form in _KINDS.items()},
+    "EpcisUri": _URI_FORM,
+    "EpcisTime": _TIME_FORM,
+    "EpcisStep": _word(STEPS),
+    "EpcisDisposition": _word(DISPOSITIONS),
+    "EpcisError": {
+        "description": "That the event of the same identity was wrong.",
+        **_closed(
+            ["declarationTime"], declarationTime=_TIME, reason=_word(REASONS), correctiveEventIDs=_list(_URI)
+        ),
+    },
 }
 
 _PALLET = "https://id.gs1.org/00/106141412345678908"
