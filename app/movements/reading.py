@@ -75,7 +75,7 @@ def read_event(value: object, at: str, flaws: list[Flaw]) -> Event | None:
 def _event(kind: str, members: Members) -> Event:
     members.known(_ALWAYS | _OWN[kind], f"An {kind}" if kind[0] in "AO" else f"A {kind}")
     for name, required in _PASSED_OVER.items():
-        for inner in members.objects(name):
+        for inner in members.objects(name) if members.has(name) else ():
             if not inner.has(required):
                 inner.missing(required)
     return _READERS[kind](members, _shared(members))
