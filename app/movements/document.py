@@ -92,7 +92,7 @@ def _count(number: int, where: str) -> str:
 def _read(place: int, raw: bytes, value: object, context: tuple[Any, ...], at: str) -> Read:
     flaws: list[Flaw] = []
     event = read_event(value, at, flaws)
-    return Read(place, raw, event, tuple(flaws), context)
+    return Read(place, raw, event, tuple(flaws[:MOST_FLAWS]), context)
 
 
 def _judge(members: Members) -> None:
