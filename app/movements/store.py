@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum, auto
+from itertools import islice
 
 import msgspec
 
@@ -25,6 +26,7 @@ from app.movements.events import (
 from app.movements.identity import Epc
 
 _SQL = queries("movements")
+_PART = 500
 
 
 class Behaviour(StrEnum):
@@ -149,14 +151,15 @@ def _flawed(read: Read) -> Failure:
 
 
 async def wait(conn: Connection, capture_id: int, reads: Sequence[Read]) -> None:
-    """Lays the good events of a capture aside, for a worker to store."""
-    records = [
-        (capture_id, read.place, read.raw.decode(), msgspec.json.encode(read.context).decode())
-        for read in reads
-        if read.event is not None
-    ]
+    """Lays the good events of a capture aside, for a worker to store. In parts, so that others get their turn."""
+    good = iter(read for read in reads if read.event is not None)
     columns = ("capture_id", "place", "body", "context")
-    await conn.copy_records_to_table("epcis_pending", records=records, columns=columns)
+    while part := list(islice(good, _PART)):
+        records = [
+            (capture_id, read.place, read.raw.decode(), msgspec.json.encode(read.context).decode())
+            for read in part
+        ]
+        await conn.copy_records_to_table("epcis_pending", records=records, columns=columns)
 
 
 async def fail(conn: Connection, capture_id: int, failures: dict[int, Failure]) -> None:
