@@ -1,4 +1,5 @@
-"""The background process: the delivery engine, the sealer of the audit log and the captures of events, until it
+"""The background process: the delivery engine, the sealer of the audit log, the captures of events and the removal
+of old replies, until it
 is told to stop."""
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from app.delivery.send import DEADLINE, Desk
 from app.delivery.wire import HttpWire
 from app.movements import capture
 from app.movements.carry import Carry, only_stored
+from app.replies.reply import forget
 
 POOL_SIZE = 12
 SEAL_EVERY = 1.0
 CAPTURE_EVERY = 0.2
+FORGET_EVERY = 60.0
 
 _LOG = log.get("worker")
 
@@ -43,6 +46,7 @@ async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: 
             engine.run(desk, settings.worker_slots),
             _again_and_again(pool, _seal, SEAL_EVERY, stopping),
             _again_and_again(pool, partial(_capture, carry), CAPTURE_EVERY, stopping),
+            _again_and_again(pool, _forget, FORGET_EVERY, stopping),
         )
     finally:
         await contacts.close()
@@ -68,6 +72,10 @@ async def _seal(conn: Connection) -> int:
 
 async def _capture(carry: Carry, conn: Connection) -> int:
     return await capture.work(conn, carry, utc_now())
+
+
+async def _forget(conn: Connection) -> int:
+    return await forget(conn, utc_now())
 
 
 async def _again_and_again(

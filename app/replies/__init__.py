@@ -1,0 +1,1 @@
+"""What was answered, for a day: a request that comes again under its key is answered the same, and not done twice."""
