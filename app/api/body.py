@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 from collections import Counter
@@ -32,12 +33,14 @@ async def stream(request: AnyRequest, limit: int) -> AsyncIterator[bytes]:
     )
     if (request.content_length or 0) > limit:
         raise too_large
-    received = 0
+    received, read = 0, hashlib.sha256()
     async for part in _received(request):
         received += len(part)
         if received > limit:
             raise too_large
+        read.update(part)
         yield part
+    request.state.body_digest = read.digest()
 
 
 async def _received(request: AnyRequest) -> AsyncIterator[bytes]:
@@ -48,6 +51,14 @@ async def _received(request: AnyRequest) -> AsyncIterator[bytes]:
             raise Invalid("The body broke off before its end; nothing was done.", "body-broken")
         yield message["body"]
         more = message["more_body"]
+
+
+async def digest(request: AnyRequest) -> bytes:
+    """The SHA-256 of the body, which is read now if nobody has read it."""
+    if "body_digest" not in request.state:
+        await whole(request)
+    found: bytes = request.state.body_digest
+    return found
 
 
 async def whole(request: AnyRequest) -> bytes:

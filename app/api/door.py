@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from litestar.datastructures import State
@@ -12,6 +12,7 @@ from litestar.di import NamedDependency, Provide
 from app.access import keys
 from app.access.roles import Permission, Principal
 from app.api import body
+from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.blocklist.ask import Counter
 from app.core.config import Settings
@@ -68,6 +69,17 @@ async def now(state: State) -> datetime:
     return clock()
 
 
+async def once(
+    request: AnyRequest,
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    settings: NamedDependency[Settings],
+    now: NamedDependency[datetime],
+) -> Once:
+    """The way into a transaction, for a key that is known."""
+    return Once(request, pool, actor.key_id, now, timedelta(hours=settings.idempotency_hours))
+
+
 _PROVIDERS: dict[str, Callable[..., Any]] = {
     "actor": actor,
     "asker": asker,
@@ -77,5 +89,6 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "settings": settings,
     "carry": carry,
     "now": now,
+    "once": once,
 }
 DEPENDENCIES: dict[str, Any] = {name: Provide(provider) for name, provider in _PROVIDERS.items()}

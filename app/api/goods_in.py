@@ -3,7 +3,6 @@ client."""
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from datetime import datetime
 from typing import Annotated, BinaryIO
@@ -16,9 +15,10 @@ from litestar.params import QueryParameter
 from app.access.roles import Permission, Principal
 from app.api import body
 from app.api.notes import Notes
+from app.api.once import Once
 from app.api.problems import AnyRequest, NotTaken
 from app.core.config import Settings
-from app.core.db import Connection, Pool, transaction
+from app.core.db import Connection
 from app.core.errors import TooLarge
 from app.devices import register
 from app.devices.intake import Format, guess, read, read_defaults
@@ -45,7 +45,7 @@ async def submit(
     *,
     request: AnyRequest,
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
     site: Annotated[str, QueryParameter(description="The site of rows that name none.")] = "",
@@ -81,29 +81,23 @@ async def submit(
     actor.require(Permission.RECEIPTS_WRITE)
     defaults = read_defaults(site=site, owner=owner, currency=currency)
     with tempfile.TemporaryFile() as spool:
-        form, digest = await _spool(request, spool, filename, settings)
-        terms = Terms(f"api:{form}", digest, kind, supplier.strip(), declared, confirm)
+        form = await _spool(request, spool, filename, settings)
+        terms = Terms(f"api:{form}", await body.digest(request), kind, supplier.strip(), declared, confirm)
 
-        async def work(conn: Connection) -> Receipt:
+        async def work(conn: Connection) -> ReceiptAnswer:
             spool.seek(0)
-            return await register.register(conn, actor, read(spool, form, defaults), terms, now=now)
+            return _answer(await register.register(conn, actor, read(spool, form, defaults), terms, now=now))
 
-        receipt = await transaction(pool, work, also=register.MET_ANOTHER)
-    url = f"/v1/receipts/{receipt.receipt_id}"
-    return Response(_answer(receipt, url), status_code=201, headers={"Location": url})
+        return await once(work, location=_url, also=register.MET_ANOTHER)
 
 
-async def _spool(
-    request: AnyRequest, spool: BinaryIO, filename: str, settings: Settings
-) -> tuple[Format, bytes]:
-    """The format and the digest of the body, which is on the spool then."""
+async def _spool(request: AnyRequest, spool: BinaryIO, filename: str, settings: Settings) -> Format:
+    """The format of the body, which is on the spool then."""
     sent_as = request.headers.get("content-type", "")
     if sent_as.lower().startswith("multipart/"):
         text = "The body is a form; it would be the file itself, with its content type: text/csv, for one."
         raise NotTaken(text, "body-form", {"Accept": "text/csv, application/x-ndjson, application/json"})
-    digest = hashlib.sha256()
     async for part in body.stream(request, settings.max_upload):
-        digest.update(part)
         spool.write(part)
     size = spool.tell()
     spool.seek(0)
@@ -113,10 +107,15 @@ async def _spool(
             f"A JSON document may have {settings.max_body:,} bytes; as NDJSON or CSV it may be larger.",
             "body-too-large",
         )
-    return form, digest.digest()
+    return form
 
 
-def _answer(receipt: Receipt, url: str) -> ReceiptAnswer:
+def _url(receipt: Receipt) -> str:
+    return f"/v1/receipts/{receipt.receipt_id}"
+
+
+def _answer(receipt: Receipt) -> ReceiptAnswer:
+    url = _url(receipt)
     return ReceiptAnswer(
         **msgspec.structs.asdict(receipt),
         rejections_url=f"{url}/rejections",

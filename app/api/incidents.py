@@ -15,8 +15,9 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from app.access.roles import Permission, Principal
 from app.api.notes import Notes
+from app.api.once import Once
 from app.api.receipts import Cursor, Limit
-from app.core.db import Pool, transaction
+from app.core.db import Connection, Pool
 from app.delivery import partners
 from app.delivery.progress import Refusal, Standing, refusals
 from app.incidents import decide, incident
@@ -84,14 +85,17 @@ def _answer(found: Report) -> IncidentAnswer:
 async def draft(
     said: NamedDependency[Draft],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     now: NamedDependency[datetime],
 ) -> Response[DraftAnswer]:
     """Shows what the scope comes to: devices, identifiers, value, what is unknown, what is claimed elsewhere.
     Nothing is claimed yet."""
-    made = await transaction(pool, lambda conn: decide.draft(conn, actor, said, now))
-    headers = {"Location": f"/v1/incidents/{made.id}"}
-    return Response(DraftAnswer(made.id, "draft", made.preview), status_code=201, headers=headers)
+
+    async def work(conn: Connection) -> DraftAnswer:
+        made = await decide.draft(conn, actor, said, now)
+        return DraftAnswer(made.id, "draft", made.preview)
+
+    return await once(work, location=lambda made: f"/v1/incidents/{made.id}")
 
 
 @get("/", operation_id="listIncidents", summary="List incidents")
@@ -125,11 +129,11 @@ async def one(
 async def submit(
     incident_id: FromPath[int],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     now: NamedDependency[datetime],
-) -> Incident:
+) -> Response[Incident]:
     """Freezes what the scope names now; every identifier of it is answered `suspect` from here on."""
-    return await transaction(pool, lambda conn: decide.submit(conn, actor, incident_id, now))
+    return await once(lambda conn: decide.submit(conn, actor, incident_id, now))
 
 
 @post(
@@ -142,11 +146,11 @@ async def submit(
 async def approve(
     incident_id: FromPath[int],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     now: NamedDependency[datetime],
-) -> Incident:
+) -> Response[Incident]:
     """Blocks everything that was frozen. 403 for the key that submitted."""
-    return await transaction(pool, lambda conn: decide.approve(conn, actor, incident_id, now))
+    return await once(lambda conn: decide.approve(conn, actor, incident_id, now))
 
 
 @post(
@@ -160,10 +164,10 @@ async def reject(
     incident_id: FromPath[int],
     said: NamedDependency[Reason],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     now: NamedDependency[datetime],
-) -> Incident:
-    return await transaction(pool, lambda conn: decide.reject(conn, actor, incident_id, said.reason, now))
+) -> Response[Incident]:
+    return await once(lambda conn: decide.reject(conn, actor, incident_id, said.reason, now))
 
 
 @post(
@@ -177,11 +181,11 @@ async def withdraw(
     incident_id: FromPath[int],
     said: NamedDependency[Reason],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     now: NamedDependency[datetime],
-) -> Incident:
+) -> Response[Incident]:
     """At once, in any state before its end; what was blocked for it alone is released."""
-    return await transaction(pool, lambda conn: decide.withdraw(conn, actor, incident_id, said.reason, now))
+    return await once(lambda conn: decide.withdraw(conn, actor, incident_id, said.reason, now))
 
 
 @post(
@@ -195,11 +199,11 @@ async def recover(
     incident_id: FromPath[int],
     said: NamedDependency[LiftQuestion],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     now: NamedDependency[datetime],
-) -> Lifted:
+) -> Response[Lifted]:
     """Releases what the scope names and no other incident holds. A device comes with all its identifiers."""
-    return await transaction(pool, lambda conn: lift(conn, actor, incident_id, said.scope, now))
+    return await once(lambda conn: lift(conn, actor, incident_id, said.scope, now))
 
 
 @get(

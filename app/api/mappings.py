@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from litestar import Router, delete, get, put
+from litestar import Response, Router, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from app.access.roles import Principal
-from app.core.db import Pool, transaction
+from app.api.once import Once
+from app.core.db import Pool
 from app.devices import mappings
 from app.devices.mappings import ColumnMapping
 
@@ -46,22 +47,22 @@ async def save(
     name: FromPath[str],
     said: NamedDependency[Columns],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     now: NamedDependency[datetime],
-) -> ColumnMapping:
+) -> Response[ColumnMapping]:
     """A submission names it by `mapping`; one that bears a supplier's name is used for all that the supplier
     sends."""
-    return await transaction(pool, lambda conn: mappings.save(conn, actor, name, said.columns, now))
+    return await once(lambda conn: mappings.save(conn, actor, name, said.columns, now))
 
 
 @delete("/{name:str}", operation_id="forgetMapping", summary="Forget a mapping of columns", status_code=204)
 async def forget(
     name: FromPath[str],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     now: NamedDependency[datetime],
-) -> None:
-    await transaction(pool, lambda conn: mappings.forget(conn, actor, name, now))
+) -> Response[None]:
+    return await once(lambda conn: mappings.forget(conn, actor, name, now))
 
 
 router = Router("/v1/mappings", route_handlers=[everyone, one, save, forget], tags=["Goods-in"])

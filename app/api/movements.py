@@ -7,12 +7,13 @@ from typing import Annotated
 from uuid import uuid4
 
 import msgspec
-from litestar import Router, get, post
+from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from app.access.roles import Principal
-from app.core.db import Pool, transaction
+from app.api.once import Once
+from app.core.db import Pool
 from app.devices import moves, pallets
 from app.devices.moves import Move, Moved
 from app.devices.pallets import Reconciliation
@@ -28,14 +29,14 @@ class Movements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def move(
     said: NamedDependency[Movements],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     now: NamedDependency[datetime],
-) -> Moved:
+) -> Response[Moved]:
     """Movements may be told late: a device stands where the latest one, by `at`, has put it, and what a pallet
     held at an earlier moment stays known. Names that nobody registered are listed, and the others are moved; if
     anything in the request cannot be right, nothing is."""
     source = f"movement:{uuid4()}"
-    return await transaction(pool, lambda conn: moves.move(conn, actor, said.moves, source=source, now=now))
+    return await once(lambda conn: moves.move(conn, actor, said.moves, source=source, now=now))
 
 
 @get(

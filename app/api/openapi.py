@@ -21,7 +21,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from litestar.routes import HTTPRoute
 
-from app.api import examples, notes, refusals
+from app.api import examples, notes, once, refusals
 from app.api.notes import Notes
 from app.api.problems import Problem
 from app.api.schemas import Schemas
@@ -32,7 +32,13 @@ them stolen with two people deciding, and every partner is told.
 Every request carries an API key as `Authorization: Bearer imei_…`, but for the health routes, `/docs`,
 `/openapi.json` and a partner's signed confirmations. Every refusal is a problem document (RFC 9457,
 `application/problem+json`) that says what is wrong, where, and what would be right. Every answer carries an
-`x-request-id`. Where there is GET, there is HEAD."""
+`x-request-id`. Where there is GET, there is HEAD.
+
+A request that changes something may carry an `Idempotency-Key`, and can then be sent again for a day without being
+done again: it is given the same answer, refusals by a rule among them, with the header `Idempotency-Replayed: true`.
+A key belongs to the API key, the method and the path that it was sent with. What did not come to be done (400, 401,
+413, 415, 5xx) leaves it unused. Two take no such key: `POST /v1/status` changes nothing, and a partner's
+confirmations count once as they are."""
 
 _TAGS = {
     "Goods-in": "Devices come in by file or request, and are found again.",
@@ -53,6 +59,17 @@ _ENDINGS = {
 }
 
 
+_KEY = {
+    "name": once.HEADER,
+    "in": "header",
+    "schema": {"type": "string", "pattern": once.PATTERN},
+    "description": "A name of your own for this request, a UUID for one: 1 to 255 printable ASCII characters,"
+    " between double quotes if a space, a comma or a double quote is among them. The same request with the same key"
+    " is done once, and answered the same for a day.",
+    "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
+}
+
+
 class Operation(NamedTuple):
     """One method of one route."""
 
@@ -69,6 +86,11 @@ class Operation(NamedTuple):
         """The type of its JSON body; None where it has none."""
         said = self.handler.parsed_fn_signature.parameters.get("said")
         return said.annotation if said else None
+
+    @property
+    def is_once(self) -> bool:
+        """Whether it takes an Idempotency-Key."""
+        return "once" in self.handler.parsed_fn_signature.parameters
 
     @property
     def answer(self) -> Any:
@@ -143,6 +165,7 @@ def _operation(one: Operation, schemas: Schemas) -> dict[str, Any]:
             for parameter in parameters
             if parameter["in"] == "path"
         ),
+        is_once=one.is_once,
         problem=schemas.of(one.notes.problem) if one.notes.problem else None,
     )
     return described
@@ -165,6 +188,8 @@ def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
             found["description"] = note.description
         yield found
     yield from one.notes.headers
+    if one.is_once:
+        yield _KEY
 
 
 def _parameter_schema(annotation: Any, note: QueryParameter | PathParameter, in_path: bool) -> dict[str, Any]:
@@ -194,13 +219,22 @@ def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
     }
     if name in examples.ANSWERS:
         content["example"] = examples.ANSWERS[name]
-    description = "Done" if one.method != "get" else "The answer"
-    return {"description": description, "content": {kind: content}, **_location(one)}
+    found: dict[str, Any] = {
+        "description": "Done" if one.method != "get" else "The answer",
+        "content": {kind: content},
+    }
+    headers = _location(one)
+    if one.is_once:
+        headers[once.REPLAYED] = {
+            "description": "Stands in the answer to a repeat.",
+            "schema": {"const": "true"},
+        }
+    return found | {"headers": headers} if headers else found
 
 
 def _location(one: Operation) -> dict[str, Any]:
     location = {"description": "Where it can be read.", "schema": {"type": "string"}}
-    return {"headers": {"Location": location}} if one.handler.status_code in (201, 202) else {}
+    return {"Location": location} if one.handler.status_code in (201, 202) else {}
 
 
 @cache

@@ -16,6 +16,7 @@ from app.adapters import registry
 from app.adapters.contract import Kind
 from app.api import body
 from app.api.notes import Notes
+from app.api.once import Once
 from app.audit.record import Entry, record
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import Conflict
@@ -122,7 +123,7 @@ async def one(
 async def add(
     said: NamedDependency[NewPartner],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     now: NamedDependency[datetime],
 ) -> Response[PartnerAnswer]:
     actor.require(Permission.PARTNERS_WRITE)
@@ -131,8 +132,7 @@ async def add(
         number = await partners.add(conn, **{f: getattr(said, f) for f in said.__struct_fields__}, now=now)
         return await _shown(conn, await partners.remember(conn, "partner.added", number, actor, now))
 
-    added = await transaction(pool, work)
-    return Response(added, status_code=201, headers={"Location": f"/v1/partners/{added.id}"})
+    return await once(work, location=lambda added: f"/v1/partners/{added.id}")
 
 
 @patch(
@@ -145,9 +145,9 @@ async def change(
     partner_id: FromPath[int],
     said: NamedDependency[PartnerChange],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     now: NamedDependency[datetime],
-) -> PartnerAnswer:
+) -> Response[PartnerAnswer]:
     actor.require(Permission.PARTNERS_WRITE)
 
     async def work(conn: Connection) -> PartnerAnswer:
@@ -162,7 +162,7 @@ async def change(
             return await _shown(conn, found)
         return await _shown(conn, await partners.remember(conn, "partner.changed", partner_id, actor, now))
 
-    return await transaction(pool, work)
+    return await once(work)
 
 
 def _rules(partner: Partner) -> tuple[Any, ...]:

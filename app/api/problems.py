@@ -56,13 +56,13 @@ def respond(status: int, problem: object, headers: dict[str, str] | None = None)
 def from_error(error: GatewayError) -> Response[bytes]:
     """One of our own refusals."""
     problem = Problem(error.title, error.status, error.detail, error.code, errors=error.flaws)
-    return respond(error.status, problem, _headers(error.status))
+    return respond(error.status, problem, _headers(error))
 
 
-def _headers(status: int) -> dict[str, str]:
-    if status == 401:
+def _headers(error: GatewayError) -> dict[str, str]:
+    if error.status == 401:
         return {"WWW-Authenticate": 'Bearer realm="imei-gateway"'}
-    return {"Retry-After": "2"} if status == 503 else {}
+    return {"Retry-After": str(error.wait)} if error.wait else {}
 
 
 def _ours(_: AnyRequest, error: GatewayError) -> Response[bytes]:

@@ -10,6 +10,9 @@ _TYPE = "application/problem+json"
 _PROBLEM = {_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
+_UNDER_WAY = "The same request, under the same `Idempotency-Key`, is being worked on at this moment."
+
+
 def _text(description: str, **example: Any) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}, **example}
 
@@ -49,6 +52,16 @@ RESPONSES: dict[str, Any] = {
         "description": "The body is in a form, or compressed in a way, that is not taken here.",
         "content": _PROBLEM,
     },
+    "NotKept": {
+        "description": "Done before under this `Idempotency-Key`, and answered with more than 64 KB, which are"
+        " not kept; `detail` says what the status was.",
+        "headers": {"Location": _text("Where what came of it can be read, if it has a place.")},
+        "content": _PROBLEM,
+    },
+    "Reused": {
+        "description": "This `Idempotency-Key` came with another query, content type or body before.",
+        "content": _PROBLEM,
+    },
     "Unavailable": {
         "description": "A part of ours is away for now; the same request may succeed in a moment.",
         "headers": {"Retry-After": _text("Seconds to wait.")},
@@ -57,7 +70,9 @@ RESPONSES: dict[str, Any] = {
 }
 
 
-def of(notes: Notes, *, has_body: bool, has_id: bool, problem: dict[str, Any] | None) -> dict[str, Any]:
+def of(
+    notes: Notes, *, has_body: bool, has_id: bool, is_once: bool, problem: dict[str, Any] | None
+) -> dict[str, Any]:
     """The refusals of one route, by status."""
     found: dict[str, Any] = {}
     if not notes.any_query:
@@ -74,13 +89,24 @@ def of(notes: Notes, *, has_body: bool, has_id: bool, problem: dict[str, Any] | 
         found["406"] = {"description": notes.unacceptable, "content": _PROBLEM}
     if notes.conflict:
         found["409"] = {"description": notes.conflict, "content": _PROBLEM}
-    if has_body:
+    if is_once:
+        found |= {"409": _conflict(notes), "410": _ref("NotKept"), "422": _ref("Reused")}
+    # For its key, a body is read even where it says nothing.
+    if has_body or is_once:
         found |= {"413": _ref("TooLarge"), "415": _ref("NotTaken")}
     if problem:
         own = {"content": {_TYPE: {"schema": problem}}}
         found["400"] = {"description": "The parameter is missing or malformed."} | own
         found["404"] = {"description": notes.missing} | own
     return dict(sorted((found | {"503": _ref("Unavailable")}).items()))
+
+
+def _conflict(notes: Notes) -> dict[str, Any]:
+    return {
+        "description": f"{notes.conflict} Or: {_UNDER_WAY}" if notes.conflict else _UNDER_WAY,
+        "headers": {"Retry-After": _text("Seconds to wait, for the same request that is under way.")},
+        "content": _PROBLEM,
+    }
 
 
 def _ref(name: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ ROOT_STATE = Path("/var/lib/imei-gateway")
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Everything that can be set. Sizes are bytes, times are seconds."""
+    """Everything that can be set. Sizes are bytes, times are in the unit of their name."""
 
     data_dir: Path
     database_url: str = ""
@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True):
     max_upload: int = 1024 * 1024 * 1024
     max_body: int = 64 * 1024 * 1024
     unknown_equipment: str = "404"
+    idempotency_hours: int = 24
     workers: int = 2
     worker_slots: int = 64
     log_level: str = "info"
@@ -69,6 +70,7 @@ def _checked(settings: Settings) -> Settings:
         "worker_slots": range(1, 1025),
         "epcis_capture_limit": range(1, 100_001),
         "epcis_file_size_limit": range(1, 2**30 + 1),
+        "idempotency_hours": range(1, 721),
         "log_level": ("debug", "info", "warning", "error"),
         "unknown_equipment": ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"),
     }

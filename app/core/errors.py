@@ -41,10 +41,12 @@ def below(at: str, name: str | int) -> str:
 
 
 class GatewayError(Exception):
-    """Any refusal of ours. `code` is stable and for machines, the message is for people."""
+    """Any refusal of ours. `code` is stable and for machines, the message is for people. The same may succeed
+    after `wait` seconds; 0: not by waiting."""
 
     status = 500
     title = "Something failed"
+    wait = 0
 
     def __init__(self, detail: str, code: str = "", flaws: tuple[Flaw, ...] = ()) -> None:
         super().__init__(detail)
@@ -100,3 +102,4 @@ class Unavailable(GatewayError):
 
     status = 503
     title = "Not available now"
+    wait = 2
