@@ -38,9 +38,10 @@ class Gateway:
     """A running gateway: its address, its database, and a client for each role (`nobody` has no key)."""
 
     def __init__(
-        self, url: str, dsn: str, made: dict[str, str], clients: dict[str, httpx.AsyncClient]
+        self, running: service.Service, dsn: str, made: dict[str, str], clients: dict[str, httpx.AsyncClient]
     ) -> None:
-        self.url = url
+        self.url = running.url
+        self.running = running
         self.dsn = dsn
         self.keys = made
         self.clients = clients
@@ -88,7 +89,7 @@ async def serving(
             role: await stack.enter_async_context(_client(running.url, key))
             for role, key in [*made.items(), ("nobody", None)]
         }
-        yield Gateway(running.url, dsn, made, clients)
+        yield Gateway(running, dsn, made, clients)
 
 
 def _client(url: str, key: str | None) -> httpx.AsyncClient:
