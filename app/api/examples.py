@@ -58,18 +58,32 @@ REQUESTS: dict[str, Any] = {
         "limits": {"max_inflight": 4, "rate": 20, "burst": 5},
     },
     "changePartner": {"paused": True, "reason": "Maintenance until noon."},
+    "saveMapping": {"columns": {"Handset ID": "imei", "Case": "pallet", "Internal note": "-"}},
+    "moveDevices": {
+        "moves": [{"to": "340123450000000018", "imeis": ["490154203237518"], "at": "2026-12-22T01:40:00Z"}]
+    },
 }
 
 ANSWERS: dict[str, Any] = {
     "registerDevices": {
         "receipt_id": 9,
+        "source": "api:csv",
+        "kind": "arrival",
+        "supplier": "",
+        "received_at": "2026-12-21T09:12:44.018Z",
+        "received_by": "key:k_dock (Dock 4)",
+        "declared": None,
         "rows": 2,
         "registered": 2,
+        "updated": 0,
+        "arrived": 0,
         "unchanged": 0,
         "rejected": 0,
         "warnings": 0,
         "rejections_url": "/v1/receipts/9/rejections",
+        "rejects_url": "/v1/receipts/9/rejects",
         "warnings_url": "/v1/receipts/9/warnings",
+        "updates_url": "/v1/receipts/9/updates",
     },
     "askStatus": {
         "imei": "490154203237518",

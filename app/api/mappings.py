@@ -11,10 +11,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from app.access.roles import Principal
+from app.api.notes import Notes
 from app.api.once import Once
 from app.core.db import Pool
 from app.devices import mappings
 from app.devices.mappings import ColumnMapping
+
+_NAMED = Notes(missing="There is no mapping of that name.").opt
 
 
 class Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,7 +37,7 @@ async def everyone(actor: NamedDependency[Principal], pool: NamedDependency[Pool
         return MappingList(await mappings.everyone(conn, actor))
 
 
-@get("/{name:str}", operation_id="readMapping", summary="Read a mapping of columns")
+@get("/{name:str}", operation_id="readMapping", summary="Read a mapping of columns", opt=_NAMED)
 async def one(
     name: FromPath[str], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
 ) -> ColumnMapping:
@@ -55,13 +58,19 @@ async def save(
     return await once(lambda conn: mappings.save(conn, actor, name, said.columns, now))
 
 
-@delete("/{name:str}", operation_id="forgetMapping", summary="Forget a mapping of columns", status_code=204)
+@delete(
+    "/{name:str}",
+    operation_id="forgetMapping",
+    summary="Forget a mapping of columns",
+    status_code=200,
+    opt=_NAMED,
+)
 async def forget(
     name: FromPath[str],
     actor: NamedDependency[Principal],
     once: NamedDependency[Once],
     now: NamedDependency[datetime],
-) -> Response[None]:
+) -> Response[ColumnMapping]:
     return await once(lambda conn: mappings.forget(conn, actor, name, now))
 
 

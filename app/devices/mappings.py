@@ -56,11 +56,12 @@ async def everyone(conn: Connection, actor: Principal) -> list[ColumnMapping]:
     return [ColumnMapping(**row) for row in await conn.fetch(_SQL.everyone)]
 
 
-async def forget(conn: Connection, actor: Principal, name: str, now: datetime) -> None:
-    """Raises Missing, Forbidden."""
-    await find(conn, actor, name)
+async def forget(conn: Connection, actor: Principal, name: str, now: datetime) -> ColumnMapping:
+    """Gives what is forgotten. Raises Missing, Forbidden."""
+    forgotten = await find(conn, actor, name)
     await conn.execute(_SQL.forget, name)
     await record(conn, [Entry("mapping.forgotten", f"mapping:{name}", actor.label, now, {})])
+    return forgotten
 
 
 async def of_supplier(conn: Connection, supplier: str) -> dict[str, str]:
