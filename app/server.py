@@ -12,7 +12,7 @@ from litestar.types import ASGIApp
 
 from app.api.leftovers import heard_out
 from app.api.methods import every_method
-from app.api.routes import application
+from app.api.routes import OPTIONS, application
 from app.api.watch import watched
 from app.blocklist.ask import Counter
 from app.core import config, log
@@ -45,4 +45,4 @@ def asgi() -> ASGIApp:
     """The factory that granian calls in its worker, with settings from the environment."""
     settings = config.load()
     log.set_up(settings.log_level)
-    return watched(heard_out(every_method(create(settings))))
+    return watched(heard_out(every_method(create(settings), OPTIONS)))

@@ -6,6 +6,7 @@ The framework refuses the one, and tells with the other only the first method of
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 from contextlib import suppress
 
 from litestar.enums import ScopeType
@@ -16,15 +17,15 @@ _NO_METHOD = "NONE"
 _END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-def every_method(app: ASGIApp) -> ASGIApp:
-    """Wraps the application."""
+def every_method(app: ASGIApp, own: Container[str] = ()) -> ASGIApp:
+    """Wraps the application. The paths of `own` answer OPTIONS themselves."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await app(scope, receive, send)
         elif scope["method"] == "HEAD":
             await _asked_as("GET", scope, _headed(app), receive, send)
-        elif scope["method"] == "OPTIONS":
+        elif scope["method"] == "OPTIONS" and scope["path"] not in own:
             await _asked_as(_NO_METHOD, scope, app, receive, _Options(send).send)
         else:
             await app(scope, receive, send)

@@ -195,6 +195,8 @@ def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
 def _parameter_schema(annotation: Any, note: QueryParameter | PathParameter, in_path: bool) -> dict[str, Any]:
     """Its schema; a parameter that is left out is left out, not null."""
     schema: dict[str, Any] = msgspec.json.schema(annotation)
+    if "$ref" in schema:
+        schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
     schema = next((form for form in schema.get("anyOf", ()) if form.get("type") != "null"), schema)
     if schema.get("type") == "integer":
         schema["minimum"] = 1 if in_path or note.ge is None else note.ge
@@ -211,19 +213,16 @@ def _body(one: Operation, schemas: Schemas) -> dict[str, Any]:
 
 def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
     name = str(one.handler.operation_id)
-    kind = one.notes.answer
+    kind, headers = one.notes.answer, _location(one)
     if one.answer is NoneType:
-        return {"description": "The answer, in its headers", **_location(one)}
+        found: dict[str, Any] = {"description": "The answer, in its headers"}
+        return found | {"headers": headers} if headers else found
     content: dict[str, Any] = {
         "schema": schemas.of(one.answer) if kind == "application/json" else {"type": "string"}
     }
     if name in examples.ANSWERS:
         content["example"] = examples.ANSWERS[name]
-    found: dict[str, Any] = {
-        "description": "Done" if one.method != "get" else "The answer",
-        "content": {kind: content},
-    }
-    headers = _location(one)
+    found = {"description": "Done" if one.method != "get" else "The answer", "content": {kind: content}}
     if one.is_once:
         headers[once.REPLAYED] = {
             "description": "Stands in the answer to a repeat.",

@@ -35,6 +35,8 @@ _ROUTES: list[ControllerRouterHandler] = [
     status.router, n5g_eir.router, epcis.router, partners.router,
     partners.kinds, audit.router, health.router,
 ]  # fmt: skip
+# Paths that answer OPTIONS with more than their methods.
+OPTIONS = frozenset(("/epcis/capture",))
 _HTML_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _DEFAULT_HOST = "127.0.0.1:8470"

@@ -156,6 +156,8 @@ async def test_every_example_of_a_request_is_taken(fresh):
         await send(f"captureEvent.{ending}", "/epcis/events")
     assert [receipt["rejected"] for receipt in receipts] == [0, 0, 0]
     assert (await send("importTacs.csv", "/v1/tacs"))["imported"] == 2
+    assert (await send("moveDevices.json", "/v1/movements"))["unknown"] == []
+    assert (await send("saveMapping.json", "/v1/mappings/ACME"))["name"] == "ACME"
     draft = await send("draftIncident.json", "/v1/incidents")
     assert draft["preview"]["devices"] == 2
     path = f"/v1/incidents/{draft['id']}"

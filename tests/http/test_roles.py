@@ -22,6 +22,14 @@ MAY: dict[str, set[Role]] = {
     "readReceipt": LOOKS | {Role.GOODS_IN},
     "listRejections": LOOKS | {Role.GOODS_IN},
     "listWarnings": LOOKS | {Role.GOODS_IN},
+    "listUpdates": LOOKS | {Role.GOODS_IN},
+    "downloadRejects": LOOKS | {Role.GOODS_IN},
+    "listMappings": {Role.GOODS_IN, Role.ADMIN},
+    "readMapping": {Role.GOODS_IN, Role.ADMIN},
+    "saveMapping": {Role.GOODS_IN, Role.ADMIN},
+    "forgetMapping": {Role.GOODS_IN, Role.ADMIN},
+    "moveDevices": {Role.GOODS_IN, Role.ADMIN},
+    "reconcilePallet": LOOKS | {Role.GOODS_IN},
     "findDevices": LOOKS | {Role.GOODS_IN},
     "importTacs": {Role.ADMIN},
     "findTacs": LOOKS | {Role.GOODS_IN},
@@ -72,7 +80,12 @@ def test_every_route_has_an_entry():
 
 async def ask(client, one: Operation):
     name = str(one.handler.operation_id)
-    path = one.path.replace("{imei}", "490154203237518").replace("{event_id}", "urn:x:none")
+    path = (
+        one.path.replace("{imei}", "490154203237518")
+        .replace("{event_id}", "urn:x:none")
+        .replace("{name}", "none")
+        .replace("{sscc}", "340123450000000018")
+    )
     for part in ("receipt_id", "import_id", "incident_id", "partner_id", "capture_id"):
         path = path.replace(f"{{{part}}}", "987654321")
     sent: dict[str, Any] = {}
