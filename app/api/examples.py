@@ -60,7 +60,7 @@ REQUESTS: dict[str, Any] = {
     "changePartner": {"paused": True, "reason": "Maintenance until noon."},
     "saveMapping": {"columns": {"Handset ID": "imei", "Case": "pallet", "Internal note": "-"}},
     "moveDevices": {
-        "moves": [{"to": "340123450000000018", "imeis": ["490154203237518"], "at": "2026-12-22T01:40:00Z"}]
+        "moves": [{"to": "340123450000000018", "imeis": ["490154203237518"], "at": "2025-12-22T01:40:00Z"}]
     },
 }
 

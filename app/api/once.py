@@ -58,9 +58,33 @@ class Once:
 
         def answer(found: T) -> Reply:
             headers = {"Location": location(found)} if location else {}
-            status: int = self._request.route_handler.status_code
-            return Reply(status, {"Content-Type": "application/json", **headers}, msgspec.json.encode(found))
+            return Reply(
+                self._status, {"Content-Type": "application/json", **headers}, msgspec.json.encode(found)
+            )
 
+        return await self._done(work, answer, also)
+
+    async def located(
+        self, work: Callable[[Connection], Awaitable[T]], location: Callable[[T], str]
+    ) -> Response[None]:
+        """The same, where only the place of what was made is told."""
+
+        def answer(found: T) -> Reply:
+            return Reply(self._status, {"Content-Type": "text/plain", "Location": location(found)}, b"")
+
+        return await self._done(work, answer)
+
+    @property
+    def _status(self) -> int:
+        status: int = self._request.route_handler.status_code
+        return status
+
+    async def _done(
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        answer: Callable[[T], Reply],
+        also: tuple[type[Exception], ...] = (),
+    ) -> Response[Any]:
         async def replying(conn: Connection) -> Reply:
             return answer(await work(conn))
 

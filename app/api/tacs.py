@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from datetime import datetime
 from typing import Annotated, BinaryIO
@@ -15,10 +14,11 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from app.access.roles import Permission, Principal
 from app.api import body
 from app.api.notes import Notes
+from app.api.once import Once
 from app.api.problems import AnyRequest, NotTaken
 from app.api.receipts import Cursor, Limit
 from app.core.config import Settings
-from app.core.db import Connection, Pool, transaction
+from app.core.db import Connection, Pool
 from app.devices import tac
 from app.devices.tac import FindingVerdict, Tac, TacFinding, TacImport
 from app.devices.tac_file import read
@@ -61,7 +61,7 @@ async def submit(
     *,
     request: AnyRequest,
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
     source: Annotated[str, QueryParameter(description=_SOURCE)] = "",
@@ -73,29 +73,26 @@ async def submit(
     changes nothing. Orders that were given to partners stand as they are."""
     actor.require(Permission.TACS_WRITE)
     with tempfile.TemporaryFile() as spool:
-        digest = await _spool(request, spool, settings)
+        await _spool(request, spool, settings)
+        digest = await body.digest(request)
 
-        async def work(conn: Connection) -> TacImport:
+        async def work(conn: Connection) -> TacImportAnswer:
             spool.seek(0)
-            return await tac.import_tacs(
+            done = await tac.import_tacs(
                 conn, actor, read(spool), source=source, digest=digest, now=now, replace=replace
             )
+            return _answer(done)
 
-        done = await transaction(pool, work)
-    headers = {"Location": f"/v1/tacs/imports/{done.import_id}"}
-    return Response(_answer(done), status_code=201, headers=headers)
+        return await once(work, location=lambda done: f"/v1/tacs/imports/{done.import_id}")
 
 
-async def _spool(request: AnyRequest, spool: BinaryIO, settings: Settings) -> bytes:
-    """The digest of the body, which is on the spool then: no transaction waits for a slow client."""
+async def _spool(request: AnyRequest, spool: BinaryIO, settings: Settings) -> None:
+    """The body is on the spool then: no transaction waits for a slow client."""
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
         text = "The body is a form; it would be the file itself."
         raise NotTaken(text, "body-form", {"Accept": "text/csv, text/plain"})
-    digest = hashlib.sha256()
     async for part in body.stream(request, settings.max_upload):
-        digest.update(part)
         spool.write(part)
-    return digest.digest()
 
 
 def _answer(done: TacImport) -> TacImportAnswer:

@@ -16,9 +16,10 @@ from app.api import body
 from app.api.dialects.epcis import speech
 from app.api.dialects.epcis.paging import NextPageToken, PerPage, next_page
 from app.api.notes import Notes
+from app.api.once import Once
 from app.api.problems import AnyRequest, Problem
 from app.core.config import Settings
-from app.core.db import Pool, transaction
+from app.core.db import Pool
 from app.movements import capture
 from app.movements.document import read_document
 from app.movements.store import Behaviour, Capture, Failure
@@ -53,7 +54,7 @@ class CaptureJob(msgspec.Struct, frozen=True, omit_defaults=True):
 async def submit(
     request: AnyRequest,
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
 ) -> Response[None]:
@@ -66,11 +67,10 @@ async def submit(
     raw, value = await body.document(request, settings.epcis_file_size_limit)
     reads = await asyncio.to_thread(read_document, raw, value, settings.epcis_capture_limit)
     digest = hashlib.sha256(raw).digest()
-    capture_id = await transaction(
-        pool,
+    return await once.located(
         lambda conn: capture.accept(conn, actor, reads, behaviour=behaviour, digest=digest, now=now),
+        lambda capture_id: f"/epcis/capture/{capture_id}",
     )
-    return speech.stands_at(202, f"/epcis/capture/{capture_id}")
 
 
 @route(

@@ -17,9 +17,10 @@ from app.api import body
 from app.api.dialects.epcis import speech
 from app.api.dialects.epcis.paging import NextPageToken, PerPage, next_page
 from app.api.notes import Notes
+from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.core.config import Settings
-from app.core.db import Pool, transaction
+from app.core.db import Pool
 from app.movements import capture, query
 from app.movements.carry import Carry
 from app.movements.document import STANDARD_CONTEXT, read_alone
@@ -69,7 +70,7 @@ class EpcisQueryDocument(msgspec.Struct, frozen=True):
 async def submit(
     request: AnyRequest,
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    once: NamedDependency[Once],
     settings: NamedDependency[Settings],
     carry: NamedDependency[Carry],
     now: NamedDependency[datetime],
@@ -80,10 +81,10 @@ async def submit(
     raw, value = await body.document(request, settings.epcis_file_size_limit)
     read = read_alone(raw, value)
     digest = hashlib.sha256(raw).digest()
-    event_id = await transaction(
-        pool, lambda conn: capture.capture_alone(conn, actor, read, carry, digest=digest, now=now)
+    return await once.located(
+        lambda conn: capture.capture_alone(conn, actor, read, carry, digest=digest, now=now),
+        lambda event_id: PATH + quote(event_id, safe=":"),
     )
-    return speech.stands_at(201, PATH + quote(event_id, safe=":"))
 
 
 def _named(name: str, description: str = "One value, or several with `|` between them.") -> QueryParameter:

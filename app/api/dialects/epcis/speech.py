@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from litestar import MediaType, Response
 from litestar.datastructures import ResponseHeader
 
 from app.api.guards import well_formed
@@ -108,11 +107,6 @@ def behaviour(request: AnyRequest) -> Behaviour:
         text = f"{BEHAVIOUR} is '{shown(asked)}'; it would be {' or '.join(Behaviour)}."
         raise Invalid(text, "error-behaviour")
     return Behaviour(asked)
-
-
-def stands_at(status: int, location: str) -> Response[None]:
-    """An answer without a body, which says where to look."""
-    return Response(None, status_code=status, media_type=MediaType.TEXT, headers={"Location": location})
 
 
 def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
