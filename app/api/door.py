@@ -11,7 +11,7 @@ from litestar.di import NamedDependency, Provide
 
 from app.access import keys
 from app.access.roles import Permission, Principal
-from app.api import body
+from app.api import body, notes
 from app.api.problems import AnyRequest
 from app.blocklist.ask import Counter
 from app.core.config import Settings
@@ -38,7 +38,9 @@ async def asker(actor: NamedDependency[Principal]) -> Principal:
 
 
 async def said(request: AnyRequest, actor: NamedDependency[Principal]) -> Any:
-    """The JSON body in the form that the handler asks for; nobody unknown makes us read one."""
+    """The JSON body in the form that the handler asks for; nobody who may not do it makes us read one."""
+    if needs := notes.of(request.route_handler).needs:
+        actor.require(needs)
     return await body.read(request, request.route_handler.parsed_fn_signature.parameters["said"].annotation)
 
 

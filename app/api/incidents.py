@@ -14,6 +14,7 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from app.access.roles import Permission, Principal
+from app.api import body
 from app.api.notes import Notes
 from app.api.receipts import Cursor, Limit
 from app.core.db import Pool, transaction
@@ -29,7 +30,8 @@ from app.incidents.scope import Scope
 PULSE = 0.5
 _IN_STATE = "Only those in this state: draft, submitted, approved, closed, rejected or withdrawn."
 _NOT_HELD = "The incident is not approved, or holds nothing of what the scope names; nothing was lifted."
-_DECIDED = Notes(conflict="The incident is not in a state in which this can be done.").opt
+_WRONG_STATE = "The incident is not in a state in which this can be done."
+_DECIDED = Notes(conflict=_WRONG_STATE).opt
 
 
 class DraftAnswer(msgspec.Struct, frozen=True):
@@ -80,7 +82,13 @@ def _answer(found: Report) -> IncidentAnswer:
     return IncidentAnswer(**fields, claims=found.claims, partners=found.partners, settled=found.settled)
 
 
-@post("/", operation_id="draftIncident", summary="Draft an incident")
+@post(
+    "/",
+    operation_id="draftIncident",
+    summary="Draft an incident",
+    request_max_body_size=body.SCOPE,
+    opt=Notes(needs=Permission.INCIDENTS_WRITE).opt,
+)
 async def draft(
     said: NamedDependency[Draft],
     actor: NamedDependency[Principal],
@@ -154,7 +162,8 @@ async def approve(
     operation_id="rejectIncident",
     status_code=200,
     summary="Reject, as the second person",
-    opt=_DECIDED,
+    request_max_body_size=body.FEW,
+    opt=Notes(conflict=_WRONG_STATE, needs=Permission.INCIDENTS_APPROVE).opt,
 )
 async def reject(
     incident_id: FromPath[int],
@@ -171,7 +180,8 @@ async def reject(
     operation_id="withdrawIncident",
     status_code=200,
     summary="Take an incident back",
-    opt=_DECIDED,
+    request_max_body_size=body.FEW,
+    opt=Notes(conflict=_WRONG_STATE, needs=Permission.INCIDENTS_WRITE).opt,
 )
 async def withdraw(
     incident_id: FromPath[int],
@@ -189,7 +199,8 @@ async def withdraw(
     operation_id="liftDevices",
     status_code=200,
     summary="Release recovered devices",
-    opt=Notes(conflict=_NOT_HELD).opt,
+    request_max_body_size=body.SCOPE,
+    opt=Notes(conflict=_NOT_HELD, needs=Permission.INCIDENTS_LIFT).opt,
 )
 async def recover(
     incident_id: FromPath[int],

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
+
+from app.access.roles import Permission
 
 
 class Notes(msgspec.Struct, frozen=True):
     """`conflict`, `missing` and `unsigned` say when the answer is 409, 404, or 401 on an `open` route, which
     asks for no key. `answer` is the media type of the answer, `form` the type of one that the handler's
     signature does not name. `body`: the handler reads the body by itself. `problem` is the form of 400 and
-    404 where it is not ours. `any_query` passes over parameters that are not known."""
+    404 where it is not ours. `any_query` passes over parameters that are not known. Whoever lacks what a
+    route `needs` is refused before its body is read."""
 
     conflict: str = ""
     missing: str = ""
@@ -25,6 +28,7 @@ class Notes(msgspec.Struct, frozen=True):
     problem: Any = None
     open: bool = False
     any_query: bool = False
+    needs: Permission | None = None
 
     @property
     def opt(self) -> dict[str, Notes]:
@@ -46,3 +50,14 @@ def parameters(handler: BaseRouteHandler) -> dict[str, str]:
         for name, field in handler.parsed_fn_signature.parameters.items()
         if isinstance(note := field.kwarg_definition, QueryParameter)
     }
+
+
+@cache
+def numbers(handler: BaseRouteHandler) -> frozenset[str]:
+    """Those of them that are whole numbers."""
+    fields = handler.parsed_fn_signature.parameters
+    return frozenset(
+        name
+        for field, name in parameters(handler).items()
+        if int in (fields[field].annotation, *get_args(fields[field].annotation))
+    )

@@ -31,7 +31,10 @@ them stolen with two people deciding, and every partner is told.
 Every request carries an API key as `Authorization: Bearer imei_…`, but for the health routes, `/docs`,
 `/openapi.json` and a partner's signed confirmations. Every refusal is a problem document (RFC 9457,
 `application/problem+json`) that says what is wrong, where, and what would be right. Every answer carries an
-`x-request-id`. Where there is GET, there is HEAD."""
+`x-request-id`. Where there is GET, there is HEAD.
+
+What is no HTTP at all, or has a head of more than 64 KB, is refused by the server before it comes here: with 400, 414
+or 431, and without a body."""
 
 _TAGS = {
     "Goods-in": "Devices come in by file or request, and are found again.",
