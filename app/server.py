@@ -16,6 +16,7 @@ from app.api.methods import every_method
 from app.api.routes import application
 from app.api.silence import end_silence
 from app.api.watch import watched
+from app.api.watchers import Watchers
 from app.blocklist.ask import Counter
 from app.core import config, log
 from app.core.clock import utc_now
@@ -31,7 +32,7 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now) -> Litesta
     @asynccontextmanager
     async def database(app: Litestar) -> AsyncIterator[None]:
         pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-web")
-        app.state.pool, app.state.counter = pool, Counter(pool)
+        app.state.pool, app.state.counter, app.state.watchers = pool, Counter(pool), Watchers(pool)
         ending = asyncio.create_task(end_silence(settings.port))
         try:
             yield

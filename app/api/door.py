@@ -13,6 +13,7 @@ from app.access import keys
 from app.access.roles import Permission, Principal
 from app.api import body, notes
 from app.api.problems import AnyRequest
+from app.api.watchers import Watchers
 from app.blocklist.ask import Counter
 from app.core.config import Settings
 from app.core.db import Pool
@@ -54,6 +55,11 @@ async def counter(state: State) -> Counter:
     return found
 
 
+async def watchers(state: State) -> Watchers:
+    found: Watchers = state.watchers
+    return found
+
+
 async def settings(state: State) -> Settings:
     found: Settings = state.settings
     return found
@@ -70,6 +76,7 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "said": said,
     "pool": pool,
     "counter": counter,
+    "watchers": watchers,
     "settings": settings,
     "now": now,
 }

@@ -76,3 +76,7 @@ async def test_an_incident_of_tens_of_thousands(manager):
     answer = await manager.post(DRAFT, content=body, headers=JSON)
     assert answer.status_code == 201, answer.text
     assert answer.json()["preview"]["identifiers"] == 40_000
+    listed = (await manager.get(DRAFT, params={"limit": 1})).json()["incidents"][0]
+    assert listed["named"] == {"pallets": 0, "receipts": 0, "imeis": 40_000, "serials": 0}
+    assert (listed["devices"], listed["identifiers"]) == (0, 40_000)
+    assert not {"scope", "preview"} & listed.keys()
