@@ -110,9 +110,12 @@ async def test_many_watchers_cost_one_reading(gateway, manager, auditor):
     url = f"/v1/incidents/{incident}/events"
     async with AsyncExitStack() as stack, gateway.bare() as client:
         headers = {"authorization": f"Bearer {gateway.keys['auditor']}"}
+        # Whose lines nobody keeps is closed.
+        kept = []
         for _ in range(50):
             stream = client.stream("GET", f"{gateway.url}{url}", headers=headers)
             lines = (await stack.enter_async_context(stream)).aiter_lines()
+            kept.append(lines)
             first = [await anext(lines), await anext(lines)]
             assert first[0] == "event: progress"
             assert len(first[1]) < 2_000
@@ -120,7 +123,7 @@ async def test_many_watchers_cost_one_reading(gateway, manager, auditor):
         await asyncio.sleep(1.5)
         before = await commits(gateway)
         await asyncio.sleep(4)
-        assert await commits(gateway) - before < 200
+        assert await commits(gateway) - before < 150
 
 
 async def test_a_stream_ends_when_its_key_is_revoked(gateway, manager):
