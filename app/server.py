@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -13,7 +14,9 @@ from litestar.types import ASGIApp
 from app.api.leftovers import heard_out
 from app.api.methods import every_method
 from app.api.routes import OPTIONS, application
+from app.api.silence import end_silence
 from app.api.watch import watched
+from app.api.watchers import Watchers
 from app.blocklist.ask import Counter
 from app.core import config, log
 from app.core.clock import utc_now
@@ -31,10 +34,12 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
     @asynccontextmanager
     async def database(app: Litestar) -> AsyncIterator[None]:
         pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-web")
-        app.state.pool, app.state.counter = pool, Counter(pool)
+        app.state.pool, app.state.counter, app.state.watchers = pool, Counter(pool), Watchers(pool)
+        ending = asyncio.create_task(end_silence(settings.port))
         try:
             yield
         finally:
+            ending.cancel()
             await pool.close()
 
     state = State({"settings": settings, "now": now, "carry": carry})

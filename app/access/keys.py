@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 import msgspec
@@ -100,6 +100,11 @@ async def authenticate(conn: Connection, key: str) -> Principal:
             "This key is unknown or revoked; an admin of the gateway can make a new one.", "key-unknown"
         )
     return Principal(row["key_id"], row["name"], Role(row["role"]))
+
+
+async def live(conn: Connection, key_ids: Collection[str]) -> set[str]:
+    """Those of these keys that are not revoked."""
+    return {row["key_id"] for row in await conn.fetch(_SQL.live_keys, sorted(key_ids))}
 
 
 async def listed(conn: Connection) -> list[Key]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
@@ -140,8 +140,14 @@ class Adapter(Protocol):
         ...
 
 
+@runtime_checkable
 class Confirms(Protocol):
     """An adapter whose partner reports results later, to `POST /v1/partners/{id}/confirmations`."""
+
+    def announced(self, headers: Mapping[str, str], now: datetime) -> None:
+        """Raises errors.Unauthorised where no message of this partner has such headers: then the body, which
+        anybody may have sent, is not even read."""
+        ...
 
     def confirmations(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Sequence[Confirmation]:
         """The results in a signed message. Raises errors.Unauthorised (signature) or errors.Invalid (form)."""

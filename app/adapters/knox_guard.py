@@ -123,6 +123,9 @@ class KnoxGuard:
                 answers[place] = answer
         return answers
 
+    def announced(self, headers: Mapping[str, str], now: datetime) -> None:
+        signature.announced(self._keys, headers, now)
+
     def confirmations(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Sequence[Confirmation]:
         """The results in a message of Knox; events of other kinds are passed over."""
         signature.verify(self._keys, headers, body, now)

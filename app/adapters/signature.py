@@ -40,13 +40,20 @@ def signed(keys: Sequence[bytes], message_id: str, at: datetime, body: bytes) ->
     return {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": signatures}
 
 
-def verify(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: datetime) -> None:
-    """Nothing, if the message is signed by one of the keys and fresh. Raises Unauthorised."""
-    message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not message_id or not _fresh(timestamp, now):
+def announced(keys: Sequence[bytes], headers: Mapping[str, str], now: datetime) -> None:
+    """Nothing, if a message with such headers may be signed by one of the keys, and is fresh. Raises Unauthorised."""
+    if not headers.get("webhook-id") or not _fresh(headers.get("webhook-timestamp", ""), now):
         raise Unauthorised(
             "The message carries no webhook-id, or no webhook-timestamp of these five minutes."
         )
+    if not keys or "v1," not in headers.get("webhook-signature", ""):
+        raise Unauthorised("The message carries no webhook-signature that we could know.")
+
+
+def verify(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+    """Nothing, if the message is signed by one of the keys and fresh. Raises Unauthorised."""
+    announced(keys, headers, now)
+    message_id, timestamp = headers["webhook-id"], headers["webhook-timestamp"]
     given = [text.encode("utf-8", "replace") for text in headers.get("webhook-signature", "").split(" ")]
     wanted = [f"v1,{_mac(key, message_id, timestamp, body)}".encode() for key in keys]
     if not any(hmac.compare_digest(want, text) for want in wanted for text in given):

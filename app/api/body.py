@@ -1,4 +1,6 @@
-"""Bodies: plain bytes within a limit, and JSON that is strictly JSON and of the form that is asked for."""
+"""Bodies: plain bytes within a limit and a time, and JSON that is strictly JSON and of the form that is asked
+for. A large body is first read as that form alone: what else it might hold never becomes a Python value.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +8,36 @@ import asyncio
 import hashlib
 import json
 import re
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from app.api import flaws
-from app.api.problems import AnyRequest, NotTaken
+from app.api.problems import AnyRequest, NotTaken, TooSlow
 from app.core.errors import Flaw, Invalid, TooLarge
 from app.core.imei import shown
+
+# What a route that wants a few words takes, and one that wants a scope: a million IMEIs or SSCCs.
+FEW = 64 * 1024
+SCOPE = 24 * 2**20
+
+# Seconds that we wait for a body in all, and one more for every so many bytes that have come.
+GRACE = 10.0
+PACE = 16 * 1024
 
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
 # What a text with a NUL, or a number beyond 64 bits, cannot do without.
 _SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{19}")
+_COLON = re.compile(rb"\\u003[aA]")
 
 
 async def stream(request: AnyRequest, limit: int) -> AsyncIterator[bytes]:
-    """The body in parts. Raises NotTaken for a compressed body, TooLarge beyond `limit` bytes, and Invalid
-    where the client leaves before the end."""
+    """The body in parts. Raises NotTaken for a compressed body, TooLarge beyond `limit` bytes, TooSlow, and
+    Invalid where the client leaves before the end."""
     if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         text = "The body is compressed; it would be sent as it is."
         raise NotTaken(text, "body-compressed", {"Accept-Encoding": "identity"})
@@ -44,11 +57,19 @@ async def stream(request: AnyRequest, limit: int) -> AsyncIterator[bytes]:
 
 
 async def _received(request: AnyRequest) -> AsyncIterator[bytes]:
-    more = True
+    more, received, waited = True, 0, 0.0
     while more:
-        message = await request.receive()
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(GRACE + received / PACE - waited):
+                message = await request.receive()
+        except TimeoutError:
+            text = f"The body comes too slowly; it would come within {GRACE:g} s and at {PACE // 1024} KB/s."
+            raise TooSlow(text, "body-too-slow") from None
+        waited += time.monotonic() - began
         if message["type"] != "http.request":
             raise Invalid("The body broke off before its end; nothing was done.", "body-broken")
+        received += len(message["body"])
         yield message["body"]
         more = message["more_body"]
 
@@ -62,19 +83,18 @@ async def digest(request: AnyRequest) -> bytes:
 
 
 async def whole(request: AnyRequest) -> bytes:
-    """The body, as long as the route's limit allows."""
+    """The body, as long as the route's limit and that of all JSON documents allow."""
     limit = request.route_handler.resolve_request_max_body_size() or 0
-    return b"".join([part async for part in stream(request, limit)])
+    parts = [part async for part in stream(request, min(limit, request.app.state.settings.max_body))]
+    return b"".join(parts)
 
 
 async def read(request: AnyRequest, form: Any) -> Any:
     """The JSON body in its form. Raises Invalid with every flaw, or NotTaken where it is not sent as JSON."""
     _sent_as_json(request)
-    value = _strict(await whole(request))
-    try:
-        return msgspec.convert(value, form)
-    except msgspec.ValidationError:
-        raise _wrong(flaws.misfits(form, value)) from None
+    body = await whole(request)
+    with _told():
+        return _few(body, form) if len(body) <= FEW else await asyncio.to_thread(_many, body, form)
 
 
 async def document(request: AnyRequest, limit: int) -> tuple[bytes, Any]:
@@ -82,7 +102,8 @@ async def document(request: AnyRequest, limit: int) -> tuple[bytes, Any]:
     answered meanwhile. Raises as `read` does."""
     _sent_as_json(request)
     body = b"".join([part async for part in stream(request, limit)])
-    return body, await asyncio.to_thread(_strict, body)
+    with _told():
+        return body, await asyncio.to_thread(_any, body)
 
 
 def _sent_as_json(request: AnyRequest) -> None:
@@ -96,11 +117,66 @@ def _sent_as_json(request: AnyRequest) -> None:
         )
 
 
-def _strict(body: bytes) -> Any:
-    value = _parsed(body)
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is no JSON is refused with why."""
+    try:
+        yield
+    except msgspec.DecodeError as error:
+        raise _malformed(str(error)) from None
+    except UnicodeDecodeError as error:
+        raise _malformed(f"byte {error.start} is not UTF-8") from None
+    except RecursionError:
+        raise _malformed("it is nested too deeply") from None
+
+
+def _few(body: bytes, form: Any) -> Any:
+    _must_say_something(body)
+    value = msgspec.json.decode(body)
+    # Only the standard library tells of a name that stands twice; msgspec keeps the last.
+    json.loads(body, object_pairs_hook=_each_once)
     if _SUSPICIOUS.search(body) and (found := flaws.unstorable(value)):
         raise _wrong(found)
+    try:
+        return msgspec.convert(value, form)
+    except msgspec.ValidationError:
+        raise _wrong(flaws.misfits(form, value)) from None
+
+
+def _many(body: bytes, form: Any) -> Any:
+    """The same of a large body, with its first flaw alone."""
+    try:
+        said = msgspec.json.decode(body, type=form)
+    except msgspec.ValidationError as error:
+        raise _wrong((flaws.first(str(error)),)) from None
+    _any(body)
+    return said
+
+
+def _any(body: bytes) -> Any:
+    """A large body as whatever it holds: no name twice in an object, nothing that cannot be stored."""
+    _must_say_something(body)
+    value = msgspec.json.decode(body)
+    try:
+        again = msgspec.json.encode(value)
+    except OverflowError:
+        raise _wrong(flaws.unstorable(value)) from None
+    if _colons(body) != _colons(again):
+        text = "The body says a name twice in one object; nobody can tell which is meant."
+        raise Invalid(text, "body-name-twice")
+    if b"\\u0000" in body and (found := flaws.unstorable(value)):
+        raise _wrong(found)
     return value
+
+
+def _must_say_something(body: bytes) -> None:
+    if not body.strip():
+        raise Invalid("The body is empty; it would be a JSON object.", "body-empty")
+
+
+def _colons(text: bytes) -> int:
+    """Those between names and values, and those in strings: a name that stands twice takes its own along."""
+    return text.count(b":") + len(_COLON.findall(text))
 
 
 def _wrong(found: tuple[Flaw, ...]) -> Invalid:
@@ -111,29 +187,13 @@ def _wrong(found: tuple[Flaw, ...]) -> Invalid:
     return Invalid(detail, "body-wrong", found)
 
 
-def _parsed(body: bytes) -> Any:
-    if not body.strip():
-        raise Invalid("The body is empty; it would be a JSON object.", "body-empty")
-    try:
-        value = msgspec.json.decode(body)
-        # Only the standard library tells of a name that stands twice; msgspec keeps the last.
-        json.loads(body, object_pairs_hook=_each_once)
-    except msgspec.DecodeError as error:
-        raise _malformed(str(error)) from None
-    except UnicodeDecodeError as error:
-        raise _malformed(f"byte {error.start} is not UTF-8") from None
-    except RecursionError:
-        raise _malformed("it is nested too deeply") from None
-    return value
-
-
 def _malformed(why: str) -> Invalid:
     return Invalid(f"The body is not JSON: {why}.", "body-malformed")
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> None:
-    counts = Counter(name for name, _ in pairs)
-    if len(counts) < len(pairs):
+    if len(dict(pairs)) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
         name = shown(counts.most_common(1)[0][0])
         raise Invalid(
             f"The body says '{name}' twice in one object; nobody can tell which is meant.", "body-name-twice"

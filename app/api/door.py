@@ -11,9 +11,10 @@ from litestar.di import NamedDependency, Provide
 
 from app.access import keys
 from app.access.roles import Permission, Principal
-from app.api import body
+from app.api import body, notes
 from app.api.once import Once
 from app.api.problems import AnyRequest
+from app.api.watchers import Watchers
 from app.blocklist.ask import Counter
 from app.core.config import Settings
 from app.core.db import Pool
@@ -40,7 +41,9 @@ async def asker(actor: NamedDependency[Principal]) -> Principal:
 
 
 async def said(request: AnyRequest, actor: NamedDependency[Principal]) -> Any:
-    """The JSON body in the form that the handler asks for; nobody unknown makes us read one."""
+    """The JSON body in the form that the handler asks for; nobody who may not do it makes us read one."""
+    if needs := notes.of(request.route_handler).needs:
+        actor.require(needs)
     return await body.read(request, request.route_handler.parsed_fn_signature.parameters["said"].annotation)
 
 
@@ -51,6 +54,11 @@ async def pool(state: State) -> Pool:
 
 async def counter(state: State) -> Counter:
     found: Counter = state.counter
+    return found
+
+
+async def watchers(state: State) -> Watchers:
+    found: Watchers = state.watchers
     return found
 
 
@@ -86,6 +94,7 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "said": said,
     "pool": pool,
     "counter": counter,
+    "watchers": watchers,
     "settings": settings,
     "carry": carry,
     "now": now,

@@ -19,6 +19,7 @@ from app.core.imei import shown
 MOST = 1000
 
 _LARGEST = 2**63
+_STEP = re.compile(r"\.([^.\[]+)|\[([0-9]+)\]")
 _NOUNS = {
     "str": "a string",
     "int": "a whole number",
@@ -34,6 +35,14 @@ _BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"
 def misfits(form: Any, value: object) -> tuple[Flaw, ...]:
     """What keeps a value from being read as `form`; nothing if it can be. At most the first 1,000 flaws."""
     return tuple(islice(_misfits(form, value, ""), MOST))
+
+
+def first(message: str) -> Flaw:
+    """The one flaw that msgspec names, `… - at `$.scope.imeis[3]``, with its place."""
+    where = re.search(r" - at `(?:key in )?\$(.*)`$", message, re.DOTALL)
+    parts = _STEP.findall(where[1]) if where else []
+    pointer = "".join(below("", name or place) for name, place in parts)
+    return Flaw(sentence(message), pointer, "malformed")
 
 
 def unstorable(value: object) -> tuple[Flaw, ...]:
@@ -137,6 +146,14 @@ _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] =
     (
         re.compile(r"Invalid RFC3339 encoded datetime"),
         lambda _: "it would be a time such as 2026-12-22T02:00:00Z",
+    ),
+    (
+        re.compile(r"Object contains unknown field `([^`]*)`", re.DOTALL),
+        lambda found: f"there is no field '{shown(found[1])}' here",
+    ),
+    (
+        re.compile(r"Object missing required field `([^`]+)`"),
+        lambda found: f"the field '{found[1]}' is missing",
     ),
     (re.compile(r"Integer value out of range"), lambda _: "the number is out of range"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
@@ -13,6 +14,8 @@ from app.core.errors import Flaw, Invalid
 from app.core.imei import shown
 
 _LARGEST = 2**63
+# What would be taken for a whole number, and is not written as one: 1e3, 1.0, -0.
+_WRITTEN_OTHERWISE = re.compile(rb"-0|-?[0-9]+[.eE].*", re.DOTALL)
 
 
 async def well_formed(request: AnyRequest) -> None:
@@ -21,7 +24,9 @@ async def well_formed(request: AnyRequest) -> None:
         raise NotFoundException
     query, handler = request.scope["query_string"], request.route_handler
     if query and handler.resolve_include_in_schema() and not notes.of(handler).any_query:
-        found = tuple(_query_flaws(query, frozenset(notes.parameters(handler).values())))
+        found = tuple(
+            _query_flaws(query, frozenset(notes.parameters(handler).values()), notes.numbers(handler))
+        )
         if found:
             detail = f"The query cannot be read: {found[0].pointer}: {found[0].detail}."
             raise Invalid(detail, "query-wrong", found)
@@ -35,7 +40,7 @@ def _is_canonical(request: AnyRequest) -> bool:
     return all(0 < value < _LARGEST and parts.count(str(value)) >= numbers.count(value) for value in numbers)
 
 
-def _query_flaws(query: bytes, known: frozenset[str]) -> Iterator[Flaw]:
+def _query_flaws(query: bytes, known: frozenset[str], numbers: frozenset[str]) -> Iterator[Flaw]:
     seen = set()
     for pair in query.split(b"&"):
         raw_name, _, raw_value = pair.replace(b"+", b" ").partition(b"=")
@@ -47,6 +52,8 @@ def _query_flaws(query: bytes, known: frozenset[str]) -> Iterator[Flaw]:
             yield Flaw("it is given twice; nobody can tell which is meant", name, "parameter-twice")
         elif not _is_text(unquote_to_bytes(raw_value)):
             yield Flaw("it would be UTF-8 text without the character NUL", name, "parameter-text")
+        elif name in numbers and _WRITTEN_OTHERWISE.fullmatch(unquote_to_bytes(raw_value)):
+            yield Flaw("it would be a whole number, in digits alone", name, "parameter-wrong")
         seen.add(name)
 
 

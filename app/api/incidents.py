@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
 
@@ -11,26 +9,28 @@ import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
-from litestar.response import ServerSentEvent, ServerSentEventMessage
+from litestar.response import ServerSentEvent
 
 from app.access.roles import Permission, Principal
+from app.api import body
 from app.api.notes import Notes
 from app.api.once import Once
 from app.api.receipts import Cursor, Limit
+from app.api.watchers import Watchers
 from app.core.db import Connection, Pool
 from app.delivery import partners
 from app.delivery.progress import Refusal, Standing, refusals
 from app.incidents import decide, incident
 from app.incidents.decide import Draft
-from app.incidents.incident import Claims, Incident, Report, report
+from app.incidents.incident import Claims, Incident, Report, Summary, report
 from app.incidents.lift import Lifted, lift
 from app.incidents.preview import Preview
 from app.incidents.scope import Scope
 
-PULSE = 0.5
 _IN_STATE = "Only those in this state: draft, submitted, approved, closed, rejected or withdrawn."
 _NOT_HELD = "The incident is not approved, or holds nothing of what the scope names; nothing was lifted."
-_DECIDED = Notes(conflict="The incident is not in a state in which this can be done.").opt
+_WRONG_STATE = "The incident is not in a state in which this can be done."
+_DECIDED = Notes(conflict=_WRONG_STATE).opt
 
 
 class DraftAnswer(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ class LiftQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class IncidentPage(msgspec.Struct, frozen=True):
     """The newest incidents first; `next` is the cursor of the next page, null on the last."""
 
-    incidents: list[Incident]
+    incidents: list[Summary]
     next: str | None
 
 
@@ -77,11 +77,17 @@ class RefusalPage(msgspec.Struct, frozen=True):
 
 
 def _answer(found: Report) -> IncidentAnswer:
-    fields = {name: getattr(found.incident, name) for name in Incident.__struct_fields__}
+    fields = msgspec.structs.asdict(found.incident)
     return IncidentAnswer(**fields, claims=found.claims, partners=found.partners, settled=found.settled)
 
 
-@post("/", operation_id="draftIncident", summary="Draft an incident")
+@post(
+    "/",
+    operation_id="draftIncident",
+    summary="Draft an incident",
+    request_max_body_size=body.SCOPE,
+    opt=Notes(needs=Permission.INCIDENTS_WRITE).opt,
+)
 async def draft(
     said: NamedDependency[Draft],
     actor: NamedDependency[Principal],
@@ -158,7 +164,8 @@ async def approve(
     operation_id="rejectIncident",
     status_code=200,
     summary="Reject, as the second person",
-    opt=_DECIDED,
+    request_max_body_size=body.FEW,
+    opt=Notes(conflict=_WRONG_STATE, needs=Permission.INCIDENTS_APPROVE).opt,
 )
 async def reject(
     incident_id: FromPath[int],
@@ -175,7 +182,8 @@ async def reject(
     operation_id="withdrawIncident",
     status_code=200,
     summary="Take an incident back",
-    opt=_DECIDED,
+    request_max_body_size=body.FEW,
+    opt=Notes(conflict=_WRONG_STATE, needs=Permission.INCIDENTS_WRITE).opt,
 )
 async def withdraw(
     incident_id: FromPath[int],
@@ -193,7 +201,8 @@ async def withdraw(
     operation_id="liftDevices",
     status_code=200,
     summary="Release recovered devices",
-    opt=Notes(conflict=_NOT_HELD).opt,
+    request_max_body_size=body.SCOPE,
+    opt=Notes(conflict=_NOT_HELD, needs=Permission.INCIDENTS_LIFT).opt,
 )
 async def recover(
     incident_id: FromPath[int],
@@ -234,28 +243,17 @@ async def refused(
     opt=Notes(answer="text/event-stream").opt,
 )
 async def events(
-    incident_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+    incident_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    watchers: NamedDependency[Watchers],
 ) -> ServerSentEvent:
-    """`progress` events with the incident's answer whenever it changes, twice a second at most; `settled`
-    once every partner has given its last word, and the stream ends."""
+    """`progress` events with the incident's answer, without its scope and preview, whenever it changes, twice a
+    second at most; `settled` once every partner has given its last word, and the stream ends. It ends without
+    that when the key is revoked. A comment comes while nothing changes."""
     async with pool.acquire(timeout=10) as conn:
         await incident.find(conn, actor, incident_id)
-    return ServerSentEvent(_pulse(pool, actor, incident_id))
-
-
-async def _pulse(pool: Pool, actor: Principal, incident_id: int) -> AsyncIterator[ServerSentEventMessage]:
-    last = b""
-    while True:
-        async with pool.acquire(timeout=10) as conn, conn.transaction():
-            found = await report(conn, actor, incident_id)
-        answer = _answer(found)
-        text = msgspec.json.encode(answer)
-        if text != last or found.ended:
-            yield ServerSentEventMessage(data=text.decode(), event="settled" if found.ended else "progress")
-        if found.ended:
-            return
-        last = text
-        await asyncio.sleep(PULSE)
+    return ServerSentEvent(watchers.told(actor, incident_id))
 
 
 router = Router(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
+
+from app.access.roles import Permission
 
 
 class Notes(msgspec.Struct, frozen=True):
@@ -15,7 +17,8 @@ class Notes(msgspec.Struct, frozen=True):
     asks for no key. `answer` is the media type of the answer, `form` the type of one that the handler's
     signature does not name. `body`: the handler reads the body by itself. `problem` is the form of 400 and
     404 where it is not ours. `any_query` passes over parameters that are not known. `headers` are the request
-    headers that the route looks at, as parameters of the document; `unacceptable` says when the answer is 406."""
+    headers that the route looks at, as parameters of the document; `unacceptable` says when the answer is 406.
+    Whoever lacks what a route `needs` is refused before its body is read."""
 
     conflict: str = ""
     missing: str = ""
@@ -28,6 +31,7 @@ class Notes(msgspec.Struct, frozen=True):
     any_query: bool = False
     headers: tuple[dict[str, Any], ...] = ()
     unacceptable: str = ""
+    needs: Permission | None = None
 
     @property
     def opt(self) -> dict[str, Notes]:
@@ -49,3 +53,14 @@ def parameters(handler: BaseRouteHandler) -> dict[str, str]:
         for name, field in handler.parsed_fn_signature.parameters.items()
         if isinstance(note := field.kwarg_definition, QueryParameter)
     }
+
+
+@cache
+def numbers(handler: BaseRouteHandler) -> frozenset[str]:
+    """Those of them that are whole numbers."""
+    fields = handler.parsed_fn_signature.parameters
+    return frozenset(
+        name
+        for field, name in parameters(handler).items()
+        if int in (fields[field].annotation, *get_args(fields[field].annotation))
+    )

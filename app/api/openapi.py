@@ -38,7 +38,10 @@ A request that changes something may carry an `Idempotency-Key`, and can then be
 done again: it is given the same answer, refusals by a rule among them, with the header `Idempotency-Replayed: true`.
 A key belongs to the API key, the method and the path that it was sent with. What did not come to be done (400, 401,
 413, 415, 5xx) leaves it unused. Two take no such key: `POST /v1/status` changes nothing, and a partner's
-confirmations count once as they are."""
+confirmations count once as they are.
+
+What is no HTTP at all, or has a head of more than 64 KB, is refused by the server before it comes here: with 400, 414
+or 431, and without a body."""
 
 _TAGS = {
     "Goods-in": "Devices come in by file or request, and are found again.",

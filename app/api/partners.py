@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ from litestar.params import FromPath
 
 from app.access.roles import Permission, Principal
 from app.adapters import registry
-from app.adapters.contract import Kind
+from app.adapters.contract import Confirms, Kind
 from app.api import body
 from app.api.notes import Notes
 from app.api.once import Once
@@ -26,7 +25,10 @@ from app.delivery.partners import Limits, Partner
 from app.delivery.progress import waiting
 from app.delivery.scope import PartnerScope
 
-_MOST_CONFIRMED = 8 * 2**20
+# Tens of thousands of TACs.
+_MOST_SAID = 2**20
+# Of a message that anybody might send: it is read before its signature can be judged.
+_MOST_CONFIRMED = 2**20
 _TAKEN = "A partner of this name exists already."
 _FIXED = "The kinds of identifier that a partner is told of cannot be changed."
 _UNSIGNED = "The message is not signed by this partner, or not of these five minutes."
@@ -119,7 +121,13 @@ async def one(
         return await _shown(conn, await partners.find(conn, partner_id))
 
 
-@post("/", operation_id="addPartner", summary="Add a partner", opt=Notes(conflict=_TAKEN).opt)
+@post(
+    "/",
+    operation_id="addPartner",
+    summary="Add a partner",
+    request_max_body_size=_MOST_SAID,
+    opt=Notes(conflict=_TAKEN, needs=Permission.PARTNERS_WRITE).opt,
+)
 async def add(
     said: NamedDependency[NewPartner],
     actor: NamedDependency[Principal],
@@ -139,7 +147,8 @@ async def add(
     "/{partner_id:int}",
     operation_id="changePartner",
     summary="Change, pause or resume a partner",
-    opt=Notes(conflict=_FIXED).opt,
+    request_max_body_size=_MOST_SAID,
+    opt=Notes(conflict=_FIXED, needs=Permission.PARTNERS_WRITE).opt,
 )
 async def change(
     partner_id: FromPath[int],
@@ -194,11 +203,13 @@ async def confirmations(
     """What was accepted becomes confirmed or refused. Signed by the partner, in its adapter's own form; a message
     that comes twice, by its `webhook-id`, counts once."""
     headers = {name.lower(): value for name, value in request.headers.items()}
+    async with pool.acquire(timeout=10) as conn:
+        _confirming(await partners.find(conn, partner_id)).announced(headers, now)
     message = await body.whole(request)
 
     async def work(conn: Connection) -> Confirmed:
         partner = await partners.find(conn, partner_id)
-        results = _reader(partner)(headers, message, now)
+        results = _confirming(partner).confirmations(headers, message, now)
         number = headers.get("webhook-id", "")
         if number and not await confirm.is_new(conn, partner_id, number, now):
             return Confirmed(0, len(results))
@@ -210,14 +221,13 @@ async def confirmations(
     return await transaction(pool, work)
 
 
-def _reader(partner: Partner) -> Callable[..., Any]:
+def _confirming(partner: Partner) -> Confirms:
     adapter = registry.make(partner.adapter, partner.settings)
-    reader: Callable[..., Any] | None = getattr(adapter, "confirmations", None)
-    if reader is None:
+    if not isinstance(adapter, Confirms):
         raise Conflict(
             f"The adapter {partner.adapter} answers at once and reports nothing later.", "confirms-not"
         )
-    return reader
+    return adapter
 
 
 @get("/v1/adapters", operation_id="listAdapters", summary="List the kinds of adapters", tags=["Partners"])

@@ -35,6 +35,13 @@ class NotTaken(GatewayError):
         self.headers = headers
 
 
+class TooSlow(GatewayError):
+    """A body that does not come in time (408)."""
+
+    status = 408
+    title = "Too slow"
+
+
 class Problem(msgspec.Struct, omit_defaults=True):
     """A problem document. `code` is stable, `detail` is for people, `errors` name each place."""
 

@@ -47,6 +47,10 @@ RESPONSES: dict[str, Any] = {
     },
     "Forbidden": {"description": "The key is known, and may not do this.", "content": _PROBLEM},
     "Missing": {"description": "There is no such thing.", "content": _PROBLEM},
+    "TooSlow": {
+        "description": "The body did not come in time: 10 s, and one more for every 16 KB.",
+        "content": _PROBLEM,
+    },
     "TooLarge": {"description": "The body is over a limit, which is named.", "content": _PROBLEM},
     "NotTaken": {
         "description": "The body is in a form, or compressed in a way, that is not taken here.",
@@ -93,7 +97,7 @@ def of(
         found |= {"409": _conflict(notes), "410": _ref("NotKept"), "422": _ref("Reused")}
     # For its key, a body is read even where it says nothing.
     if has_body or is_once:
-        found |= {"413": _ref("TooLarge"), "415": _ref("NotTaken")}
+        found |= {"408": _ref("TooSlow"), "413": _ref("TooLarge"), "415": _ref("NotTaken")}
     if problem:
         own = {"content": {_TYPE: {"schema": problem}}}
         found["400"] = {"description": "The parameter is missing or malformed."} | own

@@ -10,7 +10,8 @@ from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
-from app.access.roles import Principal
+from app.access.roles import Permission, Principal
+from app.api.notes import Notes
 from app.blocklist.ask import UNHEARD_OF, Counter, Standing, Status, look_up
 from app.core import imei as imeis
 from app.core.db import Pool
@@ -63,6 +64,7 @@ async def ask_one(
     status_code=200,
     request_max_body_size=2**20,
     summary="Ask for the status of many identifiers",
+    opt=Notes(needs=Permission.STATUS_READ).opt,
 )
 async def ask_many(
     said: NamedDependency[StatusQuestion], asker: NamedDependency[Principal], pool: NamedDependency[Pool]

@@ -15,7 +15,7 @@ from app.cli.bars import Bars
 from app.cli.options import Number
 from app.core.db import Connection
 from app.delivery.progress import Refusal, Standing, refusals
-from app.incidents.incident import Claims, Incident, Report, latest, report
+from app.incidents.incident import Claims, Incident, Report, Summary, latest, report
 
 MOST_REFUSALS = 10
 
@@ -122,6 +122,6 @@ def incidents(in_state: str | None, limit: int, as_json: bool) -> None:
     show.draw(show.table("", columns, map(_row, found)))
 
 
-def _row(it: Incident) -> tuple[RenderableType, ...]:
-    counts = (f"{it.preview.devices:,}", f"{it.preview.identifiers:,}") if it.preview else ("", "")
+def _row(it: Summary) -> tuple[RenderableType, ...]:
+    counts = (f"{it.devices:,}", f"{it.identifiers:,}")
     return str(it.id), show.state(it.state), it.title, *counts, show.moment(it.drafted_at), it.drafted_by

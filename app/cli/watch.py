@@ -19,7 +19,7 @@ from app.cli.bars import Bars
 from app.cli.failures import NOT_IN_TIME
 from app.cli.options import Number
 from app.core.db import Pool, asks_again
-from app.incidents.incident import Report, report
+from app.incidents.incident import Glance, glance
 
 PULSE = 0.25
 # Plain lines are read afterwards, and need not be many.
@@ -58,7 +58,7 @@ def watch(incident_id: int, timeout: float | None, as_json: bool) -> int | None:
 
 
 async def _watch(
-    pool: Pool, actor: Principal, incident_id: int, see: Callable[[Report], None], deadline: float | None
+    pool: Pool, actor: Principal, incident_id: int, see: Callable[[Glance], None], deadline: float | None
 ) -> bool:
     pulse = PULSE if show.console().is_terminal else PLAIN_PULSE
     while True:
@@ -72,18 +72,18 @@ async def _watch(
         await asyncio.sleep(pulse if deadline is None else min(pulse, max(0.0, deadline - time.monotonic())))
 
 
-async def _read(pool: Pool, actor: Principal, incident_id: int) -> Report | None:
+async def _read(pool: Pool, actor: Principal, incident_id: int) -> Glance | None:
     """None while the database is away, which is waited for: nobody wants to lose sight in that moment."""
     try:
         async with pool.acquire(timeout=10) as conn, conn.transaction():
-            return await report(conn, actor, incident_id)
+            return await glance(conn, actor, incident_id)
     except Exception as error:
         if not asks_again(error):
             raise
         return None
 
 
-def _shown(as_json: bool) -> AbstractContextManager[Callable[[Report], None]]:
+def _shown(as_json: bool) -> AbstractContextManager[Callable[[Glance], None]]:
     if as_json:
         return nullcontext(_Changes(lambda found: show.json(_fields(found)), _fields))
     if not show.console().is_terminal:
@@ -91,7 +91,7 @@ def _shown(as_json: bool) -> AbstractContextManager[Callable[[Report], None]]:
     return _Screen()
 
 
-def _fields(found: Report) -> dict[str, Any]:
+def _fields(found: Glance) -> dict[str, Any]:
     incident = found.incident
     return {
         "id": incident.id, "state": incident.state, "claims": found.claims, "partners": found.partners,
@@ -102,11 +102,11 @@ def _fields(found: Report) -> dict[str, Any]:
 class _Changes:
     """Hands on what differs from the last time."""
 
-    def __init__(self, hand_on: Callable[[Report], None], part: Callable[[Report], object]) -> None:
+    def __init__(self, hand_on: Callable[[Glance], None], part: Callable[[Glance], object]) -> None:
         self._hand_on, self._part = hand_on, part
         self._last: object = None
 
-    def __call__(self, found: Report) -> None:
+    def __call__(self, found: Glance) -> None:
         part = self._part(found)
         if part != self._last:
             self._last = part
@@ -118,7 +118,7 @@ class _PlainLines:
         self._bars = Bars()
         self._said: set[str] = set()
 
-    def __call__(self, found: Report) -> None:
+    def __call__(self, found: Glance) -> None:
         self._bars.update(found.partners)
         lines = [_headline(found), *self._bars.lines()]
         for line in lines:
@@ -127,27 +127,27 @@ class _PlainLines:
         self._said = set(lines)
 
 
-class _Screen(AbstractContextManager[Callable[[Report], None]]):
+class _Screen(AbstractContextManager[Callable[[Glance], None]]):
     """Bars on a terminal; what they say at the end stays there."""
 
     def __init__(self) -> None:
         self._bars = Bars()
         self._live = Live(console=show.console(), auto_refresh=False)
 
-    def __enter__(self) -> Callable[[Report], None]:
+    def __enter__(self) -> Callable[[Glance], None]:
         self._live.start()
         return self._see
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def _see(self, found: Report) -> None:
+    def _see(self, found: Glance) -> None:
         self._bars.update(found.partners)
         headline = Text(_headline(found), style="bold")
         self._live.update(Group(headline, self._bars), refresh=True)
 
 
-def _headline(found: Report) -> str:
+def _headline(found: Glance) -> str:
     incident, claims = found.incident, found.claims
     named = f"Incident {incident.id} ({incident.title}): {incident.state}"
     if incident.state == "draft":

@@ -13,12 +13,14 @@ import msgspec
 from app.adapters.contract import Answer, Confirmation, Outcome
 from app.core import imei
 from app.core.db import Connection
+from app.core.errors import Invalid
 from app.core.sql import queries
 
 _SQL = queries("delivery")
 _MESSAGES = queries("messages")
 # No partner repeats a message for longer than that.
 _REMEMBERED = timedelta(days=14)
+MOST = 10_000
 _STATES = {Outcome.DONE: "confirmed", Outcome.ALREADY: "confirmed", Outcome.REFUSED: "refused"}
 
 
@@ -39,7 +41,12 @@ async def confirm(
     conn: Connection, partner_id: int, results: Sequence[Confirmation], now: datetime
 ) -> Confirmed:
     """Books a partner's later results onto what it had accepted. Repeats, and late words about decisions
-    that are past, change nothing."""
+    that are past, change nothing. Raises Invalid for more than `MOST` of them."""
+    if len(results) > MOST:
+        raise Invalid(
+            f"The message reports {len(results):,} results; it would be {MOST:,} at most. Nothing was booked.",
+            "confirmation-size",
+        )
     candidates = await _candidates(conn, results)
     rows = [
         (key, str(result.op), _STATES[result.answer.outcome], result.answer)

@@ -60,7 +60,7 @@ class Freed(msgspec.Struct, frozen=True):
 async def draft(conn: Connection, actor: Principal, said: Draft, now: datetime) -> Drafted:
     """Writes down an incident and shows what it would do; nothing is claimed yet. Raises Invalid."""
     actor.require(Permission.INCIDENTS_WRITE)
-    unknown = await scopes.resolve(conn, _read(said))
+    unknown = await scopes.resolve(conn, await _read(said))
     shown = await preview(conn, unknown)
     incident_id: int = await conn.fetchval(
         _SQL.add, said.title.strip(), said.kind, said.site.strip(), said.occurred_from, said.occurred_to,
@@ -73,11 +73,11 @@ async def draft(conn: Connection, actor: Principal, said: Draft, now: datetime) 
     return Drafted(incident_id, shown)
 
 
-def _read(said: Draft) -> Named:
+async def _read(said: Draft) -> Named:
     """The scope in normal form. Raises Invalid with every flaw of the incident, those of its scope among them."""
     flaws = _flaws(said)
     try:
-        named = scopes.read(said.scope)
+        named = await scopes.named(said.scope)
     except Invalid as error:
         if not flaws:
             raise
@@ -110,7 +110,7 @@ async def submit(conn: Connection, actor: Principal, incident_id: int, now: date
     """Freezes what the scope names now and asks a second person; every identifier turns suspect."""
     actor.require(Permission.INCIDENTS_WRITE)
     incident = await hold(conn, incident_id, "draft", to="submitted")
-    unknown = await scopes.resolve(conn, scopes.read(incident.scope))
+    unknown = await scopes.resolve(conn, await scopes.named(incident.scope))
     keys = await scopes.freeze(conn, unknown)
     if not keys:
         raise Conflict(

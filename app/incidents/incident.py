@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -29,8 +30,18 @@ class Claims(msgspec.Struct, frozen=True):
     devices_lifted: int
 
 
-class Incident(msgspec.Struct, frozen=True):
-    """One incident. `preview` is as it was shown: when it was drafted, and again when it was submitted."""
+class Names(msgspec.Struct, frozen=True):
+    """How many of each the scope of an incident names."""
+
+    pallets: int
+    receipts: int
+    imeis: int
+    serials: int
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """One incident without its scope, which may name a million things. `devices` and `identifiers` are what it
+    came to when it was drafted, and again when it was submitted."""
 
     id: int
     title: str
@@ -39,7 +50,6 @@ class Incident(msgspec.Struct, frozen=True):
     occurred_from: datetime | None
     occurred_to: datetime | None
     police_reference: str
-    scope: Scope
     state: str
     drafted_by: str
     drafted_at: datetime
@@ -50,13 +60,22 @@ class Incident(msgspec.Struct, frozen=True):
     ended_by: str | None
     ended_at: datetime | None
     reason: str
+    named: Names
+    devices: int
+    identifiers: int
+
+
+class Incident(Summary, frozen=True):
+    """One incident, all of it. `preview` is as it was shown: when it was drafted, and again when it was submitted."""
+
+    scope: Scope
     preview: Preview | None
 
 
-class Report(msgspec.Struct, frozen=True):
-    """An incident with what it holds and where each partner stands."""
+class Glance(msgspec.Struct, frozen=True):
+    """An incident's summary with what it holds and where each partner stands."""
 
-    incident: Incident
+    incident: Summary
     claims: Claims
     partners: list[Standing]
 
@@ -71,24 +90,40 @@ class Report(msgspec.Struct, frozen=True):
         return self.settled and self.incident.state not in ("draft", "submitted")
 
 
-def from_row(row: asyncpg.Record) -> Incident:
-    """The incident of a database row."""
-    fields = {field.name: row[field.name] for field in msgspec.structs.fields(Incident) if field.name in row}
-    fields["id"] = row["incident_id"]
-    fields["scope"] = msgspec.convert(row["scope"], Scope)
-    fields["preview"] = row["preview"] and msgspec.convert(row["preview"], Preview, strict=False)
-    return Incident(**fields)
+class Report(Glance, frozen=True):
+    """The same with all of the incident."""
+
+    incident: Incident
 
 
-async def find(conn: Connection, actor: Principal, incident_id: int) -> Incident:
+def _summary(row: asyncpg.Record) -> Summary:
+    return Summary(**_summed_up(row))
+
+
+def _whole(row: asyncpg.Record) -> Incident:
+    return Incident(
+        **_summed_up(row),
+        scope=msgspec.convert(row["scope"], Scope),
+        preview=row["preview"] and msgspec.convert(row["preview"], Preview, strict=False),
+    )
+
+
+def _summed_up(row: asyncpg.Record) -> dict[str, Any]:
+    fields = {name: row[name] for name in Summary.__struct_fields__ if name in row}
+    named = Names(*(row[f"named_{name}"] for name in Names.__struct_fields__))
+    shown = {"devices": row["shown_devices"], "identifiers": row["shown_identifiers"]}
+    return {**fields, "id": row["incident_id"], "named": named, **shown}
+
+
+async def find(conn: Connection, actor: Principal, incident_id: int) -> Summary:
     """Raises Missing, Forbidden."""
     actor.require(Permission.INCIDENTS_READ)
-    return _there(await conn.fetchrow(_SQL.find, incident_id), incident_id)
+    return _summary(_there(await conn.fetchrow(_SQL.glance, incident_id), incident_id))
 
 
 async def hold(conn: Connection, incident_id: int, *states: str, to: str) -> Incident:
     """The incident, locked for a decision. Raises Missing, or Conflict where it is in none of `states`."""
-    incident = _there(await conn.fetchrow(_SQL.hold, incident_id), incident_id)
+    incident = _whole(_there(await conn.fetchrow(_SQL.hold, incident_id), incident_id))
     if incident.state not in states:
         raise Conflict(
             f"Incident {incident_id} is {incident.state}, so it cannot be {to}; it would be {' or '.join(states)}.",
@@ -97,31 +132,36 @@ async def hold(conn: Connection, incident_id: int, *states: str, to: str) -> Inc
     return incident
 
 
-def _there(row: asyncpg.Record | None, incident_id: int) -> Incident:
+def _there(row: asyncpg.Record | None, incident_id: int) -> asyncpg.Record:
     if row is None:
         raise Missing(f"There is no incident {incident_id}.")
-    return from_row(row)
+    return row
 
 
 async def latest(
     conn: Connection, actor: Principal, *, before: int | None, state: str | None, limit: int
-) -> list[Incident]:
+) -> list[Summary]:
     """Incidents, the newest first, below number `before`."""
     actor.require(Permission.INCIDENTS_READ)
     if state is not None and state not in (
         states := ("draft", "submitted", "approved", "closed", "rejected", "withdrawn")
     ):
         raise Invalid(f"'{state}' is not a state of an incident; it would be one of {', '.join(states)}.")
-    return [from_row(row) for row in await conn.fetch(_SQL.latest, before, state, limit)]
+    return [_summary(row) for row in await conn.fetch(_SQL.latest, before, state, limit)]
 
 
 async def report(conn: Connection, actor: Principal, incident_id: int) -> Report:
-    """The incident, what it holds, and each partner's progress; cheap enough to be watched."""
+    """The whole incident, what it holds, and each partner's progress."""
     actor.require(Permission.INCIDENTS_READ)
-    row = await conn.fetchrow(_SQL.find, incident_id)
-    incident = _there(row, incident_id)
-    assert row is not None
-    return Report(incident, _claims(row), await progress(conn, incident_id))
+    row = _there(await conn.fetchrow(_SQL.find, incident_id), incident_id)
+    return Report(_whole(row), _claims(row), await progress(conn, incident_id))
+
+
+async def glance(conn: Connection, actor: Principal, incident_id: int) -> Glance:
+    """The same without the scope; cheap enough to be watched."""
+    actor.require(Permission.INCIDENTS_READ)
+    row = _there(await conn.fetchrow(_SQL.glance, incident_id), incident_id)
+    return Glance(_summary(row), _claims(row), await progress(conn, incident_id))
 
 
 def _claims(row: asyncpg.Record) -> Claims:

@@ -5,6 +5,7 @@ Nothing is dropped silently: what nobody registered is listed, and counted in al
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, TypeVar
@@ -21,13 +22,14 @@ from app.devices.register import number_unknown
 _SQL = queries("incidents")
 _MOST_FLAWS = 1000
 _Read = TypeVar("_Read")
+Number = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
 class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is named, as people name it: SSCCs, receipt numbers, IMEIs of 15 digits, serials."""
 
     pallets: Annotated[tuple[str, ...], msgspec.Meta(description="SSCCs of 18 digits")] = ()
-    receipts: Annotated[tuple[int, ...], msgspec.Meta(description="numbers of receipts")] = ()
+    receipts: Annotated[tuple[Number, ...], msgspec.Meta(description="numbers of receipts")] = ()
     imeis: Annotated[tuple[str, ...], msgspec.Meta(description="IMEIs of 15 digits")] = ()
     serials: Annotated[tuple[str, ...], msgspec.Meta(description="serial numbers")] = ()
     as_of: Annotated[
@@ -54,6 +56,11 @@ class Unknown(msgspec.Struct, frozen=True):
     serials: list[str]
     pallets: list[str]
     receipts: list[int]
+
+
+async def named(scope: Scope) -> Named:
+    """`read`, beside the event loop: a million names take seconds, and others ask meanwhile."""
+    return await asyncio.to_thread(read, scope)
 
 
 def read(scope: Scope) -> Named:
@@ -113,7 +120,7 @@ async def resolve(conn: Connection, named: Named) -> Unknown:
     serials = await conn.fetch(_SQL.unknown_serials, named.serials)
     receipts = await conn.fetch(_SQL.unknown_receipts, named.receipts)
     return Unknown(
-        imeis=sorted(imei.full(row["key"]) for row in keys),
+        imeis=await asyncio.to_thread(lambda: sorted(imei.full(row["key"]) for row in keys)),
         serials=[row["serial"] for row in serials],
         pallets=sorted(set(named.pallets).difference(stood.values())),
         receipts=[row["receipt_id"] for row in receipts],

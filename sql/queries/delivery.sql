@@ -33,11 +33,11 @@ SELECT
     pace.resume_at > now() AS resting
 FROM partner AS p
 JOIN partner_pace AS pace USING (partner_id)
-WHERE $1::integer IS NULL OR p.partner_id = $1
+WHERE $1::bigint IS NULL OR p.partner_id = $1
 ORDER BY p.partner_id;
 
 -- name: hold_partner
-SELECT partner_id FROM partner WHERE partner_id = $1 FOR UPDATE;
+SELECT partner_id FROM partner WHERE partner_id = $1::bigint FOR UPDATE;
 
 -- name: partner_named
 SELECT partner_id FROM partner WHERE name = $1 OR partner_id::text = $1;

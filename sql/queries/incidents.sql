@@ -9,12 +9,69 @@ RETURNING incident_id;
 -- name: find
 SELECT * FROM incident WHERE incident_id = $1;
 
+-- name: glance
+-- A row of fixed size: neither scope nor preview.
+SELECT
+    incident_id,
+    title,
+    kind,
+    site,
+    occurred_from,
+    occurred_to,
+    police_reference,
+    state,
+    drafted_by,
+    drafted_at,
+    submitted_by,
+    submitted_at,
+    approved_by,
+    approved_at,
+    ended_by,
+    ended_at,
+    reason,
+    named_pallets,
+    named_receipts,
+    named_imeis,
+    named_serials,
+    shown_devices,
+    shown_identifiers,
+    identifiers,
+    devices,
+    lifted_identifiers,
+    lifted_devices
+FROM incident
+WHERE incident_id = $1;
+
 -- name: hold
 SELECT * FROM incident WHERE incident_id = $1 FOR UPDATE;
 
 -- name: latest
 -- $1 before this number (null: from the newest), $2 state (null: any), $3 limit
-SELECT * FROM incident
+SELECT
+    incident_id,
+    title,
+    kind,
+    site,
+    occurred_from,
+    occurred_to,
+    police_reference,
+    state,
+    drafted_by,
+    drafted_at,
+    submitted_by,
+    submitted_at,
+    approved_by,
+    approved_at,
+    ended_by,
+    ended_at,
+    reason,
+    named_pallets,
+    named_receipts,
+    named_imeis,
+    named_serials,
+    shown_devices,
+    shown_identifiers
+FROM incident
 WHERE ($1::bigint IS NULL OR incident_id < $1) AND ($2::text IS NULL OR state = $2)
 ORDER BY incident_id DESC
 LIMIT $3;

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
+from app.access.roles import Role
 from app.sandbox.faults import Faults
 from app.sandbox.ledger import State
 
@@ -67,7 +70,10 @@ async def test_an_incident_is_watched_to_its_end(gateway, partner, goods_in, man
     assert sorted(partner.ledger.page(State.BLOCKED, "", 100)) == sorted(
         number[:14] for number in goods.imeis
     )
-    assert last == (await manager.get(f"/v1/incidents/{incident}")).json()
+    read = (await manager.get(f"/v1/incidents/{incident}")).json()
+    assert (read.pop("scope"), read.pop("preview")["devices"]) == ({"pallets": [goods.pallet]}, 5)
+    assert last == read
+    assert (last["named"]["pallets"], last["devices"], last["identifiers"]) == (1, 5, 10)
 
 
 async def test_an_incident_that_has_ended_says_so_and_ends(manager):
@@ -89,6 +95,49 @@ async def test_who_leaves_is_no_longer_told(gateway, manager, nobody):
     async with asyncio.timeout(10):
         while await ended(nobody) < before + 20:
             await asyncio.sleep(0.1)
+
+
+async def commits(gateway: Gateway) -> int:
+    conn = await asyncpg.connect(gateway.dsn)
+    query = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+    found: int = await conn.fetchval(query)
+    await conn.close()
+    return found
+
+
+async def test_many_watchers_cost_one_reading(gateway, manager, auditor):
+    incident = await drafted(manager, imeis=stock(5_000).imeis)
+    url = f"/v1/incidents/{incident}/events"
+    async with AsyncExitStack() as stack, gateway.bare() as client:
+        headers = {"authorization": f"Bearer {gateway.keys['auditor']}"}
+        # Whose lines nobody keeps is closed.
+        kept = []
+        for _ in range(50):
+            stream = client.stream("GET", f"{gateway.url}{url}", headers=headers)
+            lines = (await stack.enter_async_context(stream)).aiter_lines()
+            kept.append(lines)
+            first = [await anext(lines), await anext(lines)]
+            assert first[0] == "event: progress"
+            assert len(first[1]) < 2_000
+            assert json.loads(first[1].removeprefix("data: "))["named"]["imeis"] == 10_000
+        await asyncio.sleep(1.5)
+        before = await commits(gateway)
+        await asyncio.sleep(4)
+        assert await commits(gateway) - before < 150
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(gateway, manager):
+    incident = await drafted(manager, serials=["REVOKED"])
+    made = await gateway.new_key(Role.AUDITOR)
+    url = f"{gateway.url}/v1/incidents/{incident}/events"
+    headers = {"authorization": f"Bearer {made.key}"}
+    async with gateway.bare() as client, client.stream("GET", url, headers=headers) as response:
+        watching = asyncio.create_task(events(response))
+        await asyncio.sleep(1.2)
+        assert not watching.done()
+        await gateway.revoke(made.key_id)
+        seen = await asyncio.wait_for(watching, 2)
+    assert [name for name, _ in seen] == ["progress"]
 
 
 async def ended(nobody: httpx.AsyncClient) -> float:

@@ -32,6 +32,14 @@ async def test_figures_are_collected(nobody, carrier):
     assert "490154203237518" not in response.text
 
 
+async def test_words_that_are_no_method_make_one_figure(nobody):
+    for number in range(30):
+        await nobody.request(f"FROB{number}", "/health/live")
+    figures = (await nobody.get("/metrics")).text
+    assert "FROB" not in figures
+    assert 'imei_gateway_http_seconds_count{method="other",' in figures
+
+
 async def test_each_answer_has_an_id_of_its_own(nobody):
     ids = {
         (await nobody.get(path)).headers["x-request-id"] for path in ("/health/live", "/health/live", "/nope")

@@ -186,6 +186,26 @@ async def test_confirmations_that_cannot_be_read(admin, nobody):
         problem(await nobody.post(url, content=body, headers=signed(body)), 400)
 
 
+async def test_a_message_of_too_many_results_is_refused(admin, nobody):
+    url = f"/v1/partners/{(await added(admin, 'Brand E', 'knox_guard'))['id']}/confirmations"
+    events = [{"eventType": "KG_DEVICE_LOCKED", "deviceUid": "490154203237518"}] * 10_001
+    body = json.dumps({"events": events}, separators=(",", ":")).encode()
+    found = problem(await nobody.post(url, content=body, headers=signed(body)), 400, "confirmation-size")
+    assert "10,000 at most" in found["detail"]
+    body = b" " * (2**20 + 1)
+    problem(await nobody.post(url, content=body, headers=signed(body)), 413, "body-too-large")
+
+
+@pytest.mark.parametrize("number", [2**31, 2**32 + 1, 2**63 - 1])
+async def test_a_number_that_no_partner_can_have(admin, manager, nobody, number):
+    incident = await drafted(manager, serials=["BEYOND"])
+    problem(await admin.get(f"/v1/partners/{number}"), 404, "missing")
+    problem(await admin.patch(f"/v1/partners/{number}", json={"paused": True}), 404, "missing")
+    problem(await admin.get(f"/v1/incidents/{incident}/refusals/{number}"), 404, "missing")
+    url = f"/v1/partners/{number}/confirmations"
+    problem(await nobody.post(url, content=b"{}", headers=signed(b"{}")), 404, "missing")
+
+
 async def test_an_adapter_that_confirms_nothing(admin, nobody):
     url = f"/v1/partners/{(await added(admin, 'Register E'))['id']}/confirmations"
     problem(await nobody.post(url, content=b"{}", headers=signed(b"{}")), 409, "confirms-not")
