@@ -62,12 +62,24 @@ class BadImei(ValueError):
         self.code = code
 
 
+def certain(digits: str) -> int:
+    """The key of 15 digits with the right check digit, and 0 for anything else: `written` tells why not."""
+    if len(digits) != 15 or not (digits.isascii() and digits.isdigit()):
+        return 0
+    key, last = divmod(int(digits), 10)
+    high, low = divmod(key, 10**8)
+    total = _FOUR[high // 10_000] + _FOUR[high % 10_000] + _FOUR[low // 10_000] + _FOUR[low % 10_000]
+    return 0 if (total + last) % 10 else key
+
+
 def written(value: str) -> int:
     """The key of an IMEI as people and files write it: 15 digits, perhaps spaced, or an IMEI URN.
 
     Raises BadImei: `imei-empty`, `imei-not-digits`, `imei-length`, `imei-check-digit`, `imei-placeholder`.
     """
-    digits = value if len(value) == 15 and value.isascii() and value.isdigit() else _digits(value)
+    if key := certain(value):
+        return key
+    digits = _digits(value)
     key, last = divmod(int(digits), 10)
     right = check_digit(key)
     if last != right and not (last == 0 and _URN.match(value.strip())):

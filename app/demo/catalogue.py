@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from app.core import gs1
 
-OLD_TAC = 1_332_700
-"""Begins with a zero, which spreadsheets drop."""
+OLD_TAC = 1_020_300
+"""Begins with a zero, which spreadsheets drop; it then looks like one that begins with 10."""
 
 
 class Model(NamedTuple):

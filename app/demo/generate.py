@@ -142,7 +142,7 @@ def _as_a_float(mint: Mint, model: Model, unit: Unit) -> list[str]:
 
 def _with_decimals(mint: Mint, model: Model, unit: Unit) -> list[str]:
     cells = _cells(mint.unit(model, unit.pallet))
-    cells[1] += ",0"
+    cells[0] += ",0"
     return cells
 
 

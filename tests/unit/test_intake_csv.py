@@ -32,6 +32,9 @@ class Stream:
     def read(self, size: int = -1) -> bytes:
         return next(self._pieces, b"")
 
+    def seekable(self) -> bool:
+        return False
+
 
 def readings(source: bytes | str | Stream, defaults: Defaults | None = None) -> Iterator[Read]:
     if isinstance(source, str):
@@ -62,15 +65,15 @@ def refusal(source: bytes | str) -> Invalid:
     return error.value
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ":", "^", "~", "\x1f"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
 def test_a_file_in_every_dialect(delimiter: str, end: str, encoding: str) -> None:
     lines = ["imei1,imei2,serial,gtin,pallet,site,owner,model,unit value,currency"]
     lines += [f"{A},{B},S1,{GTIN},{PALLET},Entrepôt,ACME,Phone,499.00,EUR", f"{C},,,,,,,,,"]
-    mark = "\ufeff" if encoding.endswith("e") else ""
-    source = (mark + end.join(lines).replace(",", delimiter)).encode(encoding)
+    source = (end.join(lines).replace(",", delimiter)).encode(encoding)
     first, second = rows(source)
+    assert coded(source) == ([(1, "read-as-windows-1252")] if encoding == "cp1252" else [])
     assert (*first[:3], first.shared.gtin) == (2, [int(A[:14]), int(B[:14])], "S1", GTIN)
     assert first.shared[1:5] == (PALLET, "Entrepôt", "ACME", "Phone")
     assert (str(first.shared.unit_value), first.shared.currency) == ("499.00", "EUR")
@@ -132,12 +135,6 @@ def test_a_file_without_usable_header_is_refused(header: str) -> None:
     assert "serial,gtin" in error.detail
 
 
-def test_utf_16_without_its_mark_is_told_so() -> None:
-    error = refusal(f"imei\n{A}\n".encode("utf-16-le"))
-    assert error.code == "header-wrong"
-    assert "UTF-16" in error.detail
-
-
 @pytest.mark.parametrize(
     "source", ["", "\n\n", "\ufeff", "imei,serial\n", "imei,serial\n\n,\n", b"\xff\xfe", b"\xff"]
 )
@@ -195,7 +192,7 @@ def test_quotes_that_open_again_on_each_line_are_not_followed_far() -> None:
     pieces = chain([b"imei,model,site\n"], repeat(b'x","\n', 1000))
     answers = readings(Stream(given.append(piece) or piece for piece in pieces))
     assert [found[0].line for _, found in (next(answers), next(answers))] == [2, 3]
-    assert len(given) < 60
+    assert len(given) < 400
     assert len(list(answers)) == 998
 
 
@@ -219,8 +216,8 @@ def test_a_line_that_is_too_long_is_rejected_alone() -> None:
 
 
 def test_bytes_that_are_no_utf_8_cost_their_row() -> None:
-    source = f"imei,site,note\n{A},Entrepôt,x\n{B},PAR1,é\n".encode("cp1252")
-    assert coded(source) == [(1, "column-ignored"), (2, "text-encoding")]
+    source = f"imei,site\n{A},Entrepôt\n".encode("cp1252") + f"{B},Entrepôt\n".encode()
+    assert coded(source) == [(2, "text-encoding")]
 
 
 def test_a_zero_byte_costs_its_row() -> None:
@@ -247,7 +244,7 @@ TEXT = st.lists(CELLS, max_size=25).map(lambda parts: "".join(parts).encode("utf
 def test_a_file_reads_the_same_in_whatever_pieces_it_comes(body: bytes, size: int) -> None:
     source = b"imei,serial,gtin\n" + body + f"\n{A},last,\n".encode()
     pieces = (source[place : place + size] for place in range(0, len(source), size))
-    assert list(readings(Stream(pieces))) == list(readings(source))
+    assert list(readings(Stream(pieces))) == list(readings(Stream([source])))
 
 
 @given(TEXT)
@@ -282,6 +279,8 @@ HOSTILE = {
     "one header": (b"imei,", b"imei," * 200_000),
     "an open quote": (b'imei,serial,note\n1,2,"', b"x" * 1000 + b"\n"),
     "one quoted cell": (b'imei,serial,note\n1,2,"', b"x" * MEGABYTE),
+    "many cells": (b"imei,serial,note\n", b"12," * 21_000 + b"\n"),
+    "many quoted cells": (b"imei,serial,note\n", b'"1",' * 15_000 + b"\n"),
     "blank lines": (b"imei,serial,note\n", b"\n" + b" " * 1000),
 }
 

@@ -36,6 +36,9 @@ class Stream:
     def read(self, size: int = -1) -> bytes:
         return next(self._pieces, b"")
 
+    def seekable(self) -> bool:
+        return False
+
 
 def readings(source: bytes | str | Stream, format: Format = Format.NDJSON) -> Iterator[Read]:
     if isinstance(source, str):
@@ -104,11 +107,12 @@ def test_imei_and_imeis_are_one_list() -> None:
 @pytest.mark.parametrize(
     ("value", "code", "says"),
     [
-        (35209900176148, "imei-leading-zero", "leading zero"),
+        (35209900176148, "imei-length", "would be 352099001761481"),
+        (10154203237519, "imei-length", "leading zero"),
         (3520990017614, "wrong-type", "15 digits"),
         (10**200, "wrong-type", "15 digits"),
         (-352099001761481, "wrong-type", "15 digits"),
-        (352099001761481.0, "imei-not-digits", "spreadsheet"),
+        (352099001761480.0, "imei-check-digit", "spreadsheet"),
         (3.52e14, "imei-not-digits", "spreadsheet"),
         (True, "wrong-type", "15 digits"),
         ({"imei": A}, "wrong-type", "15 digits"),
@@ -170,7 +174,7 @@ def test_unknown_fields_without_end_are_named_up_to_a_point() -> None:
     ],
 )  # fmt: skip
 def test_a_line_that_is_no_object_costs_itself(line: bytes) -> None:
-    good = lines({"imei": A}).encode()
+    good = f'{{"imei": "{A}", "site": "Entrepôt"}}'.encode()
     source = good + b"\n" + line + b"\n" + good
     assert coded(source) == [(2, "json-malformed")]
     assert [row.line for row, _ in readings(source) if row] == [1, 3]
@@ -210,7 +214,7 @@ def test_a_document(encoding: str) -> None:
 
 
 def test_a_byte_that_is_no_utf_8_costs_its_device() -> None:
-    source = b'{"devices": [{"imei": "' + A.encode() + b'"}, {"serial": "\xff"}]}'
+    source = b'{"devices": [{"imei": "' + A.encode() + b'", "site": "Entrep\xc3\xb4t"}, {"serial": "\xff"}]}'
     assert coded(source, Format.JSON) == [(2, "json-malformed")]
 
 

@@ -108,7 +108,7 @@ def test_more_than_four_imeis_are_too_many(cells: Sequence[str]) -> None:
         ("352099001761480", "imei-check-digit", "would be"),
         ("3.51234E+14", "imei-not-digits", "spreadsheet"),
         ("3,51234E+14", "imei-not-digits", "spreadsheet"),
-        ("351234567890123,00", "imei-not-digits", "spreadsheet"),
+        ("351234567890123,00", "imei-check-digit", "spreadsheet"),
         ("10154203237519", "imei-length", "leading zero"),
         ("３５２０９９００１７６１４８１", "imei-not-digits", "0-9"),
         ("N/A", "imei-not-digits", "15 digits"),

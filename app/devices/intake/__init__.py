@@ -4,10 +4,12 @@ Pure: no database, no HTTP, no clock. What a repeated or already registered devi
 """
 
 from app.devices.intake.cells import Finding
+from app.devices.intake.columns import REJECT_COLUMNS, read_columns
 from app.devices.intake.read import Format, guess, read
 from app.devices.intake.rows import Defaults, Reading, Row, Shared, Submission, read_defaults
 
 __all__ = [
+    "REJECT_COLUMNS",
     "Defaults",
     "Finding",
     "Format",
@@ -17,5 +19,6 @@ __all__ = [
     "Submission",
     "guess",
     "read",
+    "read_columns",
     "read_defaults",
 ]

@@ -13,6 +13,8 @@ from unicodedata import category
 
 from app.core import gs1
 from app.core.imei import shown
+from app.devices.intake import spreadsheet
+from app.devices.intake.spreadsheet import Damage
 
 TEXT_LIMIT = 200
 
@@ -48,7 +50,7 @@ def warning(field: str, value: str, code: str, sentence: str, line: int = 0) -> 
 
 def text(field: str, value: str, found: list[Finding], refused: frozenset[str] = _CONTROL) -> str:
     """A word of the sender: trimmed, at most 200 characters, no control character."""
-    value = value.strip()
+    value = spreadsheet.bare(value.strip()).strip()
     if not value.isprintable():
         value = value.translate(_WIDE_SPACES)
         char = next((char for char in value if category(char) in refused), "")
@@ -60,9 +62,25 @@ def text(field: str, value: str, found: list[Finding], refused: frozenset[str] =
     return value
 
 
+def is_plain(serial: str) -> bool:
+    """Whether a serial, or none, has nothing in it that `serial` would look at."""
+    plain = serial.isalnum() or not serial or serial.replace("-", "").isalnum()
+    return plain and len(serial) <= TEXT_LIMIT
+
+
 def serial(value: str, found: list[Finding]) -> str:
-    """A serial number: as `text`, and without characters of no width, which make two serials look alike."""
-    return text("serial", value, found, _CONTROL | {"Cf"})
+    """A serial number: as `text`, and without characters of no width, which make two serials look alike.
+
+    Nothing in a serial confirms a repair, so that of a spreadsheet's number nothing is made.
+    """
+    value = text("serial", spreadsheet.bare_code(value), found, _CONTROL | {"Cf"})
+    damage = spreadsheet.damage(value)
+    if damage and "+" in value:
+        found.append(flaw("serial", value, "serial-rounded", spreadsheet.lost(value, "a serial", damage)))
+    elif damage and value[-2:] in (".0", ",0"):
+        sentence = f"The serial {shown(value)} may be a number to which a spreadsheet has added decimals."
+        found.append(warning("serial", value, "serial-decimals", f"{sentence} {spreadsheet.EXPORT}"))
+    return value
 
 
 def description(value: str, found: list[Finding]) -> str:
@@ -81,26 +99,54 @@ def _unprintable(field: str, value: str, char: str) -> Finding:
 
 def pallet(value: str, found: list[Finding]) -> str:
     """The 18 digits of an SSCC, or '' for none."""
-    return _gs1_key("pallet", gs1.sscc, value.strip(), found)
+    return _gs1_key("pallet", "an SSCC", gs1.sscc, spreadsheet.bare_code(value), found)
 
 
 def gtin(value: str, found: list[Finding]) -> str:
     """A GTIN as 14 digits, or '' for none."""
-    return _gs1_key("gtin", gs1.gtin, value.strip(), found)
+    return _gs1_key("gtin", "a GTIN", gs1.gtin, spreadsheet.bare_code(value), found)
 
 
-def _gs1_key(field: str, normalised: Callable[[str], str], value: str, found: list[Finding]) -> str:
+def _gs1_key(
+    field: str, what: str, normalised: Callable[[str], str], value: str, found: list[Finding]
+) -> str:
     if not value:
         return ""
     try:
         key = normalised(value)
     except gs1.BadKey as error:
-        found.append(flaw(field, value, error.code, str(error)))
-        return ""
+        damage = spreadsheet.damage(value)
+        if damage is None:
+            found.append(flaw(field, value, error.code, str(error)))
+            return ""
+        return _repaired_key(field, what, normalised, value, damage, found)
     if not gs1.has_right_check_digit(key):
         sentence = f"The {field} {key} has a wrong check digit: it would be {gs1.check_digit(key[:-1])}."
         found.append(warning(field, value, f"{field}-check-digit", sentence + _rounded(key)))
     return key
+
+
+def _repaired_key(
+    field: str,
+    what: str,
+    normalised: Callable[[str], str],
+    value: str,
+    damage: Damage,
+    found: list[Finding],
+) -> str:
+    """The key whose digits are all there, which its check digit has to confirm."""
+    try:
+        key = normalised(damage.digits)
+    except gs1.BadKey:
+        key = ""
+    if key and gs1.has_right_check_digit(key):
+        sentence = (
+            f"'{shown(value)}' was read as {field} {key}: a spreadsheet had written it {damage.manner}."
+        )
+        found.append(warning(field, value, f"{field}-repaired", sentence))
+        return key
+    found.append(flaw(field, value, f"{field}-malformed", spreadsheet.lost(value, what, damage)))
+    return ""
 
 
 def _rounded(key: str) -> str:
@@ -111,7 +157,7 @@ def _rounded(key: str) -> str:
 
 def unit_value(value: str | Decimal, found: list[Finding]) -> Decimal | None:
     """What one device is worth, with two decimals; None for none. `1234,50` is read, `1.234` is ambiguous."""
-    amount = value if isinstance(value, Decimal) else _amount(value.strip(), found)
+    amount = value if isinstance(value, Decimal) else _amount(spreadsheet.bare_code(value), found)
     if amount is None:
         return None
     if not 0 <= amount < _VALUE_LIMIT - _CENT / 2:
@@ -141,7 +187,7 @@ def _amount(value: str, found: list[Finding]) -> Decimal | None:
 
 def currency(value: str, found: list[Finding]) -> str:
     """A currency in its three letters (ISO 4217), or '' for none."""
-    value = value.strip()
+    value = spreadsheet.bare(value.strip()).strip()
     if value and not (len(value) == 3 and value.isascii() and value.isalpha()):
         sentence = f"'{shown(value)}' is not a currency; it would be three letters, such as EUR."
         found.append(flaw("currency", value, "currency-malformed", sentence))

@@ -6,44 +6,89 @@ A line that cannot be split into cells costs that line only, even where a quote 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from itertools import islice
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
+from operator import methodcaller
 from typing import BinaryIO
 
 from app.core.errors import Invalid
-from app.devices.intake import table
+from app.devices.intake import encoding, table
 from app.devices.intake.lines import LINE_LIMIT, Lines
 from app.devices.intake.rows import Defaults, Submission
 from app.devices.intake.table import Broken, Header, Record
 
-_DELIMITERS = ",;\t|"
+_DELIMITERS = ",;\t|:^~\x1f"
 _RECORD_LINES = 50
+# Excel's own first line, which names the delimiter.
+_DECLARED = re.compile(r'"?sep=([^\w"])"?[\s,;]*', re.IGNORECASE)
+
+# With a colon for a delimiter an object would look like a header.
+_JSON = re.compile(r"[\[\s]*\{")
 
 
-def read(source: BinaryIO, defaults: Defaults) -> Submission:
-    """A reading per data row; blank rows are none. Raises Invalid `file-empty`, `header-wrong`."""
-    lines = Lines(source)
-    header, delimiter = _header(lines)
-    return table.submission(header, _records(lines, delimiter), defaults)
+def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
+    """A reading per data row; blank rows are none.
+
+    Raises Invalid `file-empty`, `header-wrong`, `columns-wrong`.
+    """
+    text = encoding.opened(source)
+    lines = Lines(text.blocks)
+    header, delimiter = _header(lines, columns)
+    return table.submission(header, _records(lines, delimiter), defaults, text.notes(header.line))
 
 
-def _header(lines: Lines) -> tuple[Header, str]:
-    line = next((line for line in lines if line.strip()), None)
-    if line is None:
-        raise Invalid("The file is empty.", "file-empty")
+def _header(lines: Lines, columns: Mapping[str, str]) -> tuple[Header, str]:
+    line = _first(lines)
+    delimiters = _DELIMITERS
+    if declared := _DECLARED.fullmatch(line):
+        delimiters = declared[1] + _DELIMITERS
+        line = _first(lines)
     if "\0" in line:
-        text = "The file holds zero bytes, as UTF-16 without a byte order mark does; save it as UTF-8."
-        raise Invalid(text, "header-wrong")
-    if len(line) > LINE_LIMIT:
+        raise Invalid("The file holds zero bytes where text would be; save it as UTF-8.", "header-wrong")
+    if len(line) > LINE_LIMIT or _JSON.match(line):
         raise table.unusable(line)
-    tried = [(table.header(lines.number, _names(line, delimiter)), delimiter) for delimiter in _DELIMITERS]
-    header, delimiter = max(tried, key=lambda found: found[0].known)
-    if not header.identifies:
+    number, ahead = lines.number, _continued(line, lines)
+    tried = [(*_names([line, *ahead], delimiter), delimiter) for delimiter in delimiters]
+    headers = [(table.header(number, names, columns), over, delimiter) for names, over, delimiter in tried]
+    header, over, delimiter = max(headers, key=lambda found: _fit(found[0]))
+    if not (header.identifies or (header.flaws and header.names)):
         raise table.unusable(line)
+    lines.give_back(ahead[over - 1 :])
     return header, delimiter
 
 
-def _names(line: str, delimiter: str) -> list[str]:
+def _fit(header: Header) -> tuple[bool, int, int]:
+    return header.identifies, header.known, len(header.names)
+
+
+def _first(lines: Lines) -> str:
+    line = next((line for line in lines if line.strip()), None)
+    if line is None:
+        raise Invalid("The file is empty.", "file-empty")
+    return line
+
+
+def _continued(line: str, lines: Lines) -> list[str]:
+    """The lines that a header with quotes may go on over."""
+    ahead: list[str] = []
+    for further in islice(lines, _RECORD_LINES) if '"' in line else ():
+        ahead.append(further)
+        if len(further) > LINE_LIMIT:
+            break
+    return ahead
+
+
+def _names(ahead: list[str], delimiter: str) -> tuple[list[str], int]:
+    """The header's names, and how many lines it takes."""
+    reader = csv.reader((f"{line}\n" for line in ahead), delimiter=delimiter, strict=True)
+    try:
+        return next(reader), reader.line_num
+    except csv.Error:
+        return _names_of_one_line(ahead[0], delimiter), 1
+
+
+def _names_of_one_line(line: str, delimiter: str) -> list[str]:
     try:
         return next(csv.reader((line,), delimiter=delimiter))
     except csv.Error:
@@ -51,7 +96,37 @@ def _names(line: str, delimiter: str) -> list[str]:
 
 
 def _records(lines: Lines, delimiter: str) -> Iterator[Record]:
-    for line in lines:
+    return chain.from_iterable(_batches(lines, delimiter))
+
+
+def _batches(lines: Lines, delimiter: str) -> Iterator[Iterable[Record]]:
+    while batch := lines.batch():
+        first = lines.number - len(batch) + 1
+        rows = _a_row_each(batch, delimiter)
+        if rows is not None:
+            yield enumerate(rows, first)
+        else:
+            lines.give_back(batch)
+            yield _one_by_one(lines, delimiter, len(batch))
+
+
+def _a_row_each(batch: list[str], delimiter: str) -> Iterable[list[str]] | None:
+    """The cells of every line, or nothing where the lines are not a row each and need a closer look."""
+    if len(max(batch, key=len)) > LINE_LIMIT:
+        return None
+    if '"' not in "".join(batch):
+        return map(methodcaller("split", delimiter), batch)
+    try:
+        rows = list(csv.reader(batch, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+    return rows if len(rows) == len(batch) else None
+
+
+def _one_by_one(lines: Lines, delimiter: str, count: int) -> Iterator[Record]:
+    last = lines.number + count
+    while lines.number < last:
+        line = next(lines)
         number = lines.number
         try:
             plain = '"' not in line and len(line) <= LINE_LIMIT

@@ -5,23 +5,28 @@ What is no device object costs its own line only; a document must be JSON as a w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import BinaryIO
 
 import msgspec
 
 from app.core.errors import Invalid
 from app.core.imei import shown
+from app.devices.intake import encoding
 from app.devices.intake.cells import Finding, flaw, warning
-from app.devices.intake.lines import LINE_LIMIT, Lines, utf8_blocks
+from app.devices.intake.columns import IMEI, REJECT_COLUMNS, UNREAD, plain
+from app.devices.intake.lines import LINE_LIMIT, Lines
 from app.devices.intake.rows import Defaults, Read, Reading, Rows, Submission
 
 _FIELDS = frozenset(
     ("imei", "imeis", "serial", "gtin", "pallet", "site", "owner", "model", "unit_value", "currency")
 )
+_KNOWN = _FIELDS.union(REJECT_COLUMNS)
 _EXAMPLE = '{"imeis": ["490154203237518"], "serial": "F2LX1", "gtin": "09506000134352"}'
 _MOST_NAMED = 50
+_NAMES_KEPT = 1000
 # What the rows say of an absent text must not be said of one that had the wrong type.
 _ABSENT = frozenset(("not-identified", "currency-missing"))
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, ArithmeticError)
@@ -35,46 +40,62 @@ _OBJECT: msgspec.json.Decoder[object] = msgspec.json.Decoder(object, float_hook=
 _DOCUMENT = msgspec.json.Decoder(_Document)
 
 
-def read(source: BinaryIO, defaults: Defaults) -> Submission:
+def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
     """A reading per line that is not blank. Raises Invalid `file-empty`, on the last step."""
-    return Submission((), _readings(Lines(source), defaults))
+    text = encoding.opened(source)
+    return Submission((), _noted(_readings(Lines(text.blocks), _Objects(defaults, columns)), text.notes(1)))
 
 
-def _readings(lines: Lines, defaults: Defaults) -> Iterator[Reading]:
-    objects = _Objects(defaults)
-    line = 0
-    for text in lines:
-        if text and not text.isspace():
-            line = lines.number
-            yield objects.read(line, text)
-    if not line:
+def _readings(lines: Lines, objects: _Objects) -> Iterator[Reading]:
+    empty = True
+    while batch := lines.batch():
+        for line, text in enumerate(batch, lines.number - len(batch) + 1):
+            if text and not text.isspace():
+                empty = False
+                yield objects.read(line, text)
+    if empty:
         raise Invalid("The file is empty.", "file-empty")
 
 
-def read_document(source: BinaryIO, defaults: Defaults) -> Submission:
+def read_document(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
     """A reading per item of `devices`, counted from 1. Holds the whole document.
 
     Raises Invalid `json-malformed`, `file-empty`.
     """
-    text = b"".join(utf8_blocks(source))
+    text = encoding.opened(source)
     try:
-        devices = _DOCUMENT.decode(text).devices
+        devices = _DOCUMENT.decode(b"".join(text.blocks)).devices
     except _UNREADABLE as error:
         reason = f'The document is not of the form {{"devices": [{_EXAMPLE}]}}: {error}.'
         raise Invalid(reason, "json-malformed") from error
     if not devices:
         raise Invalid("The document names no devices.", "file-empty")
-    objects = _Objects(defaults)
+    objects = _Objects(defaults, columns)
     texts = (str(device, "utf-8", "surrogateescape") for device in devices)
-    return Submission((), (objects.read(place, text) for place, text in enumerate(texts, 1)))
+    readings = (objects.read(place, text) for place, text in enumerate(texts, 1))
+    return Submission((), _noted(readings, text.notes(1)))
+
+
+def _noted(readings: Iterator[Reading], notes: Sequence[Finding]) -> Iterator[Reading]:
+    """The readings, of which the first tells what is to be said of the file as a whole."""
+    return _first_noted(readings, notes) if notes else readings
+
+
+def _first_noted(readings: Iterator[Reading], notes: Sequence[Finding]) -> Iterator[Reading]:
+    for row, findings, cells in readings:
+        yield row, [*notes, *findings], cells
+        notes = ()
 
 
 class _Objects:
     """Reads the device objects of one file; names each unknown field once."""
 
-    def __init__(self, defaults: Defaults) -> None:
+    def __init__(self, defaults: Defaults, columns: Mapping[str, str]) -> None:
         self._rows = Rows(defaults)
         self._named: set[str] = set()
+        meant = {plain(name): field for name, field in columns.items()}
+        self._mapped = bool(meant)
+        self._field = lru_cache(_NAMES_KEPT)(lambda name: meant.get(plain(name), ""))
 
     def read(self, line: int, text: str) -> Reading:
         return *self._read(line, text), [text]
@@ -95,6 +116,8 @@ class _Objects:
 
     def _read_object(self, line: int, record: dict[str, object]) -> Read:
         found: list[Finding] = []
+        if self._mapped:
+            record = self._renamed(record)
         imeis = _imeis(record, found)
         serial = _text(record, "serial", found)
         shared = (
@@ -110,13 +133,23 @@ class _Objects:
         if found:
             more = [finding for finding in reading[1] if finding.code not in _ABSENT]
             reading = None, [*(finding._replace(line=line) for finding in found), *more]
-        if record.keys() <= _FIELDS:
+        if record.keys() <= _KNOWN:
             return reading
         return reading[0], [*reading[1], *self._unknown_fields(line, record)]
 
+    def _renamed(self, record: dict[str, object]) -> dict[str, object]:
+        """The object under the names that the sender's mapping gives its fields."""
+        meant = {name: self._field(name) for name in record}
+        imeis = [record[name] for name, field in meant.items() if field == IMEI]
+        mapped = {field: record[name] for name, field in meant.items() if field}
+        kept = {name: value for name, value in record.items() if not meant[name]}
+        if imeis:
+            mapped["imeis"] = [each for value in (*imeis, kept.get("imeis")) for each in _listed(value)]
+        return {**kept, **{field: value for field, value in mapped.items() if field not in (IMEI, UNREAD)}}
+
     def _unknown_fields(self, line: int, record: dict[str, object]) -> list[Finding]:
         # A file may give each line another unknown field; what was named already is then no longer kept.
-        names = record.keys() - _FIELDS - self._named if len(self._named) < _MOST_NAMED else ()
+        names = record.keys() - _KNOWN - self._named if len(self._named) < _MOST_NAMED else ()
         self._named.update(names)
         return [
             warning(name, "", "field-ignored", f"The field '{shown(name)}' is not read.", line)
@@ -145,27 +178,24 @@ def _unit_value(record: dict[str, object], found: list[Finding]) -> str | Decima
 
 
 def _imeis(record: dict[str, object], found: list[Finding]) -> list[str]:
-    listed = record.get("imeis")
-    values = [*(listed if isinstance(listed, list) else [listed]), record.get("imei")]
     texts = []
-    for value in values:
+    for value in (*_listed(record.get("imeis")), record.get("imei")):
         if isinstance(value, str):
             texts.append(value)
+        elif _may_be_imei(value):
+            texts.append(str(value))
         elif value is not None:
-            texts += _imei_number(value, found)
+            found.append(_wrong_type("imeis", value, "a string of 15 digits"))
     return texts
 
 
-def _imei_number(value: object, found: list[Finding]) -> list[str]:
-    """An IMEI that came as a number, as its text; a number cannot hold a leading zero."""
-    if isinstance(value, Decimal) or (isinstance(value, int) and 10**14 <= value < 10**15):
-        return [str(value)]
-    if isinstance(value, int) and 10**13 <= value < 10**14:
-        sentence = f"The number {value} has 14 digits; a leading zero may be lost. Send the IMEI as a string."
-        found.append(flaw("imeis", str(value), "imei-leading-zero", sentence))
-    else:
-        found.append(_wrong_type("imeis", value, "a string of 15 digits"))
-    return []
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _may_be_imei(value: object) -> bool:
+    """Whether a number is read as the text that the file has; it cannot hold a leading zero."""
+    return isinstance(value, Decimal) or (isinstance(value, int) and 10**13 <= value < 10**15)
 
 
 def _wrong_type(field: str, value: object, right: str) -> Finding:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import BinaryIO
 
 from app.core.errors import Invalid
 from app.devices.intake import csv_file, desadv, ndjson
+from app.devices.intake.columns import read_columns
 from app.devices.intake.rows import Defaults, Submission
 
 
@@ -24,7 +27,6 @@ _READERS = {
     Format.CSV: csv_file.read,
     Format.NDJSON: ndjson.read,
     Format.JSON: ndjson.read_document,
-    Format.DESADV: desadv.read,
 }
 _MEDIA_TYPES = {
     "text/csv": Format.CSV,
@@ -49,17 +51,27 @@ _ENDINGS = {
 # How packed and printed files begin: XLSX and ZIP, old Excel, gzip, PDF.
 _NOT_TEXT = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"%PDF")
 _INTERCHANGE = re.compile(rb"UNA.{6}\s*UNB|UNB[+\x1d]UNO", re.DOTALL)
+_NO_MAPPING: Mapping[str, str] = MappingProxyType({})
 _DOCUMENT = re.compile(rb'\[|\{\s*"devices"')
 
 
-def read(source: BinaryIO, format: Format, defaults: Defaults) -> Submission:
+def read(
+    source: BinaryIO, format: Format, defaults: Defaults, columns: Mapping[str, str] = _NO_MAPPING
+) -> Submission:
     """The columns, and one reading per data row: the row, or None and at least one finding that rejects it.
 
-    A dispatch advice also has readings of warnings alone, about an item as a whole, and its rows may share a
-    line. Raises Invalid where the file as a whole cannot be read: on the first or the last step, of a dispatch
-    advice on any. All but a JSON document is read in constant memory; its size is the caller's to limit.
+    `columns` tells which fields the file's columns (or the fields of its objects) mean, as `read_columns` has
+    it, and goes before what their names usually mean; a dispatch advice has none. A dispatch advice also has
+    readings of warnings alone, about an item as a whole, and its rows may share a line. Raises Invalid where the
+    file as a whole cannot be read: on the first or the last step, of a dispatch advice on any. All but a JSON
+    document is read in constant memory; its size is the caller's to limit.
     """
-    return _READERS[format](source, defaults)
+    named = read_columns(columns.items())
+    return (
+        desadv.read(source, defaults)
+        if format is Format.DESADV
+        else _READERS[format](source, defaults, named)
+    )
 
 
 def guess(filename: str, content_type: str, head: bytes) -> Format:

@@ -5,29 +5,14 @@ Knows no file format. Never looks at another row: a line that comes twice is two
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
 
 from app.core.errors import Flaw, Invalid
-from app.core.imei import BODIES, BadImei, body, full, written
-from app.devices.intake import cells
-from app.devices.intake.cells import Finding, flaw, warning
+from app.devices.intake import cells, imeis
+from app.devices.intake.cells import Finding, flaw
 
-MOST_IMEIS = 4
-
-_TEST_BODIES = frozenset((0, 2, 3, 4, 5, 6, 7, 8, 9))
-
-# One IMEI among several in a cell: a URN, a number that a spreadsheet damaged, or a run without separators.
-_IMEI_IN_CELL = re.compile(
-    r"urn:gsma:imei:[0-9-]+(?:;[a-z]+=[0-9]+)*"
-    r"|[0-9][.,][0-9]+E\+?[0-9]+|[0-9]{13,16}[.,]0{1,6}(?![0-9])"
-    r"|[^\s,;|/]+",
-    re.IGNORECASE,
-)
-_LONGEST_GROUP = 10
 _SHARED_KEPT = 256
 
 
@@ -97,42 +82,50 @@ class _Checked(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-class Rows:
-    """Reads the rows of one file. Keeps the latest shared texts with what was found in them."""
+class _CheckedCells(dict[SharedCells, _Checked]):
+    """The latest shared cells, with what was found in them; they are forgotten when they become many."""
 
     def __init__(self, defaults: Defaults) -> None:
-        self._checked = lru_cache(maxsize=_SHARED_KEPT)(partial(_check, defaults))
+        super().__init__()
+        self._defaults = defaults
 
-    def read(self, line: int, imeis: Sequence[str], serial: str, cells_shared: SharedCells) -> Read:
-        """What one row says. `imeis` are cells: each may be empty or hold several IMEIs."""
-        shared, findings = checked = self._checked(cells_shared)
-        keys = _flawless_keys(imeis)
+    def __missing__(self, shared: SharedCells) -> _Checked:
+        if len(self) >= _SHARED_KEPT:
+            self.clear()
+        checked = self[shared] = _check(self._defaults, shared)
+        return checked
+
+
+class Rows:
+    """Reads the rows of one file."""
+
+    def __init__(self, defaults: Defaults) -> None:
+        self._checked = _CheckedCells(defaults)
+
+    def read(
+        self,
+        line: int,
+        imei_cells: Sequence[str],
+        serial: str,
+        cells_shared: SharedCells,
+        keys: list[int] | None = None,
+    ) -> Read:
+        """What one row says. Each IMEI cell may be empty or hold several IMEIs; `keys` are what they say,
+        where that is known already."""
+        shared, findings = checked = self._checked[cells_shared]
         serial = serial.strip()
-        if keys and not findings and len(serial) <= cells.TEXT_LIMIT and serial.isprintable():
-            return Row(line, keys, serial, shared), ()
-        return _read_closely(line, imeis, serial, cells_shared[0], checked)
+        if not findings and cells.is_plain(serial):
+            if keys is None:
+                keys = imeis.flawless(imei_cells)
+            if keys or (keys is not None and serial and shared.gtin):
+                return Row(line, keys, serial, shared), ()
+        return _read_closely(line, imei_cells, serial, cells_shared[0], checked)
 
 
-def _flawless_keys(imeis: Sequence[str]) -> list[int]:
-    """The keys, or nothing where a closer look is needed."""
-    keys = []
-    try:
-        for imei in imeis:
-            if imei:
-                key = written(imei)
-                if key // 10**12 not in BODIES:
-                    return []
-                keys.append(key)
-    except BadImei:
-        return []
-    keys = sorted(set(keys)) if len(keys) > 1 else keys
-    return keys if len(keys) <= MOST_IMEIS else []
-
-
-def _read_closely(line: int, imeis: Sequence[str], serial: str, gtin: str, checked: _Checked) -> Read:
+def _read_closely(line: int, imei_cells: Sequence[str], serial: str, gtin: str, checked: _Checked) -> Read:
     found: list[Finding] = []
-    texts = [text for cell in imeis for text in _imeis_in(cell)]
-    keys = _read_imeis(texts, found)
+    texts = imeis.texts(imei_cells)
+    keys = imeis.read(texts, found)
     serial = cells.serial(serial, found)
     if not texts and not (serial and gtin.strip()):
         sentence = (
@@ -144,43 +137,6 @@ def _read_closely(line: int, imeis: Sequence[str], serial: str, gtin: str, check
     if any(finding.rejected for finding in findings):
         return None, findings
     return Row(line, keys, serial, checked.shared), findings
-
-
-def _imeis_in(cell: str) -> list[str]:
-    """The IMEIs of a cell as texts; one that is only spaced or dashed inside stays whole."""
-    parts = _IMEI_IN_CELL.findall(cell)
-    if len(parts) > 1 and max(map(len, parts)) <= _LONGEST_GROUP:
-        return [cell.strip()]
-    return [part for part in parts if part.strip("-")]
-
-
-def _read_imeis(texts: list[str], found: list[Finding]) -> list[int]:
-    # Each IMEI may stand twice in different spelling; more texts than that are not worth a finding each.
-    if len(set(texts)) > 2 * MOST_IMEIS:
-        found.append(_too_many(len(set(texts)), texts[0]))
-        return []
-    keys = set()
-    for text in dict.fromkeys(texts):
-        try:
-            keys.add(written(text))
-        except BadImei as error:
-            found.append(flaw("imeis", text, error.code, str(error)))
-    if len(keys) > MOST_IMEIS:
-        found.append(_too_many(len(keys), full(min(keys))))
-    found += [_strange_body(key) for key in sorted(keys) if body(key) not in BODIES]
-    return sorted(keys)
-
-
-def _too_many(count: int, first: str) -> Finding:
-    sentence = f"The row names {count} IMEIs; one device has at most {MOST_IMEIS}."
-    return flaw("imeis", first, "too-many-imeis", sentence)
-
-
-def _strange_body(key: int) -> Finding:
-    first = body(key)
-    why = "is a test range" if first in _TEST_BODIES else "belongs to no reporting body that we know"
-    sentence = f"The IMEI begins with {first:02d}, which {why}; check that it was read from the device."
-    return warning("imeis", full(key), "imei-reporting-body", sentence)
 
 
 def _check(defaults: Defaults, shared: SharedCells) -> _Checked:

@@ -4,14 +4,17 @@ under several names.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from operator import itemgetter
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
-from app.core.errors import Invalid
+from app.core.errors import Flaw, Invalid
 from app.core.imei import shown
+from app.devices.intake import at_once
 from app.devices.intake.cells import Finding, flaw, warning
+from app.devices.intake.columns import placed, refuse
 from app.devices.intake.rows import Defaults, Reading, Rows, Submission
 
 
@@ -26,34 +29,28 @@ class Broken(NamedTuple):
 # A line of the file: its number, and its cells.
 Record: TypeAlias = tuple[int, list[str] | Broken]
 
-_IMEI = re.compile(r"imeis?[0-9]*")
-# Where two columns mean the same, the name that stands first here wins.
-_NAMES = {
-    "serial": ("serial", "serialno", "serialnumber", "sn"),
-    "gtin": ("gtin", "ean", "upc"),
-    "pallet": ("sscc", "pallet", "palletid"),
-    "site": ("site", "warehouse", "location"),
-    "owner": ("owner", "customer", "principal"),
-    "model": ("model", "description"),
-    "unit_value": ("unitvalue", "unitprice", "value", "price"),
-    "currency": ("currency",),
-}
 _SHARED = ("gtin", "pallet", "site", "owner", "model", "unit_value", "currency")
+_ROWS_AT_ONCE, _CELLS_AT_ONCE = 256, 4096
 _EXAMPLE = "imei1,imei2,serial,gtin,pallet,site,owner,model,unit_value,currency"
+_NO_MAPPING: Mapping[str, str] = MappingProxyType({})
 
 
 class Header(NamedTuple):
-    """Where each field stands among the columns."""
+    """Where each field stands among the columns. `quiet` columns are not read and nobody is told; `verdict`
+    are those of them that say why the row was given back. `flaws` tell where the sender's mapping is wrong."""
 
     line: int
     names: list[str]
     imeis: list[int]
     fields: dict[str, int]
+    quiet: frozenset[int]
+    verdict: frozenset[int]
+    flaws: list[Flaw]
 
     @property
     def known(self) -> int:
-        """How many columns something is read from."""
-        return len(self.imeis) + len(self.fields)
+        """How many columns are understood."""
+        return len(self.imeis) + len(self.fields) + len(self.quiet)
 
     @property
     def identifies(self) -> bool:
@@ -62,20 +59,15 @@ class Header(NamedTuple):
 
     def unread(self) -> list[str]:
         """Names of columns that nothing is read from."""
-        read = {*self.imeis, *self.fields.values()}
+        read = {*self.imeis, *self.fields.values(), *self.quiet}
         return [name for place, name in enumerate(self.names) if place not in read and name.strip()]
 
 
-def header(line: int, names: list[str]) -> Header:
-    """What the columns of that line's names mean."""
-    plain = [re.sub(r"[\s_.#-]+", "", name).casefold() for name in names]
-    imeis = [place for place, name in enumerate(plain) if _IMEI.fullmatch(name)]
-    fields = {}
-    for field, synonyms in _NAMES.items():
-        place = next((plain.index(name) for name in synonyms if name in plain), None)
-        if place is not None:
-            fields[field] = place
-    return Header(line, names, imeis, fields)
+def header(line: int, names: list[str], columns: Mapping[str, str] = _NO_MAPPING) -> Header:
+    """What the columns of that line's names mean; `columns` is the sender's mapping (see `read`)."""
+    found = placed(names, columns)
+    verdict = frozenset(found.verdict)
+    return Header(line, names, found.imeis, found.fields, verdict.union(found.unread), verdict, found.flaws)
 
 
 def unusable(line: str) -> Invalid:
@@ -87,19 +79,24 @@ def unusable(line: str) -> Invalid:
     )
 
 
-def submission(found: Header, records: Iterable[Record], defaults: Defaults) -> Submission:
-    """The rows below the header, read. Raises Invalid `file-empty`."""
+def submission(
+    found: Header, records: Iterable[Record], defaults: Defaults, notes: Sequence[Finding] = ()
+) -> Submission:
+    """The rows below the header, read; `notes` are said of the file as a whole.
+
+    Raises Invalid `columns-wrong` for a mapping that is wrong, `file-empty`.
+    """
+    refuse(found.flaws)
     readings = _readings(records, found, Rows(defaults))
     first = next(readings, None)
     if first is None:
         raise Invalid("The file has a header and no rows.", "file-empty")
-    return Submission(tuple(found.names), _after(first, _ignored(found), readings))
-
-
-def _after(first: Reading, notes: list[Finding], rest: Iterator[Reading]) -> Iterator[Reading]:
     row, findings, cells = first
-    yield row, [*notes, *findings], cells
-    yield from rest
+    noted: Reading = row, [*notes, *_ignored(found), *findings], cells
+    names, readings = tuple(found.names), chain((noted,), readings)
+    if not found.verdict:
+        return Submission(names, readings)
+    return Submission(tuple(_other(names, found.verdict)), _unmarked(readings, found))
 
 
 def _ignored(found: Header) -> list[Finding]:
@@ -111,24 +108,57 @@ def _ignored(found: Header) -> list[Finding]:
     return [warning("header", listed, "column-ignored", sentence, found.line)]
 
 
+def _unmarked(readings: Iterator[Reading], found: Header) -> Iterator[Reading]:
+    """The readings without what was said of the row when it was given back: it may be given back again."""
+    for row, findings, cells in readings:
+        whole = len(cells) == len(found.names)
+        yield row, findings, _other(cells, found.verdict) if whole else cells
+
+
+def _other(cells: Sequence[str], places: frozenset[int]) -> list[str]:
+    return [cell for place, cell in enumerate(cells) if place not in places]
+
+
 def _readings(records: Iterable[Record], found: Header, rows: Rows) -> Iterator[Reading]:
     width = len(found.names)
     # A missing column is read from an empty cell that each row gets at its end.
     serial = found.fields.get("serial", width)
     imeis = itemgetter(*found.imeis, *[width] * (2 - len(found.imeis)))
     shared = itemgetter(*(found.fields.get(field, width) for field in _SHARED))
-    for number, cells in records:
-        if isinstance(cells, Broken):
-            yield None, [flaw("line", cells.text, cells.code, cells.sentence, number)], [cells.text]
-        elif len(cells) != width:
-            if any(map(str.strip, cells)):
-                yield None, [_ragged(number, cells, width)], cells
-        else:
+    for (number, cells), keys in chain.from_iterable(_with_keys(records, found)):
+        if isinstance(cells, list) and len(cells) == width:
             cells.append("")
-            row, findings = rows.read(number, imeis(cells), cells[serial], shared(cells))
+            row, findings = rows.read(number, imeis(cells), cells[serial], shared(cells), keys)
             cells.pop()
             if row is not None or any(map(str.strip, cells)):
                 yield row, findings, cells
+        elif isinstance(cells, Broken):
+            yield None, [flaw("line", cells.text, cells.code, cells.sentence, number)], [cells.text]
+        elif any(map(str.strip, cells)):
+            yield None, [_ragged(number, cells, width)], cells
+
+
+def _with_keys(
+    records: Iterable[Record], found: Header
+) -> Iterator[Iterable[tuple[Record, list[int] | None]]]:
+    """Some records at once, each with what its IMEI cells plainly say."""
+    width, source = len(found.names), iter(records)
+    while some := _some(source):
+        columns = [
+            [cells[place] if len(cells) == width else "" for _, cells in some] for place in found.imeis
+        ]
+        yield zip(some, at_once.keys(columns), strict=False)
+
+
+def _some(records: Iterator[Record]) -> list[Record]:
+    """The next records, with some thousand cells together: a single row may have as many."""
+    some, cells = [], 0
+    for record in islice(records, _ROWS_AT_ONCE):
+        some.append(record)
+        cells += len(record[1])
+        if cells > _CELLS_AT_ONCE:
+            break
+    return some
 
 
 def _ragged(number: int, cells: Sequence[str], width: int) -> Finding:

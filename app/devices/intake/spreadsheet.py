@@ -1,0 +1,118 @@
+"""What spreadsheets do to numbers that are names, recognised for what it is.
+
+Repaired is only what is certain: every digit is there, and the check digit holds. What is lost is named, with
+the way to export it whole.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from app.core.imei import BadImei, shown, written
+
+EXPORT = "In the spreadsheet, format the column as text, see that it shows all digits, and export it again."
+
+# A spreadsheet keeps 15 digits of a number.
+_KEPT = 15
+_SCIENTIFIC = re.compile(r"([0-9])(?:[.,]([0-9]+))?E\+?([0-9]{1,3})", re.IGNORECASE)
+_DECIMALS = re.compile(r"([0-9]{8,})[.,]0+")
+_THOUSANDS = re.compile(r"([0-9]{1,3}(?:([.,'’ ])[0-9]{3})(?:\2[0-9]{3})+)(?:[.,]0+)?")
+_AS_TEXT = re.compile(r"""=\s*"([^"]*)"\s*""")
+_SPACES = str.maketrans("\u00a0\u2007\u2009\u202f", "    ")
+_SPACING = str.maketrans("", "", " -")
+_CALCULATED = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Damage(NamedTuple):
+    """What became of a number: its digits, '' where some are lost, and how it looks now."""
+
+    digits: str
+    manner: str
+
+
+def bare(cell: str) -> str:
+    """The text of a cell without what tells a spreadsheet that it is text: `="…"`, or an apostrophe before
+    what would be calculated."""
+    if cell[:1] == "'" and cell[1:].startswith(_CALCULATED):
+        cell = cell[1:]
+    as_text = _AS_TEXT.fullmatch(cell)
+    return as_text[1] if as_text else cell
+
+
+def bare_code(cell: str) -> str:
+    """As `bare`, of a number or serial: these begin with no apostrophe, and their spaces are plain."""
+    return bare(cell.strip().translate(_SPACES).lstrip("'’‘")).strip()
+
+
+def damage(text: str) -> Damage | None:
+    """What a spreadsheet did to a number; None for a text that looks like none that one has damaged."""
+    if scientific := _SCIENTIFIC.fullmatch(text):
+        digits = scientific[1] + (scientific[2] or "")
+        length = int(scientific[3]) + 1
+        # A zero that is not written may as well be a digit that was rounded away.
+        whole = len(digits) >= length and not digits[length:].strip("0")
+        return _damage(digits[:length] if whole else "", "in scientific notation")
+    if decimals := _DECIMALS.fullmatch(text):
+        return _damage(decimals[1], "with decimals")
+    if thousands := _THOUSANDS.fullmatch(text):
+        return _damage("".join(re.findall("[0-9]+", thousands[1])), "with thousands separators")
+    return None
+
+
+def _damage(digits: str, manner: str) -> Damage:
+    return Damage(digits if len(digits) <= _KEPT else "", manner)
+
+
+def lost(text: str, what: str, found: Damage) -> str:
+    """The sentence of a number that cannot be repaired."""
+    why = "its check digit is wrong" if found.digits else "digits of it are lost"
+    return f"'{shown(text)}' is {what} that a spreadsheet has written {found.manner}, and {why}. {EXPORT}"
+
+
+def imei(text: str) -> tuple[int, str]:
+    """The key of an IMEI, and what was read for it where that was not plainly written ('' where it was).
+
+    Raises BadImei, as `app.core.imei.written` does.
+    """
+    text = bare_code(text)
+    try:
+        return written(text), ""
+    except BadImei as error:
+        found = damage(text)
+        if found is None:
+            return _with_its_zero(text.translate(_SPACING), text, error)
+        if not found.digits:
+            raise BadImei("imei-not-digits", lost(text, "an IMEI", found)) from error
+        return _whole(text, found)
+
+
+def _whole(text: str, found: Damage) -> tuple[int, str]:
+    try:
+        return written(found.digits), f"a spreadsheet had written it {found.manner}"
+    except BadImei as error:
+        sentence = f"'{shown(text)}' is a number that a spreadsheet has written {found.manner}. {error}"
+        key, manner = _with_its_zero(found.digits, text, BadImei(error.code, f"{sentence} {EXPORT}"))
+        return key, f"{manner} and written it {found.manner}"
+
+
+def _with_its_zero(digits: str, text: str, error: BadImei) -> tuple[int, str]:
+    """An IMEI of reporting body 01 that a spreadsheet took for a number of 14 digits.
+
+    Adding a check digit that is missing is no repair: any 14 digits can be completed, so nothing is confirmed
+    by it. But where they could be an IMEI of reporting body 10 without its check digit, a zero that fits may
+    fit by chance.
+    """
+    if len(digits) != 14 or not (digits.isascii() and digits.isdigit()) or digits[0] != "1":
+        raise error
+    try:
+        key = written(f"0{digits}")
+    except BadImei:
+        raise error from None
+    if digits[1] == "0":
+        raise BadImei(
+            "imei-length",
+            f"'{shown(text)}' has 14 digits: a spreadsheet may have dropped a leading zero, and the IMEI would"
+            f" be 0{digits}, or the check digit at its end is missing. {EXPORT}",
+        ) from error
+    return key, "a spreadsheet had dropped its leading zero"
