@@ -13,8 +13,13 @@ DEEP = b"[" * 100_000
 
 
 async def test_a_file_that_is_no_text_says_what_would_be(goods_in):
-    for body in (gzip.compress(b"imei\n490154203237518\n"), b"PK\x03\x04 a spreadsheet", b"%PDF-1.7"):
-        problem(await goods_in.post("/v1/receipts", content=body), 400, "format-unknown")
+    for body, code in (
+        (b"PK\x03\x04 a spreadsheet", "xlsx-broken"),
+        (gzip.compress(b"imei\n490154203237518\n")[:-1], "gzip-broken"),
+        (b"\xd0\xcf\x11\xe0 an old one", "format-unknown"),
+        (b"%PDF-1.7", "format-unknown"),
+    ):
+        problem(await goods_in.post("/v1/receipts", content=body), 400, code)
     problem(await goods_in.post("/v1/receipts", files={"file": b"imei\n490154203237518\n"}), 415, "body-form")
 
 

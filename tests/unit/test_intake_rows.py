@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -264,13 +265,21 @@ def test_any_texts_get_a_reading(imeis: list[str], serial: str, shared: tuple[st
         ("asn", "", b"\xef\xbb\xbfUNA:+.?", Format.DESADV),
         ("asn.csv", "text/csv", b"UNB+UNOC:3+A+B", Format.CSV),
         ("", "", b"", Format.CSV),
+        ("", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", b"", Format.XLSX),
+        ("stock.XLSX", "", b"", Format.XLSX),
+        ("stock.xlsm", "application/octet-stream", b"", Format.XLSX),
+        ("stock.csv", "text/csv", b"PK\x03\x04", Format.XLSX),
+        ("stock.xlsx.gz", "application/gzip", b"", Format.XLSX),
+        ("stock.ndjson.GZ", "", b"\x1f\x8b\x08", Format.NDJSON),
+        ("stock", "", gzip.compress(b'{"devices": []}'), Format.JSON),
+        ("stock.csv", "", gzip.compress(b"PK\x03\x04"), Format.XLSX),
     ],
 )
 def test_guessing_a_format(filename: str, content_type: str, head: bytes, format: Format) -> None:
     assert guess(filename, content_type, head) is format
 
 
-@pytest.mark.parametrize("head", [b"PK\x03\x04", b"\x1f\x8b\x08", b"%PDF-1.7", b"\xd0\xcf\x11\xe0"])
+@pytest.mark.parametrize("head", [b"%PDF-1.7", b"\xd0\xcf\x11\xe0", gzip.compress(b"%PDF-1.7")])
 def test_a_file_that_is_no_text_has_no_format(head: bytes) -> None:
     with pytest.raises(Invalid, match="CSV") as error:
         guess("stock.csv", "text/csv", head)

@@ -19,11 +19,12 @@ from app.devices.intake.rows import Defaults, Reading, Rows, Submission
 
 
 class Broken(NamedTuple):
-    """A line that has no cells, and why."""
+    """A line that cannot be read, and why; without cells, its text stands for them."""
 
     text: str
     code: str
     sentence: str
+    cells: Sequence[str] = ()
 
 
 # A line of the file: its number, and its cells.
@@ -31,8 +32,11 @@ Record: TypeAlias = tuple[int, list[str] | Broken]
 
 _SHARED = ("gtin", "pallet", "site", "owner", "model", "unit_value", "currency")
 _ROWS_AT_ONCE, _CELLS_AT_ONCE = 256, 4096
-_EXAMPLE = "imei1,imei2,serial,gtin,pallet,site,owner,model,unit_value,currency"
 _NO_MAPPING: Mapping[str, str] = MappingProxyType({})
+_NEEDED = (
+    "It needs an IMEI column, or a serial and a GTIN column, as in:"
+    " imei1,imei2,serial,gtin,pallet,site,owner,model,unit_value,currency"
+)
 
 
 class Header(NamedTuple):
@@ -72,11 +76,12 @@ def header(line: int, names: list[str], columns: Mapping[str, str] = _NO_MAPPING
 
 def unusable(line: str) -> Invalid:
     """The refusal of a file whose first line is no header."""
-    return Invalid(
-        f"The first line, '{shown(line)}', is no header that identifies devices."
-        f" It needs an IMEI column, or a serial and a GTIN column, as in: {_EXAMPLE}",
-        "header-wrong",
-    )
+    return headless(f"The first line, '{shown(line)}', is no header that identifies devices.")
+
+
+def headless(sentence: str) -> Invalid:
+    """The refusal of a file without a header, with what a header needs."""
+    return Invalid(f"{sentence} {_NEEDED}", "header-wrong")
 
 
 def submission(
@@ -133,7 +138,8 @@ def _readings(records: Iterable[Record], found: Header, rows: Rows) -> Iterator[
             if row is not None or any(map(str.strip, cells)):
                 yield row, findings, cells
         elif isinstance(cells, Broken):
-            yield None, [flaw("line", cells.text, cells.code, cells.sentence, number)], [cells.text]
+            broken = flaw("line", cells.text, cells.code, cells.sentence, number)
+            yield None, [broken], cells.cells or [cells.text]
         elif any(map(str.strip, cells)):
             yield None, [_ragged(number, cells, width)], cells
 

@@ -1,0 +1,182 @@
+"""XLSX as Excel and other programs write it: a row is numbered as in Excel, and a cell says what Excel shows.
+
+Numbers are taken as the file has them, for an identifier must not pass through a float. Memory does not grow
+with the number of rows; shared texts wait in a temporary file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from decimal import ROUND_HALF_UP, Context
+from functools import lru_cache
+from typing import BinaryIO, NamedTuple
+
+from app.core.errors import Invalid
+from app.core.imei import shown
+from app.devices.intake import table
+from app.devices.intake.cells import Finding, warning
+from app.devices.intake.lines import LINE_LIMIT
+from app.devices.intake.rows import Defaults, Submission
+from app.devices.intake.table import Broken, Header, Record
+from app.devices.intake.workbook import sheet
+from app.devices.intake.workbook.archive import Archive
+from app.devices.intake.workbook.contents import Contents, Sheet, contents
+from app.devices.intake.workbook.sheet import Cell, Line
+from app.devices.intake.workbook.strings import Strings, unescaped
+
+HEADER_ROWS = 20
+# Each row is spread to the header's width.
+HEADER_WIDTH = 1_024
+
+_BOOLEANS = {"1": "TRUE", "0": "FALSE"}
+_NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[Ee][+-]?[0-9]{1,3})?")
+_AS_SHOWN = Context(prec=15, rounding=ROUND_HALF_UP)
+_FAULTS = ("e", sheet.UNCALCULATED)
+_THREE_DECIMALS = re.compile(r"[0-9]+\.[0-9]{3}")
+
+
+def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
+    """A reading per row below the header that is not empty. The source can seek.
+
+    Raises Invalid `format-unknown`, `xlsx-broken`, `xlsx-doctype`, `header-wrong`, `file-empty` and TooLarge
+    `xlsx-too-large`; what is broken further down, when the readings come there.
+    """
+    with ExitStack() as stack:
+        archive = Archive(source)
+        listed = contents(archive)
+        strings = stack.enter_context(closing(Strings()))
+        if listed.strings:
+            strings.load(listed.strings, archive.blocks(listed.strings))
+        found = _table(archive, listed, strings, columns)
+        notes = _notes(archive, listed, found)
+        records = _records(found, strings, stack.pop_all())
+        return table.submission(found.header, records, defaults, notes)
+
+
+class _Table(NamedTuple):
+    sheet: Sheet
+    header: Header
+    lines: Iterator[Line]
+
+
+def _table(archive: Archive, listed: Contents, strings: Strings, columns: Mapping[str, str]) -> _Table:
+    """The first visible sheet with a header, and the lines below it."""
+    empty = True
+    for one in listed.sheets:
+        lines = sheet.lines(one.part, archive.blocks(one.part))
+        for line in lines:
+            empty = False
+            if line.number > HEADER_ROWS:
+                break
+            header = table.header(line.number, _names(line, strings), columns)
+            if header.identifies:
+                return _Table(one, _narrow(header), lines)
+    if empty:
+        raise Invalid("The workbook has no visible sheet with a row in it.", "file-empty")
+    raise table.headless(
+        f"No visible sheet has a header that identifies devices in its first {HEADER_ROWS} rows."
+    )
+
+
+def _names(line: Line, strings: Strings) -> list[str]:
+    """The row as a header: the texts of its cells, or none where they are too long for one."""
+    names = [""] * (line.cells[-1][0] + 1)
+    left = LINE_LIMIT
+    for cell in line.cells:
+        name = _text(cell, strings)
+        left -= len(name)
+        if left < 0:
+            return []
+        names[cell[0]] = name
+    while names and not names[-1].strip():
+        names.pop()
+    return names
+
+
+def _narrow(header: Header) -> Header:
+    if len(header.names) > HEADER_WIDTH:
+        sentence = f"The header goes on to column {sheet.letters(len(header.names) - 1)}"
+        last = sheet.letters(HEADER_WIDTH - 1)
+        raise Invalid(f"{sentence}; {last} may be its last. Remove what is not read.", "header-wrong")
+    return header
+
+
+def _notes(archive: Archive, listed: Contents, found: _Table) -> list[Finding]:
+    """What a person should know of the choice: where the devices are read from, and where they are not."""
+    notes, line, name = [], found.header.line, shown(found.sheet.name)
+    if found.sheet.place or line > 1:
+        sentence = f"The devices are read from the sheet '{name}', whose header is in row {line}."
+        notes.append(warning("header", name, "sheet-chosen", sentence, line))
+    others = [one for one in listed.sheets if one is not found.sheet]
+    filled = [one.name for one in others if any(sheet.lines(one.part, archive.blocks(one.part)))]
+    if filled:
+        names = shown(", ".join(filled), 200)
+        sentence = f"Sheets that are not read: {names}. Send what they list in files of their own."
+        notes.append(warning("header", names, "sheet-ignored", sentence, line))
+    return notes
+
+
+def _records(found: _Table, strings: Strings, opened: ExitStack) -> Iterator[Record]:
+    width = len(found.header.names)
+    amount = found.header.fields.get("unit_value", width)
+    known = {*found.header.imeis, *found.header.fields.values()}
+    with opened:
+        for number, cells in found.lines:
+            texts, left, faults = [""] * width, LINE_LIMIT, []
+            for cell in cells:
+                place, kind, text = cell
+                # Cells beyond the header are in columns without a name, which are not read.
+                if place >= width or left < 0:
+                    break
+                left -= len(text)
+                if kind == "n":
+                    texts[place] = _as_shown(text) if place == amount else text
+                    continue
+                texts[place] = text = strings.at(text) if kind == "s" else _text(cell, strings)
+                left -= len(text)
+                if kind in _FAULTS and place in known:
+                    faults.append(cell)
+            if left < 0 or faults:
+                yield number, _broken(number, texts, faults)
+            elif any(texts):
+                yield number, texts
+
+
+def _text(cell: Cell, strings: Strings) -> str:
+    _, kind, text = cell
+    if kind == "s":
+        return strings.at(text)
+    if kind in ("str", "inlineStr"):
+        return unescaped(text)
+    return _BOOLEANS.get(text, text) if kind == "b" else text
+
+
+def _broken(number: int, texts: list[str], faults: list[Cell]) -> Broken:
+    if not faults:
+        text = "".join(texts)[: LINE_LIMIT + 1]
+        return Broken(text, "line-too-long", f"The row is longer than {LINE_LIMIT} characters.")
+    code = "cell-error" if any(kind == "e" for _, kind, _ in faults) else "cell-uncalculated"
+    said = " ".join(text for _, _, text in faults)
+    return Broken(said, code, " ".join(_fault(number, fault) for fault in faults), texts)
+
+
+def _fault(number: int, fault: Cell) -> str:
+    place, kind, text = fault
+    name = f"The cell {sheet.letters(place)}{number}"
+    if kind == sheet.UNCALCULATED:
+        return f"{name} has a formula without its result; open the file in Excel and save it."
+    return f"{name} says {shown(text)}, an error in place of a value; correct it, or empty the cell."
+
+
+@lru_cache(maxsize=256)
+def _as_shown(number: str) -> str:
+    """An amount as Excel shows it, with 15 digits and no exponent: 499.98999999999995 is 499.99."""
+    if not _NUMBER.fullmatch(number):
+        return number
+    plain = f"{_AS_SHOWN.create_decimal(number):f}"
+    if "." in plain:
+        plain = plain.rstrip("0").rstrip(".")
+    # Written like this, three decimals cannot be taken for thousands.
+    return f"{plain}0" if _THREE_DECIMALS.fullmatch(plain) else plain
