@@ -6,6 +6,7 @@ import gzip
 import io
 import tracemalloc
 from collections.abc import Mapping
+from random import Random
 
 import pytest
 
@@ -236,6 +237,19 @@ def test_shared_texts_are_found_in_any_order() -> None:
     assert [one.keys[0] for one in found] == [int(numbers[place][:14]) for place in order]
 
 
+def test_long_shared_texts_are_kept_beside_the_others() -> None:
+    long = "é" * 2_000 + "_x005F_"
+    items = [long if n % 3 else f"_x0001_{n},4" for n in range(100)]
+    strings = "".join(f"<si><t>{item}</t></si>" for item in items)
+    head, numbers = table(["imei", "note"]), [*range(99, 0, -1), *range(100)]
+    sheet = head + "".join(
+        row(n, text(f"A{n}", A), f'<c r="B{n}" t="s"><v>{number}</v></c>')
+        for n, number in enumerate(numbers, 2)
+    )
+    said = [cells[1] for _, _, cells in readings(book(sheet, strings=strings))]
+    assert said == ["é" * 2_000 + "_" if n % 3 else f"\x01{n},4" for n in numbers]
+
+
 GOODS = table(["imei", "serial"], [A, "S1"], [B])
 
 
@@ -308,15 +322,16 @@ def test_what_is_no_xlsx_is_told_what_it_should_be(source: bytes, said: str) -> 
 @pytest.mark.parametrize("shared", [False, True])
 def test_memory_does_not_grow_with_the_rows(shared: bool) -> None:
     """20,000 rows with 20 MB of texts."""
-    note = "x" * 1000
-    inline = "".join(row(n, f'<c r="A{n}"><v>{A}</v></c>', text(f"B{n}", note)) for n in range(2, 20_002))
-    by_number = "".join(
-        row(n, f'<c r="A{n}"><v>{A}</v></c>', f'<c r="B{n}" t="s"><v>{n - 2}</v></c>')
-        for n in range(2, 20_002)
-    )
-    strings = "".join(f"<si><t>{n}{note}</t></si>" for n in range(20_000)) if shared else ""
+    chance = Random(7)
+    notes = [f"{chance.getrandbits(4_000):01000x}" for _ in range(20_000)]
+    cells = [
+        f'<c r="B{n}" t="s"><v>{n - 2}</v></c>' if shared else text(f"B{n}", note)
+        for n, note in enumerate(notes, 2)
+    ]
+    sheet = "".join(row(n, f'<c r="A{n}"><v>{A}</v></c>', cell) for n, cell in enumerate(cells, 2))
+    strings = "".join(f"<si><t>{note}</t></si>" for note in notes) if shared else ""
     head = table(["imei", "note"])
-    source = io.BytesIO(book(head + (by_number if shared else inline), strings=strings))
+    source = io.BytesIO(book(head + sheet, strings=strings))
     tracemalloc.start()
     count = sum(1 for _ in read(source, Format.XLSX, Defaults()).readings)
     peak = tracemalloc.get_traced_memory()[1]

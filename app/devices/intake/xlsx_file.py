@@ -28,7 +28,7 @@ from app.devices.intake.workbook.strings import Strings, unescaped
 
 HEADER_ROWS = 20
 # Each row is spread to the header's width.
-HEADER_WIDTH = 1_024
+HEADER_WIDTH = 512
 
 _BOOLEANS = {"1": "TRUE", "0": "FALSE"}
 _NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[Ee][+-]?[0-9]{1,3})?")

@@ -18,13 +18,13 @@ from app.core.imei import shown
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 BLOCK = 65_536
-# A million rows of thirty columns are about 1.4 GB.
-UNPACKED_LIMIT = 2 * 1024**3
+# A million rows of twenty columns are about as much.
+UNPACKED_LIMIT = 1024**3
 
 # The directory is held in memory, at about a kilobyte for each of its entries.
 _DIRECTORY_LIMIT = 512 * 1024
 # Rows of a sheet shrink to a tenth, monotonous ones to a fiftieth; nothing but zeros shrinks to a thousandth.
-_RATIO_LIMIT = 200
+_RATIO_LIMIT = 100
 _RATIO_FREE = 16 * 1024**2
 _SAVE_AGAIN = "Save it again in Excel, as 'Excel Workbook (.xlsx)', and send that."
 _DAMAGE = (
