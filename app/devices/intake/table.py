@@ -150,9 +150,8 @@ def _with_keys(
     """Some records at once, each with what its IMEI cells plainly say."""
     width, source = len(found.names), iter(records)
     while some := _some(source):
-        columns = [
-            [cells[place] if len(cells) == width else "" for _, cells in some] for place in found.imeis
-        ]
+        whole = [cells if isinstance(cells, list) and len(cells) == width else None for _, cells in some]
+        columns = [[cells[place] if cells else "" for cells in whole] for place in found.imeis]
         yield zip(some, at_once.keys(columns), strict=False)
 
 
