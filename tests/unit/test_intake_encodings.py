@@ -72,6 +72,11 @@ def test_windows_1252_of_objects_is_said_once(form: Format) -> None:
     assert coded(found) == [(1, "read-as-windows-1252")]
 
 
+def test_a_file_with_the_mark_of_utf_8_is_utf_8() -> None:
+    _, found = answers("\ufeff".encode() + f"{HEADER}{A},Süd\n".encode("cp1252"))
+    assert coded(found) == [(2, "text-encoding")]
+
+
 @pytest.mark.parametrize("rows_between", [0, 10_000])
 @pytest.mark.parametrize("broken_first", [True, False])
 def test_a_utf_8_file_with_one_broken_line_stays_utf_8(broken_first: bool, rows_between: int) -> None:
@@ -92,10 +97,11 @@ def test_a_character_that_two_reads_share_is_seen(before: int) -> None:
     assert coded(found) == [(2, "text-encoding")]
 
 
-def test_windows_1252_far_into_a_file() -> None:
-    plain = f"{A},x\n" * 10_000
-    rows, found = answers(f"{HEADER}{plain}{B},Süd\n".encode("cp1252"))
-    assert rows[-1].shared.site == "Süd"
+@pytest.mark.parametrize(("before", "after"), [(10_000, 0), (0, 10_000)])
+def test_windows_1252_anywhere_in_a_file(before: int, after: int) -> None:
+    plain = f"{A},x\n"
+    rows, found = answers(f"{HEADER}{plain * before}{B},Süd\n{plain * after}".encode("cp1252"))
+    assert rows[before].shared.site == "Süd"
     assert coded(found) == [(1, "read-as-windows-1252")]
 
 
@@ -122,5 +128,6 @@ def test_what_can_be_read_once_only_is_not_taken_for_windows_1252() -> None:
 
 
 def test_zero_bytes_in_a_text_do_not_make_it_utf_16() -> None:
-    _, found = answers(f"imei,serial\n{A},S\0\0\0\0\n".encode())
-    assert coded(found) == [(2, "text-control")]
+    for zeros in ("\0", "\0" * 150):
+        _, found = answers(f"imei,serial\n{A},S{zeros}\n".encode())
+        assert coded(found) == [(2, "text-control")]
