@@ -20,7 +20,7 @@ from app.api.problems import AnyRequest, NotTaken
 from app.core.config import Settings
 from app.core.db import Connection
 from app.core.errors import TooLarge
-from app.devices import register
+from app.devices import mappings, register
 from app.devices.intake import Format, guess, read, read_defaults
 from app.devices.receipts import Goods, Receipt, Terms
 
@@ -62,6 +62,9 @@ async def submit(
             description="Who sends it: its usual size, and its mapping of columns.", max_length=200
         ),
     ] = "",
+    mapping: Annotated[
+        str, QueryParameter(description="The stored mapping by which its columns are read.", max_length=200)
+    ] = "",
     kind: Annotated[
         Goods, QueryParameter(description="An announcement is of goods on their way; they arrive later.")
     ] = Goods.ARRIVAL,
@@ -86,7 +89,9 @@ async def submit(
 
         async def work(conn: Connection) -> ReceiptAnswer:
             spool.seek(0)
-            return _answer(await register.register(conn, actor, read(spool, form, defaults), terms, now=now))
+            columns = await mappings.chosen(conn, actor, name=mapping, supplier=terms.supplier, own={})
+            rows = read(spool, form, defaults, columns)
+            return _answer(await register.register(conn, actor, rows, terms, now=now))
 
         return await once(work, location=_url, also=register.MET_ANOTHER)
 

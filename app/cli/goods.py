@@ -24,9 +24,9 @@ from app.cli.failures import ROWS_REJECTED
 from app.cli.receipt import Findings
 from app.core.clock import utc_now
 from app.core.db import Connection, Pool, transaction
-from app.devices import receipts
+from app.devices import mappings, receipts
 from app.devices import register as devices
-from app.devices.intake import Defaults, Format, guess, read, read_defaults
+from app.devices.intake import Defaults, Format, guess, read, read_columns, read_defaults
 from app.devices.receipts import Goods, Receipt, Terms
 from app.devices.rejects import written
 
@@ -41,6 +41,8 @@ class Sent(msgspec.Struct, frozen=True):
     defaults: Defaults
     terms: Terms
     lines: int
+    mapping: str
+    columns: dict[str, str]
 
 
 @click.command()
@@ -52,6 +54,18 @@ class Sent(msgspec.Struct, frozen=True):
     "--format", "form", type=click.Choice([form.value for form in Format]), help="Else it is guessed."
 )
 @click.option("--supplier", default="", help="Who sent it: its usual size, and its mapping of columns.")
+@click.option(
+    "--mapping", default="", metavar="NAME", help="The stored mapping by which its columns are read."
+)
+@click.option(
+    "--map",
+    "pairs",
+    multiple=True,
+    metavar="COLUMN=FIELD",
+    help="What a column means: imei, serial, gtin, pallet, site, owner, model, unit_value, currency, or - for"
+    " one that is not read. May be given many times.",
+)
+@click.option("--save-mapping", is_flag=True, help="Keep what --map says for all that the supplier sends.")
 @click.option(
     "--announced",
     is_flag=True,
@@ -76,13 +90,17 @@ def register(
     currency: str,
     form: str | None,
     supplier: str,
+    mapping: str,
+    pairs: tuple[str, ...],
+    save_mapping: bool,
     announced: bool,
     declared: int | None,
     confirm: int,
     rejects: Path | None,
     as_json: bool,
 ) -> int | None:
-    """Register the devices of a goods-in FILE (CSV, NDJSON or JSON; - is standard input).
+    """Register the devices of a goods-in FILE: CSV, XLSX, NDJSON, JSON or DESADV, gzipped or not; - is standard
+    input.
 
     Rows that are right are registered although others are not; the same file sent again changes nothing.
     Exit code 3 if some rows were rejected. Shows the first ten rejections and warnings; with --json, all.
@@ -91,11 +109,16 @@ def register(
     \b
     Examples
       $ imei-gateway register goods-in.csv --site "Paris Nord" --rejects rejected.csv
-      $ zcat goods-in.csv.gz | imei-gateway register - --json
+      $ imei-gateway register asn.xlsx --announced --supplier ACME --map "Handset ID=imei" --save-mapping
+      $ imei-gateway register goods-in.csv.gz --json
     """
     kind = Goods.ANNOUNCEMENT if announced else Goods.ARRIVAL
     terms = Terms("cli", b"", kind, supplier.strip(), declared, confirm)
-    sent = _sent(file, form, read_defaults(site=site, owner=owner, currency=currency), terms)
+    columns = read_columns(_pair(text) for text in pairs)
+    if save_mapping:
+        _save(terms.supplier, columns)
+    defaults = read_defaults(site=site, owner=owner, currency=currency)
+    sent = _sent(file, form, defaults, terms, mapping, columns)
     found = desk.on_pool(lambda pool, actor: _register(pool, actor, sent, rejects, not as_json))
     if as_json:
         found.as_json()
@@ -106,7 +129,24 @@ def register(
     return ROWS_REJECTED if found.receipt.rejected else None
 
 
-def _sent(file: BinaryIO, form: str | None, defaults: Defaults, terms: Terms) -> Sent:
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, field = text.rpartition("=")
+    if not equals:
+        raise click.BadParameter(
+            f"'{text}' would be COLUMN=FIELD, as in 'Handset ID=imei'.", param_hint="--map"
+        )
+    return name, field
+
+
+def _save(supplier: str, columns: dict[str, str]) -> None:
+    if not supplier:
+        raise click.UsageError("--save-mapping keeps the mapping under the name of --supplier; name one.")
+    desk.change(lambda conn, actor, now: mappings.save(conn, actor, supplier, columns, now))
+
+
+def _sent(
+    file: BinaryIO, form: str | None, defaults: Defaults, terms: Terms, mapping: str, columns: dict[str, str]
+) -> Sent:
     source = rereadable(file)
     digest, lines = hashlib.sha256(), 0
     while block := source.read(_BLOCK):
@@ -115,7 +155,7 @@ def _sent(file: BinaryIO, form: str | None, defaults: Defaults, terms: Terms) ->
     source.seek(0)
     found = Format(form) if form else guess(file.name, "", source.read(4096))
     terms = msgspec.structs.replace(terms, source=f"cli:{found}", digest=digest.digest())
-    return Sent(source, found, defaults, terms, lines)
+    return Sent(source, found, defaults, terms, lines, mapping, columns)
 
 
 def rereadable(file: BinaryIO) -> BinaryIO:
@@ -140,7 +180,10 @@ async def _register(pool: Pool, actor: Principal, goods: Sent, rejects: Path | N
 
         async def work(conn: Connection) -> Receipt:
             goods.source.seek(0)
-            rows = read(goods.source, goods.format, goods.defaults)
+            columns = await mappings.chosen(
+                conn, actor, name=goods.mapping, supplier=goods.terms.supplier, own=goods.columns
+            )
+            rows = read(goods.source, goods.format, goods.defaults, columns)
             return await devices.register(conn, actor, rows, goods.terms, now=now, on_rows=on_rows)
 
         made = await transaction(pool, work, also=devices.MET_ANOTHER)

@@ -12,6 +12,7 @@ from app.audit.record import Entry, record
 from app.core.db import Connection
 from app.core.errors import Invalid, Missing
 from app.core.sql import queries
+from app.devices.intake import read_columns
 
 _SQL = queries("mappings")
 _MOST_COLUMNS = 100
@@ -35,6 +36,7 @@ async def save(
         raise Invalid("The name of a mapping would be 1 to 200 printable characters.", "mapping-name")
     if not 1 <= len(columns) <= _MOST_COLUMNS:
         raise Invalid(f"A mapping would name 1 to {_MOST_COLUMNS} columns.", "mapping-size")
+    read_columns(columns.items())
     await conn.execute(_SQL.save, name, dict(columns), now, actor.label)
     detail = {"columns": dict(columns)}
     await record(conn, [Entry("mapping.saved", f"mapping:{name}", actor.label, now, detail)])
@@ -64,7 +66,12 @@ async def forget(conn: Connection, actor: Principal, name: str, now: datetime) -
     return forgotten
 
 
-async def of_supplier(conn: Connection, supplier: str) -> dict[str, str]:
-    """The columns of the mapping that bears the supplier's name; none where there is none."""
+async def chosen(
+    conn: Connection, actor: Principal, *, name: str = "", supplier: str = "", own: Mapping[str, str]
+) -> dict[str, str]:
+    """The mapping by which a submission is read: the one of that name, or else the supplier's where there is
+    one; `own` are columns that the sender names beside it, and goes before it. Raises Missing."""
+    if name:
+        return {**(await find(conn, actor, name)).columns, **own}
     row = await conn.fetchrow(_SQL.find, supplier) if supplier else None
-    return row["columns"] if row else {}
+    return {**(row["columns"] if row else {}), **own}
