@@ -22,12 +22,13 @@ from app.core import config, log
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import open_pool
-from app.movements.carry import Carry, only_stored
+from app.incidents.tidings import carry as carried
+from app.movements.carry import Carry
 
 POOL_SIZE = 12
 
 
-def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Carry = only_stored) -> Litestar:
+def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Carry = carried) -> Litestar:
     """The application on `settings.database_url`, which must be migrated. `carry` carries out what single events
     mean; the worker has the same for captures."""
 

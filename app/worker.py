@@ -21,8 +21,9 @@ from app.delivery.contacts import Contacts
 from app.delivery.partners import Partner
 from app.delivery.send import DEADLINE, Desk
 from app.delivery.wire import HttpWire
+from app.incidents.tidings import carry as carried
 from app.movements import capture
-from app.movements.carry import Carry, only_stored
+from app.movements.carry import Carry
 from app.replies.reply import forget
 
 POOL_SIZE = 12
@@ -33,7 +34,7 @@ FORGET_EVERY = 60.0
 _LOG = log.get("worker")
 
 
-async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: Carry = only_stored) -> None:
+async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: Carry = carried) -> None:
     """Works on `settings.database_url` until `stopping` is set or the process is told to end. `carry` carries out
     what captured events mean."""
     stopping = stopping or stop_on_signals()

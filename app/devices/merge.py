@@ -174,8 +174,10 @@ class Merge:
         self, doubtful: list[Candidate], judged: Judged
     ) -> tuple[list[Candidate], list[Candidate]]:
         """Gives those that turn out to be new, and those that have to wait for another one."""
-        await self._conn.execute(_SQL.clear_stage if self._stands else _SQL.open_stage)
-        self._stands = True
+        if not self._stands:
+            await self._conn.execute(_SQL.open_stage)
+            self._stands = True
+        await self._conn.execute(_SQL.clear_stage)
         await self._copy(
             "staged", _STAGED, (f"{place}\t{each.line}\t{each.text}\n" for place, each in enumerate(doubtful))
         )

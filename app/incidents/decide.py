@@ -60,16 +60,34 @@ class Freed(msgspec.Struct, frozen=True):
 async def draft(conn: Connection, actor: Principal, said: Draft, now: datetime) -> Drafted:
     """Writes down an incident and shows what it would do; nothing is claimed yet. Raises Invalid."""
     actor.require(Permission.INCIDENTS_WRITE)
+    return await _write(conn, actor, said, "", now)
+
+
+async def report(conn: Connection, actor: Principal, said: Draft, source: str, now: datetime) -> Drafted:
+    """The draft of an incident that `source` reports: whoever may tell of goods may tell that they are gone,
+    and people decide what becomes of it. Raises Invalid."""
+    actor.require(Permission.RECEIPTS_WRITE)
+    return await _write(conn, actor, said, source, now)
+
+
+async def drop_reported(conn: Connection, actor: Principal, source: str, why: str, now: datetime) -> None:
+    """The report was wrong: withdraws the drafts that it made. One that people have submitted stays theirs."""
+    for row in await conn.fetch(_SQL.reported, source):
+        reason = f"The report was declared wrong: {why}."
+        await conn.execute(_SQL.finish, row["incident_id"], "withdrawn", actor.label, now, reason)
+        await _remember(conn, "incident.withdrawn", row["incident_id"], actor, now, {"reason": reason})
+
+
+async def _write(conn: Connection, actor: Principal, said: Draft, source: str, now: datetime) -> Drafted:
     unknown = await scopes.resolve(conn, await _read(said))
     shown = await preview(conn, unknown)
     incident_id: int = await conn.fetchval(
         _SQL.add, said.title.strip(), said.kind, said.site.strip(), said.occurred_from, said.occurred_to,
         said.police_reference.strip(), msgspec.to_builtins(said.scope), actor.label, now,
-        msgspec.to_builtins(shown),
+        msgspec.to_builtins(shown), source,
     )  # fmt: skip
-    await _remember(
-        conn, "incident.drafted", incident_id, actor, now, {"title": said.title, **_counts(shown)}
-    )
+    detail = {"title": said.title, **_counts(shown), **({"reported_by": source} if source else {})}
+    await _remember(conn, "incident.drafted", incident_id, actor, now, detail)
     return Drafted(incident_id, shown)
 
 

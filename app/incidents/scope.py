@@ -112,6 +112,7 @@ async def resolve(conn: Connection, named: Named) -> Unknown:
     """Fills the transaction's table `scoped` with every identifier of every device named, and with the
     IMEIs that nobody registered; gives what is unknown."""
     await conn.execute(_SQL.open_scope)
+    await conn.execute(_SQL.clear_scope)
     stood = await on_pallets(conn, named.pallets, named.as_of)
     await conn.execute(
         _SQL.fill_scope, list(stood), list(stood.values()), named.receipts, named.keys, named.serials

@@ -1,7 +1,7 @@
 """Where the effects of events are carried out: the hook that capture calls, once for each event that is new.
 
-Both doors hand their handler in (`app/server.py` for single events, `app/worker.py` for captures); replace
-`only_stored` there. The handler runs in the transaction that stores the event: what it raises undoes both.
+Both doors hand it in (`app/server.py` for single events, `app/worker.py` for captures), for what follows from a
+report is for rooms above to know. It runs in the transaction that stores the event: what it raises undoes both.
 """
 
 from __future__ import annotations
@@ -23,9 +23,3 @@ class Carry(Protocol):
     async def __call__(
         self, conn: Connection, actor: Principal, event: Event, effects: Sequence[Effect], now: datetime, /
     ) -> None: ...
-
-
-async def only_stored(
-    conn: Connection, actor: Principal, event: Event, effects: Sequence[Effect], now: datetime, /
-) -> None:
-    """Events are kept and answered; nothing follows from them."""

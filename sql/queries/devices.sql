@@ -34,7 +34,7 @@ SELECT array_agg(nextval('serial_number_serial_id_seq')) FROM generate_series(1,
 -- name: open_stage
 -- Rows that share a name with a device. verdict: 0 new after all, 1 unchanged, 2 updates the device, 3 says
 -- otherwise than what is registered, 4 waits for a row above that updates the same device.
-CREATE TEMPORARY TABLE staged (
+CREATE TEMPORARY TABLE IF NOT EXISTS staged (
     place integer PRIMARY KEY,
     line integer NOT NULL,
     keys bigint [] NOT NULL,
@@ -226,6 +226,12 @@ FROM (
 ) AS latest
 WHERE d.device_id = latest.device_id AND d.pallet <> latest.pallet
 RETURNING d.device_id;
+
+-- name: leave
+UPDATE device SET left_at = $2 WHERE device_id = ANY ($1::bigint []) AND (left_at IS NULL OR left_at < $2);
+
+-- name: see
+UPDATE device SET seen_at = $2 WHERE device_id = ANY ($1::bigint []) AND (seen_at IS NULL OR seen_at < $2);
 
 -- name: number_unknown
 -- A serial that nobody registered gets a number of its own, so that it can be declared all the same. Read

@@ -1,10 +1,14 @@
 -- name: add
 INSERT INTO incident (
     title, kind, site, occurred_from, occurred_to, police_reference, scope, state, drafted_by, drafted_at,
-    preview
+    preview, reported_by
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, 'draft', $8, $9, $10)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'draft', $8, $9, $10, $11)
 RETURNING incident_id;
+
+-- name: reported
+-- Drafts that this source reported, and that nobody has submitted.
+SELECT incident_id FROM incident WHERE reported_by = $1 AND state = 'draft' ORDER BY incident_id FOR UPDATE;
 
 -- name: find
 SELECT * FROM incident WHERE incident_id = $1;
@@ -94,7 +98,10 @@ UPDATE incident SET state = $2, ended_by = $3, ended_at = $4, reason = $5 WHERE 
 
 -- name: open_scope
 -- The identifiers that a scope names, for the rest of this transaction.
-CREATE TEMPORARY TABLE scoped (key bigint PRIMARY KEY, device_id bigint, pallet text) ON COMMIT DROP;
+CREATE TEMPORARY TABLE IF NOT EXISTS scoped (key bigint PRIMARY KEY, device_id bigint, pallet text) ON COMMIT DROP;
+
+-- name: clear_scope
+TRUNCATE scoped;
 
 -- name: fill_scope
 -- $1 devices on the named pallets and $2 which, $3 receipts, $4 IMEI keys, $5 serials. A device that is named

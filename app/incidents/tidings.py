@@ -1,0 +1,128 @@
+"""What EPCIS events tell, carried out: devices come in, move and leave; a reported theft becomes a draft incident.
+
+Only reports come this way, never decisions: two people still submit and approve. Whatever one event effects bears
+its identity, so that the event can be declared wrong later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from app.access.roles import Principal
+from app.audit.record import Entry, record
+from app.core import imei
+from app.core.db import Connection
+from app.devices import moves, presence, register
+from app.devices.intake import Defaults, Reading, Submission
+from app.devices.intake.rows import Rows
+from app.devices.receipts import Terms
+from app.incidents import decide
+from app.incidents.scope import Scope
+from app.movements.effects import (
+    Effect,
+    Left,
+    Move,
+    Named,
+    Register,
+    ReportedRecovered,
+    ReportedStolen,
+    Seen,
+    Withdrawn,
+)
+from app.movements.events import Action, Event
+
+
+async def carry(
+    conn: Connection, actor: Principal, event: Event, effects: Sequence[Effect], now: datetime
+) -> None:
+    """Carries out what an event means, in the transaction that stores it. Raises Invalid where the registry
+    refuses it."""
+    for effect in effects:
+        source = f"event:{event.event_id}"
+        match effect:
+            case Register():
+                await _register(conn, actor, effect.devices, effect, source, now)
+            case Move():
+                await _move(conn, actor, effect, source, now)
+            case Left():
+                await presence.left(conn, *_names(effect.devices), effect.pallets, effect.at)
+            case Seen():
+                await presence.seen(conn, *_names(effect.devices), effect.pallets, effect.at)
+            case ReportedStolen():
+                await _draft(conn, actor, effect, source, now)
+            case ReportedRecovered():
+                await _alert(conn, actor, "reported-recovered", effect, source, now)
+            case Withdrawn():
+                await moves.withdraw(conn, f"event:{effect.event_id}")
+                await decide.drop_reported(conn, actor, f"event:{effect.event_id}", effect.reason, now)
+
+
+async def _register(
+    conn: Connection, actor: Principal, devices: Sequence[Named], said: Register, source: str, now: datetime
+) -> None:
+    """A receipt of the event's devices: what is registered already stays as it is."""
+    rows = Rows(Defaults())
+    shared = ("", said.site, said.owner, said.model, "", "")
+
+    def readings() -> Iterable[Reading]:
+        for line, each in enumerate(devices, 1):
+            number = imei.full(each.imei) if each.imei is not None else ""
+            row, findings = rows.read(line, (number,), each.serial, (each.gtin, *shared))
+            yield row, findings, [number or each.serial]
+
+    terms = Terms(source, hashlib.sha256(source.encode()).digest(), confirmed=len(devices))
+    await register.register(conn, actor, Submission((), iter(readings())), terms, now=now)
+
+
+async def _move(conn: Connection, actor: Principal, told: Move, source: str, now: datetime) -> None:
+    """Devices that nobody registered are registered now: they stand on that pallet."""
+    if told.how is Action.OBSERVE:
+        await presence.seen(conn, *_names(told.devices), (told.pallet,), told.at)
+        return
+    known = await presence.numbers(conn, *_names(told.devices))
+    new = [each for each in told.devices if _name(each) not in known]
+    if new and told.how is Action.ADD:
+        await _register(conn, actor, new, Register(tuple(new), "", told.at), source, now)
+        known = await presence.numbers(conn, *_names(told.devices))
+    ids = list(known.values()) if told.devices else list(await moves.on_pallets(conn, [told.pallet], told.at))
+    to = told.pallet if told.how is Action.ADD else ""
+    rows = [(number, to, told.at) for number in ids]
+    await moves.keep(conn, rows, source=source, by=actor.label, now=now)
+
+
+async def _draft(
+    conn: Connection, actor: Principal, told: ReportedStolen, source: str, now: datetime
+) -> None:
+    keys, serials = _names(told.devices)
+    scope = Scope(
+        pallets=told.pallets,
+        imeis=tuple(imei.full(key) for key in keys),
+        serials=tuple(serials),
+        as_of=told.at,
+    )
+    said = decide.Draft(title=f"Reported stolen {told.at:%Y-%m-%d %H:%M}", scope=scope, site=told.site[:200])
+    await decide.report(conn, actor, said, source, now)
+    await _alert(conn, actor, "reported-stolen", told, source, now)
+
+
+async def _alert(
+    conn: Connection,
+    actor: Principal,
+    reason: str,
+    told: ReportedStolen | ReportedRecovered,
+    source: str,
+    now: datetime,
+) -> None:
+    detail = {"reason": reason, "devices": len(told.devices), "pallets": list(told.pallets)[:1000]}
+    await record(conn, [Entry("alert.raised", source, actor.label, now, detail)])
+
+
+def _name(device: Named) -> int | str:
+    return device.serial if device.imei is None else device.imei
+
+
+def _names(devices: Sequence[Named]) -> tuple[list[int], list[str]]:
+    keys = [each.imei for each in devices if each.imei is not None]
+    return keys, [each.serial for each in devices if each.imei is None]

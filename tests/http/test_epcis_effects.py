@@ -1,0 +1,105 @@
+"""What follows from EPCIS events: devices come in, stand on pallets, leave; a reported theft becomes a draft."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from app.core import gs1, imei
+
+from .test_epcis import captured, event
+
+_numbers = itertools.count(500_000)
+
+
+def phone() -> tuple[str, str]:
+    """An IMEI that no other test has: as people write it, and as an EPC."""
+    key = 35_209902_000000 + next(_numbers)
+    return imei.full(key), f"urn:gsma:imei:{key // 10**6:08d}-{key % 10**6:06d}-0"
+
+
+def pallet() -> tuple[str, str]:
+    body = f"3{next(_numbers):016d}"
+    sscc = f"{body}{gs1.check_digit(body)}"
+    return sscc, f"https://id.gs1.org/00/{sscc}"
+
+
+def packed(parent: str, *children: str, action: str = "ADD", **members: Any) -> dict[str, Any]:
+    made = event(type="AggregationEvent", action=action, parentID=parent, childEPCs=list(children), **members)
+    del made["epcList"]
+    return made
+
+
+async def found(client: Any, **wanted: Any) -> list[dict[str, Any]]:
+    answer = await client.get("/v1/devices", params=wanted)
+    assert answer.status_code == 200, answer.text
+    devices: list[dict[str, Any]] = answer.json()["devices"]
+    return devices
+
+
+async def test_received_devices_are_registered_and_stand_where_they_were_packed(goods_in, auditor):
+    (number, epc), (sscc, parent), (other, elsewhere) = phone(), pallet(), pallet()
+    job = await captured(
+        goods_in,
+        event(action="ADD", bizStep="receiving", epcList=[epc], bizLocation={"id": "urn:x:dock:4"}),
+        packed(parent, epc, eventTime="2026-11-01T10:00:00+01:00"),
+        packed(elsewhere, epc, eventTime="2026-11-01T12:00:00+01:00"),
+    )
+    assert (job["success"], job["errors"]) == (True, [])
+    (device,) = await found(auditor, imei=number)
+    assert (device["pallet"], device["site"], device["arrived"]) == (other, "urn:x:dock:4", True)
+    (then,) = await found(auditor, pallet=sscc, at="2026-11-01T10:00:00Z")
+    assert then["imeis"] == [number]
+    assert await found(auditor, pallet=sscc) == []
+    await captured(goods_in, packed(elsewhere, action="DELETE", eventTime="2026-11-01T13:00:00+01:00"))
+    assert (await found(auditor, imei=number))[0]["pallet"] == ""
+
+
+async def test_what_is_packed_and_was_never_registered_is_registered_then(goods_in, auditor):
+    (number, epc), (sscc, parent) = phone(), pallet()
+    await captured(goods_in, packed(parent, epc))
+    assert [device["imeis"] for device in await found(auditor, pallet=sscc)] == [[number]]
+
+
+async def test_an_event_that_is_declared_wrong_moved_nothing(goods_in, auditor):
+    (number, epc), (sscc, parent) = phone(), pallet()
+    wrong = packed(parent, epc, eventTime="2026-11-01T10:00:00+01:00")
+    await captured(goods_in, event(action="ADD", bizStep="receiving", epcList=[epc]), wrong)
+    assert len(await found(auditor, pallet=sscc)) == 1
+    declared = {"declarationTime": "2026-11-02T10:00:00+01:00", "reason": "did_not_occur"}
+    await captured(goods_in, wrong | {"errorDeclaration": declared})
+    assert await found(auditor, pallet=sscc) == []
+    assert (await found(auditor, imei=number))[0]["pallet"] == ""
+
+
+async def test_a_reported_theft_is_a_draft_that_nobody_has_decided(goods_in, manager, auditor, carrier):
+    (number, epc), (sscc, parent) = phone(), pallet()
+    stolen = event(epcList=[parent], disposition="stolen", eventTime="2026-11-02T02:00:00+01:00")
+    await captured(goods_in, packed(parent, epc, eventTime="2026-11-01T10:00:00+01:00"), stolen)
+    drafts = (await manager.get("/v1/incidents", params={"state": "draft"})).json()["incidents"]
+    (draft,) = [one for one in drafts if "2026-11-02 01:00" in one["title"]]
+    whole = (await manager.get(f"/v1/incidents/{draft['id']}")).json()
+    assert whole["scope"]["pallets"] == [sscc]
+    assert (draft["state"], draft["devices"]) == ("draft", 0)
+    assert (await carrier.get(f"/v1/status/{number}")).json()["status"] == "clear"
+    alerts = (await auditor.get("/v1/audit/entries", params={"kind": "alert.raised", "limit": 1000})).json()
+    assert any(f"event:{stolen['eventID']}" == entry["subject"] for entry in alerts["entries"])
+    declared = {"declarationTime": "2026-11-02T10:00:00+01:00", "reason": "incorrect_data"}
+    await captured(goods_in, stolen | {"errorDeclaration": declared})
+    assert (await manager.get(f"/v1/incidents/{draft['id']}")).json()["state"] == "withdrawn"
+
+
+async def test_several_reports_in_one_capture_are_several_drafts(goods_in, manager):
+    (_, one), (_, two) = phone(), phone()
+    reports = [
+        event(epcList=[epc], disposition="stolen", eventTime=f"2026-11-03T0{hour}:30:00+00:00")
+        for hour, epc in enumerate((one, two), 2)
+    ]
+    received = event(action="ADD", bizStep="receiving", epcList=[one, two])
+    again = event(action="ADD", bizStep="receiving", epcList=[two, one])
+    job = await captured(goods_in, received, again, *reports)
+    assert (job["success"], job["errors"]) == (True, [])
+    drafts = (await manager.get("/v1/incidents", params={"state": "draft"})).json()["incidents"]
+    assert {"Reported stolen 2026-11-03 02:30", "Reported stolen 2026-11-03 03:30"} <= {
+        one["title"] for one in drafts
+    }
