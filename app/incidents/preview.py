@@ -73,6 +73,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 async def preview(conn: Connection, unknown: Unknown, incident_id: int | None = None) -> Preview:
     """Reads the transaction's resolved scope."""
+    await conn.execute(_SQL.forget_tacs)
     await conn.execute(_SQL.look_up_tacs)
     totals = await conn.fetchrow(_SQL.preview_totals)
     assert totals is not None

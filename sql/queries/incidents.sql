@@ -167,6 +167,9 @@ GROUP BY s.pallet
 ORDER BY devices DESC, s.pallet
 LIMIT 1000;
 
+-- name: forget_tacs
+DROP TABLE IF EXISTS scoped_tac;
+
 -- name: look_up_tacs
 -- What is known of each device, for the rest of this transaction: by its first IMEI whose TAC says something.
 CREATE TEMPORARY TABLE scoped_tac ON COMMIT DROP AS
