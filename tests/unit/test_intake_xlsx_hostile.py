@@ -8,6 +8,7 @@ import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from app.core import imei
 from app.core.errors import GatewayError, Invalid, TooLarge
 from app.core.imei import shown
 from app.devices.intake import Defaults, Format, read
+from app.devices.intake.workbook.sheet import letters
 
 from .workbooks import MAIN, OFFICE, book, packed, parts, row, stored, table, text
 
@@ -230,7 +232,7 @@ def many_parts() -> bytes:
 
 
 def long_row() -> bytes:
-    return below(row(2, "".join(text("", "x" * 32_000).replace('r=""', "") for _ in range(1_000))))
+    return below(row(2, "".join(text("", "x" * 32_000).replace('r=""', "") for _ in range(100))))
 
 
 def long_value() -> bytes:
@@ -264,6 +266,42 @@ def test_size_is_refused_soon_and_small(made: Callable[[], bytes]) -> None:
 
 def test_an_encoding_is_not_looked_up() -> None:
     assert count(replaced(SHEET, "UTF-8", "rot13")) == 2
+
+
+def test_a_directory_that_would_begin_before_the_file_is_refused(tmp_path: Path) -> None:
+    """A file refuses such a step otherwise than bytes in memory do."""
+    path = tmp_path / "goods.xlsx"
+    changed = bytearray(ZIPPED)
+    struct.pack_into("<I", changed, ZIPPED.index(b"PK\x05\x06") + 12, 100_000)
+    path.write_bytes(changed)
+    with path.open("rb") as file, pytest.raises(Invalid) as error:
+        read(file, Format.XLSX, Defaults())
+    assert error.value.code == "xlsx-broken"
+
+
+def test_a_row_of_long_shared_texts_is_given_up_early() -> None:
+    head = row(1, *(text(f"{letters(n)}1", "imei" if not n else f"n{n}") for n in range(500)))
+    cells = row(2, *(f'<c r="{letters(n)}2" t="s"><v>0</v></c>' for n in range(500)))
+    source = book(head + cells, strings=f"<si><t>{'y' * 60_000}</t></si>")
+    tracemalloc.start()
+    assert count(source) == 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * MEGABYTE
+
+
+def test_long_shared_texts_far_apart_cost_no_more_than_near_ones() -> None:
+    strings = "".join(f"<si><t>{n}{'y' * 30_000}</t></si>" for n in range(320))
+
+    def seconds(step: int) -> float:
+        cells = (f'<c r="B{n}" t="s"><v>{n * step % 320}</v></c>' for n in range(2, 2_002))
+        rows = "".join(row(n, f'<c r="A{n}"><v>{A}</v></c>', cell) for n, cell in enumerate(cells, 2))
+        source = io.BytesIO(stored(parts(table(["imei", "note"]) + rows, strings=strings)))
+        started = time.process_time()
+        assert sum(1 for _ in read(source, Format.XLSX, Defaults()).readings) == 2_000
+        return time.process_time() - started
+
+    assert seconds(33) < 3 * seconds(1) + 0.5
 
 
 def test_a_zip_in_the_zip_is_not_looked_into() -> None:
