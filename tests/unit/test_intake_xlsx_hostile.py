@@ -268,11 +268,12 @@ def test_an_encoding_is_not_looked_up() -> None:
     assert count(replaced(SHEET, "UTF-8", "rot13")) == 2
 
 
-def test_a_directory_that_would_begin_before_the_file_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", [12, 16])
+def test_what_would_begin_before_the_file_is_refused(field: int, tmp_path: Path) -> None:
     """A file refuses such a step otherwise than bytes in memory do."""
     path = tmp_path / "goods.xlsx"
     changed = bytearray(ZIPPED)
-    struct.pack_into("<I", changed, ZIPPED.index(b"PK\x05\x06") + 12, 100_000)
+    struct.pack_into("<I", changed, ZIPPED.index(b"PK\x05\x06") + field, 100_000)
     path.write_bytes(changed)
     with path.open("rb") as file, pytest.raises(Invalid) as error:
         read(file, Format.XLSX, Defaults())
