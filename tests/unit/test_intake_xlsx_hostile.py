@@ -264,6 +264,14 @@ def test_size_is_refused_soon_and_small(made: Callable[[], bytes]) -> None:
     assert time.process_time() - started < 20
 
 
+def test_a_value_outside_of_a_cell_is_nobodys() -> None:
+    source = below(
+        f'<row r="2"><v>{A}</v><c r="A2"><v>{B}</v></c></row><row r="3"><v>{A}</v><c r="A3"/></row>'
+    )
+    (answer,) = read(io.BytesIO(source), Format.XLSX, Defaults()).readings
+    assert answer[2] == [B]
+
+
 def test_an_encoding_is_not_looked_up() -> None:
     assert count(replaced(SHEET, "UTF-8", "rot13")) == 2
 

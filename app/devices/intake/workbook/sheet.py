@@ -100,7 +100,7 @@ class _Rows:
         local = _LOCAL.get(name)
         if local == "v":
             self._in_value = False
-            if self._kind != "inlineStr":
+            if self._kind and self._kind != "inlineStr":
                 self._value = "".join(self._pieces)
         elif local == "c":
             if self._value:
