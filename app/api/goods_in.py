@@ -3,6 +3,7 @@ client."""
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from datetime import datetime
 from typing import Annotated, BinaryIO
@@ -90,7 +91,8 @@ async def submit(
         async def work(conn: Connection) -> ReceiptAnswer:
             spool.seek(0)
             columns = await mappings.chosen(conn, actor, name=mapping, supplier=terms.supplier, own={})
-            rows = read(spool, form, defaults, columns)
+            # The texts of a workbook are read at once, which may take seconds.
+            rows = await asyncio.to_thread(read, spool, form, defaults, columns)
             return _answer(await register.register(conn, actor, rows, terms, now=now))
 
         return await once(work, location=_url, also=register.MET_ANOTHER)

@@ -10,7 +10,8 @@ from litestar import Response, Router, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from app.access.roles import Principal
+from app.access.roles import Permission, Principal
+from app.api import body
 from app.api.notes import Notes
 from app.api.once import Once
 from app.core.db import Pool
@@ -45,7 +46,13 @@ async def one(
         return await mappings.find(conn, actor, name)
 
 
-@put("/{name:str}", operation_id="saveMapping", summary="Store a mapping of columns")
+@put(
+    "/{name:str}",
+    operation_id="saveMapping",
+    summary="Store a mapping of columns",
+    request_max_body_size=body.FEW,
+    opt=Notes(needs=Permission.RECEIPTS_WRITE).opt,
+)
 async def save(
     name: FromPath[str],
     said: NamedDependency[Columns],

@@ -11,7 +11,9 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from app.access.roles import Principal
+from app.access.roles import Permission, Principal
+from app.api import body
+from app.api.notes import Notes
 from app.api.once import Once
 from app.core.db import Pool
 from app.devices import moves, pallets
@@ -25,7 +27,14 @@ class Movements(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     moves: Annotated[tuple[Move, ...], msgspec.Meta(min_length=1, max_length=10_000)]
 
 
-@post("/v1/movements", operation_id="moveDevices", summary="Move devices between pallets", tags=["Goods-in"])
+@post(
+    "/v1/movements",
+    operation_id="moveDevices",
+    summary="Move devices between pallets",
+    request_max_body_size=body.SCOPE,
+    opt=Notes(needs=Permission.RECEIPTS_WRITE).opt,
+    tags=["Goods-in"],
+)
 async def move(
     said: NamedDependency[Movements],
     actor: NamedDependency[Principal],

@@ -88,7 +88,7 @@ def scope(
     *,
     pallet: tuple[str, ...],
     pallets: Path | None,
-    as_of: datetime | None,
+    as_of: datetime | None = None,
     receipt: tuple[int, ...],
     imei: tuple[str, ...],
     imeis: Path | None,

@@ -17,7 +17,7 @@ from unicodedata import category
 
 from app.core.errors import Invalid
 from app.core.imei import shown
-from app.devices.intake import cells
+from app.devices.intake import cells, encoding
 from app.devices.intake.cells import Finding, flaw, warning
 from app.devices.intake.lines import LINE_LIMIT, Lines
 
@@ -91,7 +91,7 @@ def read(source: BinaryIO) -> TacFile:
 
     Raises Invalid `file-empty`, `header-wrong`.
     """
-    lines = Lines(source)
+    lines = Lines(encoding.opened(source).blocks)
     header, title = _header(lines)
     readings = _readings(lines, header)
     first = next(readings, None)

@@ -117,7 +117,7 @@ async def test_the_segments_of_a_dispatch_advice_name_many_devices_each(pool, re
     assert (receipt.rows, receipt.registered, receipt.unchanged, receipt.rejected) == (5, 3, 1, 1)
     (flaw,) = await rejections(pool, receipt.receipt_id)
     assert (flaw.line, flaw.code, "line 7" in flaw.sentence) == (8, "duplicate-in-file", True)
-    (odd,) = await rejections(pool, receipt.receipt_id, rejected=False)
+    (odd,) = await rejections(pool, receipt.receipt_id, Kind.WARNING)
     assert (odd.line, odd.code) == (4, "quantity-differs")
 
 

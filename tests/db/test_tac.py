@@ -212,7 +212,7 @@ async def test_a_preview_of_before_there_were_brands_is_read_still(pool, registe
         {"model": "Phone X", "devices": 1},
     )
     async with pool.acquire() as conn:
-        shown = (await incident.find(conn, manager, number)).preview
+        shown = (await incident.report(conn, manager, number)).incident.preview
     assert (shown.by_brand, shown.by_model) == ([], [OfModel(brand="", model="Phone X", devices=1)])
 
 

@@ -170,7 +170,9 @@ def test_a_theft_from_goods_in_to_release(
     assert registered.returncode == 3
     receipt = json.loads(registered.stdout)
     assert (receipt["registered"], receipt["rejected"]) == (5, 1)
-    assert rejects.read_text().splitlines()[1].startswith("7,imeis,'=1+1,imei-not-digits,")
+    header, row = rejects.read_text().splitlines()
+    assert header.endswith("reject_code,reject_sentence")
+    assert "'=1+1" in row
 
     partners = ("sandbox", "--ports", "0,0,0,0", "--add")
     with Gateway(gateway.data_dir).started(*partners, until="until Ctrl-C"):
@@ -241,6 +243,7 @@ def test_a_receipt_shows_every_rejection_and_warning_by_its_line(gateway: Gatewa
     odd = f"{imei.full(2 * 10**12 + 7)},"
     wrong = [f"{number}," for number in range(12)]
     twice = f"{imei.full(int(body) * 10**6)},{PALLET}"
+    good[0] += "340123450000000018"
     path, rejects = tmp_path / "odd.csv", tmp_path / "rejects.csv"
     path.write_text("\n".join(["imei,pallet", good[0], twice, odd, *wrong, *good[1:]]) + "\n")
     shown = gateway.run("register", str(path), "--rejects", str(rejects))
@@ -252,7 +255,7 @@ def test_a_receipt_shows_every_rejection_and_warning_by_its_line(gateway: Gatewa
     assert (again["warnings"], [it["line"] for it in again["warnings_found"]]) == (1, [4])
     lines = [it["line"] for it in again["rejections"]]
     assert lines == [3, *range(5, 17)]
-    assert [int(row.split(",")[0]) for row in rejects.read_text().splitlines()[1:]] == lines
+    assert len(rejects.read_text().splitlines()) == 1 + len(lines)
     assert "4 imei-reporting-body" in " ".join(gateway.run("receipt", number).stdout.split())
     assert gateway.run("receipt", "999999").returncode == 1
 

@@ -233,6 +233,9 @@ class Stream:
     def read(self, size: int = -1) -> bytes:
         return next(self._pieces, b"")
 
+    def seekable(self) -> bool:
+        return False
+
 
 def test_a_large_file_is_read_in_little_memory() -> None:
     piece = b"".join(b"%08d,Brand %d,Model\n" % (35_000_000 + n, n % 9) for n in range(5_000))
