@@ -243,7 +243,7 @@ def test_a_receipt_shows_every_rejection_and_warning_by_its_line(gateway: Gatewa
     odd = f"{imei.full(2 * 10**12 + 7)},"
     wrong = [f"{number}," for number in range(12)]
     twice = f"{imei.full(int(body) * 10**6)},{PALLET}"
-    good[0] += "340123450000000018"
+    good[0] += f"34012345000000002{gs1.check_digit('34012345000000002')}"
     path, rejects = tmp_path / "odd.csv", tmp_path / "rejects.csv"
     path.write_text("\n".join(["imei,pallet", good[0], twice, odd, *wrong, *good[1:]]) + "\n")
     shown = gateway.run("register", str(path), "--rejects", str(rejects))

@@ -30,14 +30,13 @@ LINE = f"LIN+1++{GTIN}:SRV"
 class Stream:
     """A file that is never whole in memory."""
 
+    seekable = staticmethod(bool)
+
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
 
     def read(self, size: int = -1) -> bytes:
         return next(self._pieces, b"")
-
-    def seekable(self) -> bool:
-        return False
 
 
 def message(*segments: str, kind: str = "DESADV:D:96A:UN:EAN005", reference: str = "1") -> list[str]:

@@ -175,10 +175,10 @@ def test_every_flaw_of_a_line_is_told() -> None:
     ]  # fmt: skip
 
 
-def test_bytes_that_are_no_utf8_matter_only_where_they_are_read() -> None:
+def test_a_file_that_is_no_utf8_is_read_as_windows_1252() -> None:
     text = OSMOCOM.encode("latin-1")
     assert [row.tac for row in rows(text)] == [35000101, 35000202, 1000303]
-    assert coded(text.replace(b"Haldane", b"Hald\xe5ne")) == [(4, "text-encoding")]
+    assert "Haldåne" in [row.brand for row in rows(text.replace(b"Haldane", b"Hald\xe5ne"))]
 
 
 def test_characters_of_no_width_do_not_make_another_brand() -> None:
@@ -198,7 +198,6 @@ def test_characters_of_no_width_do_not_make_another_brand() -> None:
         (b"brand,model\nNordlys,Phone X\n", "header-wrong"),
         (b"\n".join([b"title"] * 5) + b"\ntac,brand\n35000101,Nordlys\n", "header-wrong"),
         (b"PK\x03\x04" + bytes(100), "header-wrong"),
-        ("tac,brand\n35000101,Nordlys\n".encode("utf-16-le"), "header-wrong"),
         (b"x" * 70_000, "header-wrong"),
     ],
     ids=lambda value: repr(value[:20]),
