@@ -85,6 +85,11 @@ def test_every_usual_name_of_an_imei_column(name: str) -> None:
     assert answers(f"{name}\tserial\n{A}\tS1\n")[0][0].keys == [int(A[:14])]
 
 
+@pytest.mark.parametrize("name", ["Modele", "MODÈLE", "Mode\u0300le", " modèle ", "Mod.èle"])
+def test_accents_case_and_punctuation_of_a_name_do_not_count(name: str) -> None:
+    assert answers(f"IMEI\t{name}\n{A}\tPhone\n")[0][0].shared.model == "Phone"
+
+
 def test_no_name_means_two_fields() -> None:
     meant = [plain(name) for field in names.FIELDS.values() for name in set(map(plain, written(field)))]
     meant += {plain(name) for name in written(names.IMEI)}
@@ -101,6 +106,12 @@ def test_the_delimiter_is_the_one_under_which_the_header_identifies_devices() ->
     rows, _ = answers(f"Serial,No|IMEI|Price, net\n1,5|{A}|5\n")
     assert rows[0].keys == [int(A[:14])]
     assert answers(f"IMEI:Site\n{A}:PAR1\n")[0][0].shared.site == "PAR1"
+    assert answers(f"Site;Owner;x,IMEI\n1,{A}\n")[0][0].keys == [int(A[:14])]
+
+
+@pytest.mark.parametrize("header", ["Site;IMEI;a,IMEI,b,c,d", "Serial;IMEI;a,IMEI,b,c", "Pallet;IMEI;IMEI"])
+def test_of_two_such_delimiters_it_is_the_one_under_which_more_is_understood(header: str) -> None:
+    assert answers(f"{header}\n{PALLET};{A};\n")[0][0].keys == [int(A[:14])]
 
 
 @pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"', "sep=;;;"])

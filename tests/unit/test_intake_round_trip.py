@@ -68,7 +68,8 @@ HEADERS = st.tuples(
     *(st.sampled_from(_names(field)) for field in SINGLE),
     st.just("Note"),
 )
-TEXTS = st.text(alphabet='aZ9é€"\n,;:|^~ ', max_size=8).map(lambda text: f"x{text}x")
+# None of the letters is a byte of Windows-1252 with which another could form UTF-8 by chance.
+TEXTS = st.text(alphabet='aZ9éß"\n,;:|^~ ', max_size=8).map(lambda text: f"x{text}x")
 OTHERS = st.tuples(
     st.just("09506000134352"), st.just("106141412345678908"), st.sampled_from(["Entrepôt", "Süd", "PAR1"]),
     st.sampled_from(["", "ACME"]), TEXTS, st.sampled_from(["499.90", "5", ""]), st.just("EUR"), TEXTS,

@@ -58,7 +58,7 @@ def opened(source: BinaryIO) -> Text:
     while len(head) < _HEAD and (more := source.read(_BLOCK)):
         head += more
     mark, encoding = _marked(head)
-    if not mark and encoding is Encoding.UTF_8 and source.seekable() and _forms_no_utf_8(head, source):
+    if encoding is Encoding.UTF_8 and source.seekable() and _forms_no_utf_8(head, source):
         encoding = Encoding.WINDOWS_1252
     blocks = chain([head[len(mark) :]], iter(partial(source.read, _BLOCK), b""))
     return Text(encoding, _as_utf_8(blocks, encoding))
