@@ -16,6 +16,9 @@ from app.devices.intake import Finding, Reading, Row, Shared
 # What no two devices share: the key of an IMEI, or a serial with its GTIN.
 Name: TypeAlias = int | tuple[str, str]
 
+# A hostile file has rows of many thousand cells.
+_MOST_CELLS = 1_000_000
+
 
 class Candidate(NamedTuple):
     """A readable row. `body` is the text of all its columns but the IMEIs'; `cells` are the file's own."""
@@ -61,15 +64,18 @@ def batches(readings: Iterator[Reading], size: int) -> Callable[[], Batch | None
     shared = _Texts()
 
     def following() -> Batch | None:
-        batch, read = Batch(), 0
+        batch, read, held = Batch(), 0, 0
         for row, findings, cells in islice(readings, size):
             read += 1
+            held += len(cells)
             if findings:
                 batch.findings += findings
             if row is not None:
                 batch.candidates.append(_candidate(row, cells, shared))
             elif any(finding.rejected for finding in findings):
                 batch.rejects.append(Reject(findings[0].line, cells))
+            if held > _MOST_CELLS:
+                break
         return batch if read else None
 
     return following

@@ -189,6 +189,7 @@ def test_a_mapping_is_checked_without_a_file() -> None:
         "column-field-unknown", "column-named-twice", "column-nameless", "column-repeated",
     ]  # fmt: skip
     assert "unit_value, currency, and - for" in error.value.detail
+    assert refusal(f"imei\n{A}\n", {"imei": "imeis"}).code == "columns-wrong"
 
 
 def ndjson(*records: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -171,6 +172,21 @@ def test_all_flaws_of_a_row_are_found_at_once() -> None:
     }  # fmt: skip
     assert len(answer[1]) == 10
     assert all(finding.value.isprintable() and finding.sentence.isprintable() for finding in answer[1])
+
+
+def test_a_serial_that_is_too_long() -> None:
+    assert codes(reading(A, serial="s" * 201)) == {"text-too-long"}
+    assert row_of(reading(A, serial="s" * 200))
+
+
+def test_what_rows_have_in_common_is_not_kept_for_ever() -> None:
+    rows = Rows(Defaults())
+    tracemalloc.start()
+    for line in range(5_000):
+        rows.read(line, (A,), "", ("", "", f"{line:0190}", "", "", "", ""))
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 500_000
 
 
 @pytest.mark.parametrize("value", ["a\0b", "a\x1db", "a\x7fb", "a\nb", "a\u2028b", "a\u200bb", "a\ufeffb"])

@@ -84,7 +84,7 @@ def test_what_only_marks_a_number_as_text_is_no_damage(cell: str) -> None:
     "cell",
     [
         "3.51234E+14", "3,51234E+14", "3.52E+14", "3E+14", scientific(A[:14]).replace("13", "14"),
-        scientific("352099001761480")[:-5] + "E+14", f"{A}00.0",
+        scientific("352099001761480")[:-5] + "E+14", f"{A}00.0", f"{A[0]}.{A[1:]}5E+14",
     ],
 )  # fmt: skip
 def test_a_number_whose_digits_are_lost_is_rejected_with_the_way_to_export_it(cell: str) -> None:
@@ -128,7 +128,9 @@ def test_no_zero_is_put_before_what_may_be_an_imei_of_body_10_that_lacks_its_che
         assert "check digit at its end is missing" in finding.sentence
 
 
-@pytest.mark.parametrize("digits", [A[:14], OLD[1:14] + str((int(OLD[14]) + 1) % 10), imei.full(10**12)[1:]])
+@pytest.mark.parametrize(
+    "digits", [A[:14], OLD[1:14] + str((int(OLD[14]) + 1) % 10), imei.full(3_520990_017614)[1:]]
+)
 def test_no_zero_is_put_before_other_14_digits(digits: str) -> None:
     assert only(reading(digits)).code == "imei-length"
 
@@ -243,7 +245,7 @@ def test_check_digits_of_pallets_are_the_oracles(number: int) -> None:
 
 
 CELLS = st.sampled_from(
-    [A, B, C, OLD, "", "", WRONG, f" {A}", "x", imei.full(77 * 10**12), "0" * 15, "３" * 15]
+    [A, B, C, OLD, "", "", WRONG, f" {A}", "x", imei.full(77 * 10**12), "0" * 15, "３" * 15, f"{A[:14]}１"]
 )
 
 
