@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from operator import attrgetter
 
 import asyncpg
 import msgspec
@@ -25,6 +26,7 @@ _SQL = queries("devices")
 _DEVICE = ("device_id", "keys", *BODY, "receipt_id", "registered_at", "arrived_in")
 _STAGED = ("place", "line", "keys", *BODY)
 _NULL = "\\N"
+_line = attrgetter("line")
 
 NEW, UNCHANGED, UPDATED, DIFFERS, WAITS = range(5)
 """Verdicts on a row that shares a name; one that waits stands below another that changes the same device."""
@@ -67,12 +69,12 @@ class Merge:
             left, known = await self._unsettled(fresh, judged)
             fresh, more = split(left, known)
             await self._enter(fresh, judged)
-            doubtful = sorted(more + doubtful)
+            doubtful = sorted(more + doubtful, key=_line)
         while doubtful:
             new, waiting = await self._judge(doubtful, judged)
             fresh, more = split(new, ())
             await self._enter(fresh, judged)
-            doubtful = sorted(more + waiting)
+            doubtful = sorted(more + waiting, key=_line)
         await self._look_for_listed(judged)
         return judged
 

@@ -350,7 +350,8 @@ async def test_the_pool_outlives_cancelled_and_timed_out_requests():
         task.cancel()
         try:
             await task
-        except asyncio.CancelledError:
+        # On a busy machine the deadline comes before the cancellation.
+        except (asyncio.CancelledError, NoAnswer):
             cancelled += 1
 
     async with speaking(speak) as url, wired(deadline=0.3, connections=4) as wire:
