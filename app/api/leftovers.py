@@ -20,17 +20,14 @@ def heard_out(app: ASGIApp) -> ASGIApp:
     """Wraps the application, which may answer before it has read a body."""
 
     async def hear_out(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP or not _sends_a_body(scope):
+        if scope["type"] != ScopeType.HTTP:
             await app(scope, receive, send)
             return
-        rest = _Rest(receive)
-
-        async def answering(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                await rest.pass_over()
-            await send(message)
-
-        await app(scope, rest.receive, answering)
+        exchange = _Exchange(receive, send, passes_over=_sends_a_body(scope))
+        try:
+            await app(scope, exchange.receive, exchange.send)
+        finally:
+            exchange.end()
 
     return hear_out
 
@@ -43,23 +40,41 @@ def _sends_a_body(scope: HTTPScope) -> bool:
     return (sized or "transfer-encoding" in headers) and "expect" not in headers
 
 
-class _Rest:
-    """What has not yet been received of a body."""
+class _Exchange:
+    """A request and its answer on their way, and nothing of the server's once they have ended: it keeps a
+    connection open for as long as anything refers to its side of it, be it the traceback of an old error."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, send: Send, *, passes_over: bool) -> None:
         self._receive = receive
-        self._ended = False
+        self._send = send
+        self._is_heard = not passes_over
 
     async def receive(self) -> HTTPReceiveMessage:
         message = await self._receive()
-        self._ended = message["type"] != "http.request" or not message["more_body"]
+        self._is_heard = message["type"] != "http.request" or not message["more_body"]
         return message  # type: ignore[return-value]
 
-    async def pass_over(self) -> None:
-        """Receives the rest and forgets it, up to a size and a time."""
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await self._pass_over()
+        await self._send(message)
+
+    def end(self) -> None:
+        self._receive, self._send = _gone, _nobody
+
+    async def _pass_over(self) -> None:
+        """Receives the rest of the body and forgets it, up to a size and a time."""
         passed = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                while not self._ended and passed <= MOST:
+                while not self._is_heard and passed <= MOST:
                     message = await self.receive()
                     passed += len(message["body"]) if message["type"] == "http.request" else 0
+
+
+async def _gone() -> HTTPReceiveMessage:
+    return {"type": "http.disconnect"}
+
+
+async def _nobody(message: Message) -> None:
+    """Takes what is said after the end."""
