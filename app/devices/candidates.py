@@ -14,7 +14,7 @@ import msgspec
 from app.devices.intake import Finding, Reading, Row, Shared
 
 # What no two devices share: the key of an IMEI, or a serial with its GTIN.
-Name: TypeAlias = int | tuple[str, str]
+Handle: TypeAlias = int | tuple[str, str]
 
 # A hostile file has rows of many thousand cells.
 _MOST_CELLS = 1_000_000
@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
     cells: Sequence[str]
 
     @property
-    def names(self) -> list[Name]:
+    def handles(self) -> list[Handle]:
         return [*self.keys, (self.serial, self.gtin)] if self.serial else [*self.keys]
 
     @property
@@ -117,7 +117,7 @@ class Heard:
     def __init__(self) -> None:
         self._bits = bytearray(1 << (self._BITS - 3))
 
-    def add(self, name: Name) -> bool:
+    def add(self, name: Handle) -> bool:
         place = hash((name,)) & ((1 << self._BITS) - 1)
         byte, bit = place >> 3, 1 << (place & 7)
         known = self._bits[byte] & bit
@@ -126,17 +126,17 @@ class Heard:
 
 
 def split(
-    candidates: Iterable[Candidate], known: Container[Name], heard: Heard | None = None
+    candidates: Iterable[Candidate], known: Container[Handle], heard: Heard | None = None
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Those whose names are all new, and those to be judged against the registry.
 
     A doubtful candidate's names count as heard: whoever shares one must wait for its verdict.
     """
-    here: set[Name] = set()
+    here: set[Handle] = set()
     fresh: list[Candidate] = []
     doubtful: list[Candidate] = []
     for candidate in candidates:
-        names = candidate.names
+        names = candidate.handles
         doubts = [name for name in names if name in here or name in known]
         if heard is not None:
             doubts += [name for name in names if heard.add(name)]

@@ -20,7 +20,7 @@ import msgspec
 from app.core.db import Connection
 from app.core.sql import queries
 from app.devices import moves
-from app.devices.candidates import BODY, Candidate, Heard, Name, escaped, split
+from app.devices.candidates import BODY, Candidate, Handle, Heard, escaped, split
 
 _SQL = queries("devices")
 _DEVICE = ("device_id", "keys", *BODY, "receipt_id", "registered_at", "arrived_in")
@@ -98,9 +98,9 @@ class Merge:
 
     async def _unsettled(
         self, candidates: Sequence[Candidate], judged: Judged
-    ) -> tuple[Sequence[Candidate], dict[Name, int]]:
+    ) -> tuple[Sequence[Candidate], dict[Handle, int]]:
         """Rows that do not simply repeat what is registered, and the devices that their names belong to."""
-        known: dict[Name, int] = {}
+        known: dict[Handle, int] = {}
         await self._look_up([each.keys[0] for each in candidates if each.keys], known)
         left = await self._drop_repeats(candidates, known, judged)
         await self._look_up([key for each in left for key in each.keys[1:]], known)
@@ -111,7 +111,7 @@ class Merge:
         self._meets_known = bool(known)
         return await self._drop_repeats(left, known, judged), known
 
-    async def _look_up(self, keys: list[int], known: dict[Name, int]) -> None:
+    async def _look_up(self, keys: list[int], known: dict[Handle, int]) -> None:
         for row in await self._conn.fetch(_SQL.known_keys, keys):
             known[row["key"]] = row["device_id"]
 
@@ -123,10 +123,10 @@ class Merge:
             judged.listed = sorted((lines[row["key"]], row["key"]) for row in rows)
 
     async def _drop_repeats(
-        self, candidates: Sequence[Candidate], known: dict[Name, int], judged: Judged
+        self, candidates: Sequence[Candidate], known: dict[Handle, int], judged: Judged
     ) -> Sequence[Candidate]:
         """Those that say anything else than the device that they name."""
-        homes = [next((known[name] for name in each.names if name in known), None) for each in candidates]
+        homes = [next((known[name] for name in each.handles if name in known), None) for each in candidates]
         ids = sorted({home for home in homes if home is not None})
         if not ids:
             return candidates
@@ -161,16 +161,17 @@ class Merge:
         judged.entered += fresh
 
     async def _number(self, unnumbered: list[Candidate]) -> Iterator[int]:
-        """Gives each device without IMEI the negative number by which it can be listed; they come in order."""
+        """Gives each device without IMEI the negative number by which it can be listed; in step."""
         if not unnumbered:
             return iter(())
-        ids: list[int] = await self._conn.fetchval(_SQL.serial_numbers, len(unnumbered))
-        rows = (
-            f"{number}\t{escaped(each.serial)}\t{each.gtin}\n"
-            for number, each in zip(ids, unnumbered, strict=True)
-        )
-        await self._copy("serial_number", ("serial_id", "serial", "gtin"), rows)
-        return iter([-number for number in ids])
+        serials, gtins = [each.serial for each in unnumbered], [each.gtin for each in unnumbered]
+        rows = await self._conn.fetch(_SQL.numbered, serials, gtins)
+        numbers = {(row["serial"], row["gtin"]): row["serial_id"] for row in rows}
+        new = [name for name in zip(serials, gtins, strict=True) if name not in numbers]
+        numbers |= zip(new, await self._conn.fetchval(_SQL.serial_numbers, len(new)) or (), strict=True)
+        lines = (f"{numbers[name]}\t{escaped(name[0])}\t{name[1]}\n" for name in new)
+        await self._copy("serial_number", ("serial_id", "serial", "gtin"), lines)
+        return iter([-numbers[name] for name in zip(serials, gtins, strict=True)])
 
     async def _judge(
         self, doubtful: list[Candidate], judged: Judged

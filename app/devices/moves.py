@@ -14,10 +14,11 @@ import msgspec
 
 from app.access.roles import Permission, Principal
 from app.audit.record import Entry, record
-from app.core import gs1, imei
+from app.core import gs1
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
 from app.core.sql import queries
+from app.devices.naming import Name, devices, named
 
 _SQL = queries("moves")
 _DEVICES = queries("devices")
@@ -56,9 +57,8 @@ class Where(msgspec.Struct, frozen=True):
 
 
 class _Read(msgspec.Struct, frozen=True):
+    names: list[Name]
     to: str
-    keys: list[int]
-    serials: list[str]
     pallet: str
     at: datetime
 
@@ -115,13 +115,11 @@ async def history(conn: Connection, device_id: int) -> list[Where]:
 
 
 async def _named(conn: Connection, move: _Read) -> tuple[list[int], list[str]]:
-    found = await conn.fetch(_SQL.named, move.keys, move.serials)
-    ids = {row["device_id"] for row in found}
+    found = await devices(conn, move.names)
+    ids = set(found.values())
     if move.pallet:
         ids.update(await on_pallets(conn, [move.pallet], move.at))
-    keys, serials = {row["key"] for row in found}, {row["serial"] for row in found}
-    unknown = [imei.full(key) for key in move.keys if key not in keys]
-    return sorted(ids), unknown + [serial for serial in move.serials if serial not in serials]
+    return sorted(ids), [name.text for name in move.names if name not in found]
 
 
 def _read(moves: Sequence[Move], now: datetime) -> list[_Read]:
@@ -147,11 +145,9 @@ def _read_one(move: Move, place: str, now: datetime, flaws: list[Flaw]) -> _Read
             "The move names no devices; it would name imeis, serials, or the pallet that they stood on."
         )
         flaws.append(Flaw(sentence, place))
-    keys = [_key(value, f"{place}/imeis/{number}", flaws) for number, value in enumerate(move.imeis)]
     return _Read(
+        names=named(move.imeis, move.serials, place, flaws),
         to=_sscc(move.to, f"{place}/to", flaws),
-        keys=list(dict.fromkeys(keys)),
-        serials=list(dict.fromkeys(serial.strip() for serial in move.serials)),
         pallet=_sscc(move.pallet, f"{place}/pallet", flaws),
         at=at,
     )
@@ -163,11 +159,3 @@ def _sscc(value: str, place: str, flaws: list[Flaw]) -> str:
     except gs1.BadKey as error:
         flaws.append(Flaw(str(error), place, error.code))
         return ""
-
-
-def _key(value: str, place: str, flaws: list[Flaw]) -> int:
-    try:
-        return imei.written(value)
-    except imei.BadImei as error:
-        flaws.append(Flaw(str(error), place, error.code))
-        return 0

@@ -156,6 +156,6 @@ async def _enrol(conn: Connection, actor: Principal, receipt: Receipt, now: date
         await order(conn, command, keys, [0] * len(keys))
 
 
-async def number_unknown(conn: Connection, serials: Sequence[str]) -> None:
+async def number_unknown(conn: Connection, serials: Sequence[str], gtins: Sequence[str]) -> None:
     """Gives serials that nobody registered a number each, by which they can be listed."""
-    await conn.execute(_SQL.number_unknown, serials)
+    await conn.execute(_SQL.number_unknown, serials, gtins)

@@ -42,7 +42,7 @@ async def lift(conn: Connection, actor: Principal, incident_id: int, scope: Scop
     named = await scopes.named(scope)
     await hold(conn, incident_id, "approved", to="lifted")
     unknown = await scopes.resolve(conn, named)
-    await conn.execute(_SQL.fill_declared_serials, named.serials)
+    await conn.execute(_SQL.fill_serials, *scopes.serial_columns(named.serials))
     missed = await conn.fetch(_SQL.not_claimed, incident_id)
     claims = await conn.fetch(_SQL.lift_scope, incident_id)
     if not claims:

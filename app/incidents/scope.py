@@ -17,10 +17,12 @@ from app.core.db import Connection
 from app.core.errors import Flaw, Invalid, told
 from app.core.sql import queries
 from app.devices.moves import on_pallets
+from app.devices.naming import Name, by_serial, devices
 from app.devices.register import number_unknown
 
 _SQL = queries("incidents")
 _MOST_FLAWS = 1000
+_SERIALS = "serial numbers; where devices share one, with its GTIN: (01)09521234543213(21)ABC123"
 _Read = TypeVar("_Read")
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
@@ -31,7 +33,7 @@ class Scope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     pallets: Annotated[tuple[str, ...], msgspec.Meta(description="SSCCs of 18 digits")] = ()
     receipts: Annotated[tuple[Number, ...], msgspec.Meta(description="numbers of receipts")] = ()
     imeis: Annotated[tuple[str, ...], msgspec.Meta(description="IMEIs of 15 digits")] = ()
-    serials: Annotated[tuple[str, ...], msgspec.Meta(description="serial numbers")] = ()
+    serials: Annotated[tuple[str, ...], msgspec.Meta(description=_SERIALS)] = ()
     as_of: Annotated[
         Annotated[datetime, msgspec.Meta(tz=True)] | None,
         msgspec.Meta(description="what the pallets held at this moment; without it, what they hold now"),
@@ -44,7 +46,7 @@ class Named(msgspec.Struct, frozen=True):
     pallets: list[str]
     receipts: list[int]
     keys: list[int]
-    serials: list[str]
+    serials: list[Name]
     as_of: datetime | None
 
 
@@ -70,7 +72,7 @@ def read(scope: Scope) -> Named:
         pallets=_each(scope.pallets, gs1.sscc, "pallets", flaws),
         receipts=sorted(set(scope.receipts)),
         keys=_each(scope.imeis, imei.written, "imeis", flaws),
-        serials=_each(scope.serials, _serial, "serials", flaws),
+        serials=_each(scope.serials, by_serial, "serials", flaws),
         as_of=scope.as_of,
     )
     if flaws:
@@ -101,35 +103,34 @@ def _each(
     return list(known)
 
 
-def _serial(value: str) -> str:
-    text = value.strip()
-    if not text or len(text) > 200 or not text.isprintable():
-        raise gs1.BadKey("serial-malformed", "A serial would be 1 to 200 printable characters.")
-    return text
-
-
 async def resolve(conn: Connection, named: Named) -> Unknown:
     """Fills the transaction's table `scoped` with every identifier of every device named, and with the
-    IMEIs that nobody registered; gives what is unknown."""
+    IMEIs that nobody registered; gives what is unknown. Raises Invalid where a serial means several devices."""
     await conn.execute(_SQL.open_scope)
     await conn.execute(_SQL.clear_scope)
     stood = await on_pallets(conn, named.pallets, named.as_of)
+    found = await devices(conn, named.serials)
     await conn.execute(
-        _SQL.fill_scope, list(stood), list(stood.values()), named.receipts, named.keys, named.serials
+        _SQL.fill_scope, list(stood), list(stood.values()), named.receipts, named.keys, list(found.values())
     )
     keys = await conn.fetch(_SQL.fill_unknown_imeis, named.keys)
-    serials = await conn.fetch(_SQL.unknown_serials, named.serials)
     receipts = await conn.fetch(_SQL.unknown_receipts, named.receipts)
     return Unknown(
         imeis=await asyncio.to_thread(lambda: sorted(imei.full(row["key"]) for row in keys)),
-        serials=[row["serial"] for row in serials],
+        serials=sorted(name.text for name in named.serials if name not in found),
         pallets=sorted(set(named.pallets).difference(stood.values())),
         receipts=[row["receipt_id"] for row in receipts],
     )
 
 
+def serial_columns(names: Sequence[Name]) -> tuple[list[str], list[str]]:
+    """Serials and GTINs, in step."""
+    return [name.serial for name in names], [name.gtin for name in names]
+
+
 async def freeze(conn: Connection, unknown: Unknown) -> list[int]:
     """The keys of all that the scope names, in order; serials that nobody registered get theirs now."""
-    await number_unknown(conn, unknown.serials)
-    await conn.execute(_SQL.fill_unknown_serials, unknown.serials)
+    columns = serial_columns([by_serial(text) for text in unknown.serials])
+    await number_unknown(conn, *columns)
+    await conn.execute(_SQL.fill_serials, *columns)
     return [row["key"] for row in await conn.fetch(_SQL.scope_keys)]

@@ -14,9 +14,10 @@ from app.access.roles import Principal
 from app.audit.record import Entry, record
 from app.core import imei
 from app.core.db import Connection
-from app.devices import moves, presence, register
+from app.devices import moves, naming, presence, register
 from app.devices.intake import Defaults, Reading, Submission
 from app.devices.intake.rows import Rows
+from app.devices.naming import Name
 from app.devices.receipts import Terms
 from app.incidents import decide
 from app.incidents.scope import Scope
@@ -24,7 +25,6 @@ from app.movements.effects import (
     Effect,
     Left,
     Move,
-    Named,
     Register,
     ReportedRecovered,
     ReportedStolen,
@@ -47,9 +47,9 @@ async def carry(
             case Move():
                 await _move(conn, actor, effect, source, now)
             case Left():
-                await presence.left(conn, *_names(effect.devices), effect.pallets, effect.at)
+                await presence.left(conn, effect.devices, effect.pallets, effect.at)
             case Seen():
-                await presence.seen(conn, *_names(effect.devices), effect.pallets, effect.at)
+                await presence.seen(conn, effect.devices, effect.pallets, effect.at)
             case ReportedStolen():
                 await _draft(conn, actor, effect, source, now)
             case ReportedRecovered():
@@ -60,7 +60,7 @@ async def carry(
 
 
 async def _register(
-    conn: Connection, actor: Principal, devices: Sequence[Named], said: Register, source: str, now: datetime
+    conn: Connection, actor: Principal, devices: Sequence[Name], said: Register, source: str, now: datetime
 ) -> None:
     """A receipt of the event's devices: what is registered already stays as it is."""
     rows = Rows(Defaults())
@@ -79,13 +79,13 @@ async def _register(
 async def _move(conn: Connection, actor: Principal, told: Move, source: str, now: datetime) -> None:
     """Devices that nobody registered are registered now: they stand on that pallet."""
     if told.how is Action.OBSERVE:
-        await presence.seen(conn, *_names(told.devices), (told.pallet,), told.at)
+        await presence.seen(conn, told.devices, (told.pallet,), told.at)
         return
-    known = await presence.numbers(conn, *_names(told.devices))
-    new = [each for each in told.devices if _name(each) not in known]
+    known = await naming.devices(conn, told.devices)
+    new = [each for each in told.devices if each not in known]
     if new and told.how is Action.ADD:
         await _register(conn, actor, new, Register(tuple(new), "", told.at), source, now)
-        known = await presence.numbers(conn, *_names(told.devices))
+        known = await naming.devices(conn, told.devices)
     ids = list(known.values()) if told.devices else list(await moves.on_pallets(conn, [told.pallet], told.at))
     to = told.pallet if told.how is Action.ADD else ""
     rows = [(number, to, told.at) for number in ids]
@@ -95,11 +95,10 @@ async def _move(conn: Connection, actor: Principal, told: Move, source: str, now
 async def _draft(
     conn: Connection, actor: Principal, told: ReportedStolen, source: str, now: datetime
 ) -> None:
-    keys, serials = _names(told.devices)
     scope = Scope(
         pallets=told.pallets,
-        imeis=tuple(imei.full(key) for key in keys),
-        serials=tuple(serials),
+        imeis=tuple(each.text for each in told.devices if each.imei is not None),
+        serials=tuple(each.text for each in told.devices if each.imei is None),
         as_of=told.at,
     )
     said = decide.Draft(title=f"Reported stolen {told.at:%Y-%m-%d %H:%M}", scope=scope, site=told.site[:200])
@@ -117,12 +116,3 @@ async def _alert(
 ) -> None:
     detail = {"reason": reason, "devices": len(told.devices), "pallets": list(told.pallets)[:1000]}
     await record(conn, [Entry("alert.raised", source, actor.label, now, detail)])
-
-
-def _name(device: Named) -> int | str:
-    return device.serial if device.imei is None else device.imei
-
-
-def _names(devices: Sequence[Named]) -> tuple[list[int], list[str]]:
-    keys = [each.imei for each in devices if each.imei is not None]
-    return keys, [each.serial for each in devices if each.imei is None]

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from app.devices.naming import Name
 from app.movements.events import Action, AggregationEvent, Event, ObjectEvent
 from app.movements.identity import Epc
 
@@ -26,18 +27,10 @@ _OWNER = ("owner", "owningparty")
 _MODEL = ("model", "modelname", "modelnumber")
 
 
-class Named(msgspec.Struct, frozen=True):
-    """A device as an event names it: an IMEI, or a GTIN with a serial; a GTIN beside an IMEI where it is known."""
-
-    imei: int | None = None
-    gtin: str = ""
-    serial: str = ""
-
-
 class Register(msgspec.Struct, frozen=True):
     """These devices came to be, or came in, at this site."""
 
-    devices: tuple[Named, ...]
+    devices: tuple[Name, ...]
     site: str
     at: datetime
     owner: str = ""
@@ -49,7 +42,7 @@ class Move(msgspec.Struct, frozen=True):
     were seen on it, which moves nothing."""
 
     pallet: str
-    devices: tuple[Named, ...]
+    devices: tuple[Name, ...]
     how: Action
     at: datetime
 
@@ -57,7 +50,7 @@ class Move(msgspec.Struct, frozen=True):
 class Left(msgspec.Struct, frozen=True):
     """These devices and pallets left the site."""
 
-    devices: tuple[Named, ...]
+    devices: tuple[Name, ...]
     pallets: tuple[str, ...]
     site: str
     at: datetime
@@ -66,7 +59,7 @@ class Left(msgspec.Struct, frozen=True):
 class Seen(msgspec.Struct, frozen=True):
     """These devices and pallets were seen at the site: counted, inspected, or, for pallets, received."""
 
-    devices: tuple[Named, ...]
+    devices: tuple[Name, ...]
     pallets: tuple[str, ...]
     site: str
     at: datetime
@@ -75,7 +68,7 @@ class Seen(msgspec.Struct, frozen=True):
 class ReportedStolen(msgspec.Struct, frozen=True):
     """Somebody reports these stolen. A report, never a decision."""
 
-    devices: tuple[Named, ...]
+    devices: tuple[Name, ...]
     pallets: tuple[str, ...]
     site: str
     at: datetime
@@ -84,7 +77,7 @@ class ReportedStolen(msgspec.Struct, frozen=True):
 class ReportedRecovered(msgspec.Struct, frozen=True):
     """Somebody reports that these are stolen no more. A report, never a decision."""
 
-    devices: tuple[Named, ...]
+    devices: tuple[Name, ...]
     pallets: tuple[str, ...]
     site: str
     at: datetime
@@ -147,7 +140,7 @@ def _of_aggregation(event: AggregationEvent) -> Iterator[Effect]:
 
 
 def _around(
-    event: ObjectEvent | AggregationEvent, devices: tuple[Named, ...], pallets: tuple[str, ...]
+    event: ObjectEvent | AggregationEvent, devices: tuple[Name, ...], pallets: tuple[str, ...]
 ) -> Iterator[Effect]:
     """What the business step says."""
     if not (devices or pallets):
@@ -158,8 +151,8 @@ def _around(
         yield Seen(devices, pallets, event.location or event.read_point, event.time)
 
 
-def _devices(epcs: Iterable[Epc]) -> tuple[Named, ...]:
-    found = (Named(epc.imei, epc.gtin, epc.serial) for epc in epcs if epc.is_device)
+def _devices(epcs: Iterable[Epc]) -> tuple[Name, ...]:
+    found = (Name(epc.imei, epc.gtin, epc.serial) for epc in epcs if epc.is_device)
     return tuple(dict.fromkeys(found))
 
 

@@ -233,12 +233,47 @@ UPDATE device SET left_at = $2 WHERE device_id = ANY ($1::bigint []) AND (left_a
 -- name: see
 UPDATE device SET seen_at = $2 WHERE device_id = ANY ($1::bigint []) AND (seen_at IS NULL OR seen_at < $2);
 
+-- name: numbered
+-- The numbers that serials have already, as those that were declared before they were registered.
+SELECT n.serial, n.gtin, n.serial_id
+FROM unnest($1::text [], $2::text []) AS asked (serial, gtin)
+CROSS JOIN LATERAL (
+    SELECT * FROM serial_number AS n WHERE n.serial = asked.serial AND n.gtin = asked.gtin OFFSET 0
+) AS n;
+
 -- name: number_unknown
 -- A serial that nobody registered gets a number of its own, so that it can be declared all the same. Read
 -- it back in a statement of its own: one that waited here for another decision does not see its rows.
-INSERT INTO serial_number (serial, gtin) SELECT serial, '' FROM unnest($1::text []) AS serial
-ORDER BY serial
+INSERT INTO serial_number (serial, gtin)
+SELECT serial, gtin FROM unnest($1::text [], $2::text []) AS asked (serial, gtin)
+ORDER BY serial, gtin
 ON CONFLICT DO NOTHING;
+
+-- name: named
+-- $1 keys of IMEIs or null, $2 serials, $3 GTINs, in step: the devices that each may mean. A device that was
+-- registered without a GTIN is meant by a name that has one if no other is.
+SELECT asked.place, meant.device_id
+FROM unnest($1::bigint [], $2::text [], $3::text []) WITH ORDINALITY AS asked (key, serial, gtin, place)
+CROSS JOIN LATERAL (
+    SELECT i.device_id FROM device_imei AS i WHERE i.key = asked.key
+    UNION ALL
+    SELECT d.device_id FROM device AS d
+    WHERE d.serial = asked.serial AND d.serial <> '' AND asked.gtin = '' AND asked.key IS NULL
+    UNION ALL
+    (
+        SELECT d.device_id FROM device AS d
+        WHERE d.serial = asked.serial AND d.serial <> '' AND d.gtin IN (asked.gtin, '') AND asked.gtin <> ''
+        ORDER BY d.gtin DESC
+        LIMIT 1
+    )
+) AS meant;
+
+-- name: gtins_of
+SELECT d.serial, array_agg(d.gtin ORDER BY d.gtin) AS gtins
+FROM device AS d
+WHERE d.serial = ANY ($1::text []) AND d.serial <> ''
+GROUP BY d.serial
+ORDER BY d.serial;
 
 -- name: new_keys
 SELECT k.key FROM device AS d CROSS JOIN unnest(d.keys) AS k (key) WHERE d.receipt_id = $1 ORDER BY k.key;

@@ -104,8 +104,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS scoped (key bigint PRIMARY KEY, device_id b
 TRUNCATE scoped;
 
 -- name: fill_scope
--- $1 devices on the named pallets and $2 which, $3 receipts, $4 IMEI keys, $5 serials. A device that is named
--- in any way comes with all of its identifiers.
+-- $1 devices on the named pallets and $2 which, $3 receipts, $4 IMEI keys, $5 devices of named serials. A device
+-- that is named in any way comes with all of its identifiers.
 WITH stood AS (
     SELECT * FROM unnest($1::bigint [], $2::text []) AS stood (device_id, pallet)
 ),
@@ -118,7 +118,7 @@ named AS (
     UNION
     SELECT device_id FROM device_imei WHERE key = ANY ($4::bigint [])
     UNION
-    SELECT device_id FROM device WHERE serial = ANY ($5::text []) AND serial <> ''
+    SELECT unnest($5::bigint [])
 )
 INSERT INTO scoped (key, device_id, pallet)
 SELECT key, d.device_id, coalesce(stood.pallet, d.pallet)
@@ -134,19 +134,17 @@ SELECT key FROM unnest($1::bigint []) AS key
 ON CONFLICT DO NOTHING
 RETURNING key;
 
--- name: unknown_serials
-SELECT DISTINCT serial FROM unnest($1::text []) AS asked (serial)
-WHERE NOT EXISTS (SELECT FROM device AS d WHERE d.serial = asked.serial AND d.serial <> '')
-ORDER BY serial;
-
 -- name: unknown_receipts
 SELECT DISTINCT receipt_id FROM unnest($1::bigint []) AS asked (receipt_id)
 WHERE NOT EXISTS (SELECT FROM receipt AS r WHERE r.receipt_id = asked.receipt_id)
 ORDER BY receipt_id;
 
--- name: fill_unknown_serials
+-- name: fill_serials
+-- $1 serials, $2 GTINs, in step: their own numbers, which those have that were declared.
 INSERT INTO scoped (key)
-SELECT -serial_id FROM serial_number WHERE serial = ANY ($1::text []) AND gtin = ''
+SELECT -n.serial_id
+FROM unnest($1::text [], $2::text []) AS asked (serial, gtin)
+JOIN serial_number AS n USING (serial, gtin)
 ON CONFLICT DO NOTHING;
 
 -- name: scope_keys
@@ -252,8 +250,3 @@ LEFT JOIN claim AS c ON c.incident_id = $1 AND c.key = s.key
 LEFT JOIN serial_number AS n ON s.key < 0 AND n.serial_id = -s.key
 WHERE c.key IS NULL OR c.state <> 1
 ORDER BY s.key;
-
--- name: fill_declared_serials
-INSERT INTO scoped (key)
-SELECT -serial_id FROM serial_number WHERE serial = ANY ($1::text [])
-ON CONFLICT DO NOTHING;

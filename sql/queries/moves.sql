@@ -45,12 +45,6 @@ CROSS JOIN LATERAL (
 WHERE stood.pallet = ANY ($1::text [])
 ORDER BY near.device_id;
 
--- name: named
--- $1 keys of IMEIs, $2 serials: the devices that they name, one row a name.
-SELECT i.key, NULL AS serial, i.device_id FROM device_imei AS i WHERE i.key = ANY ($1::bigint [])
-UNION ALL
-SELECT NULL, d.serial, d.device_id FROM device AS d WHERE d.serial = ANY ($2::text []) AND d.serial <> '';
-
 -- name: history
 -- Where one device was, latest first.
 SELECT m.pallet, nullif(m.moved_at, '-infinity') AS moved_at, m.source, m.recorded_at, m.recorded_by, m.withdrawn

@@ -13,7 +13,7 @@ from app.movements import effects as meaning
 from app.movements.effects import (
     Left,
     Move,
-    Named,
+    Name,
     Register,
     ReportedRecovered,
     ReportedStolen,
@@ -31,7 +31,7 @@ UNIT = "https://id.gs1.org/01/09506000134352/21/T2201"
 BOXED = "https://id.gs1.org/01/09506000134352/21/490154203237518"
 SSCC, INNER = "https://id.gs1.org/00/106141412345678908", "urn:epc:id:sscc:0614141.1234567891"
 PALLET, CARTON = "106141412345678908", "106141412345678915"
-PHONE, SECOND, TABLET = Named(49015420323751), Named(35209900176148), Named(None, "09506000134352", "T2201")
+PHONE, SECOND, TABLET = Name(49015420323751), Name(35209900176148), Name(None, "09506000134352", "T2201")
 SITE, DOCK = {"id": "https://id.gs1.org/414/9506000134369"}, {"id": "urn:epc:id:sgln:9506000.13436.4"}
 
 
@@ -72,7 +72,7 @@ def test_each_identifier_is_a_device_and_named_once():
     (register,) = objects("ADD", IMEI, OTHER, IMEI, "urn:epc:id:giai:4000001.111", bizStep="receiving")
     assert register == Register((PHONE, SECOND), "", AT)
     (register,) = objects("ADD", BOXED, bizStep="receiving")
-    assert register.devices == (Named(49015420323751, "09506000134352", ""),)
+    assert register.devices == (Name(49015420323751, "09506000134352", ""),)
 
 
 @pytest.mark.parametrize("owner", ["my:owner", "https://wms.example/terms/Owner", "urn:x#owner"])
