@@ -3,7 +3,6 @@ client."""
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from datetime import datetime
 from typing import Annotated, BinaryIO
@@ -22,7 +21,8 @@ from app.core.config import Settings
 from app.core.db import Connection
 from app.core.errors import TooLarge
 from app.devices import mappings, register
-from app.devices.intake import Format, guess, read, read_defaults
+from app.devices.incoming import TURNS, opened
+from app.devices.intake import Format, guess, read_defaults
 from app.devices.receipts import Goods, Receipt, Terms
 
 
@@ -89,13 +89,12 @@ async def submit(
         terms = Terms(f"api:{form}", await body.digest(request), kind, supplier.strip(), declared, confirm)
 
         async def work(conn: Connection) -> ReceiptAnswer:
-            spool.seek(0)
             columns = await mappings.chosen(conn, actor, name=mapping, supplier=terms.supplier, own={})
-            # The texts of a workbook are read at once, which may take seconds.
-            rows = await asyncio.to_thread(read, spool, form, defaults, columns)
-            return _answer(await register.register(conn, actor, rows, terms, now=now))
+            async with opened(spool, form, defaults, columns) as incoming:
+                return _answer(await register.register(conn, actor, incoming, terms, now=now))
 
-        return await once(work, location=_url, also=register.MET_ANOTHER)
+        async with TURNS:
+            return await once(work, location=_url, also=register.MET_ANOTHER)
 
 
 async def _spool(request: AnyRequest, spool: BinaryIO, filename: str, settings: Settings) -> Format:

@@ -26,7 +26,8 @@ from app.core.clock import utc_now
 from app.core.db import Connection, Pool, transaction
 from app.devices import mappings, receipts
 from app.devices import register as devices
-from app.devices.intake import Defaults, Format, guess, read, read_columns, read_defaults
+from app.devices.incoming import opened
+from app.devices.intake import Defaults, Format, guess, read_columns, read_defaults
 from app.devices.receipts import Goods, Receipt, Terms
 from app.devices.rejects import written
 
@@ -179,12 +180,11 @@ async def _register(pool: Pool, actor: Principal, goods: Sent, rejects: Path | N
             bar.update(task, completed=rows, description="Registering devices" if done else "Reading rows")
 
         async def work(conn: Connection) -> Receipt:
-            goods.source.seek(0)
             columns = await mappings.chosen(
                 conn, actor, name=goods.mapping, supplier=goods.terms.supplier, own=goods.columns
             )
-            rows = read(goods.source, goods.format, goods.defaults, columns)
-            return await devices.register(conn, actor, rows, goods.terms, now=now, on_rows=on_rows)
+            async with opened(goods.source, goods.format, goods.defaults, columns) as incoming:
+                return await devices.register(conn, actor, incoming, goods.terms, now=now, on_rows=on_rows)
 
         made = await transaction(pool, work, also=devices.MET_ANOTHER)
     async with pool.acquire() as conn:

@@ -14,7 +14,8 @@ from app.demo.night import Night
 from app.demo.patience import Patience
 from app.demo.screen import Bar
 from app.devices import register
-from app.devices.intake import Defaults, guess, read
+from app.devices.incoming import opened
+from app.devices.intake import Defaults, guess
 from app.devices.receipts import Receipt, Terms
 
 
@@ -47,9 +48,9 @@ async def _register(night: Night, on_rows: Callable[[int], None]) -> Receipt:
         form = guess(path.name, "", file.read(4096))
 
         async def work(conn: Connection) -> Receipt:
-            file.seek(0)
-            rows, terms = read(file, form, Defaults()), Terms(f"demo:{form}", digest)
-            return await register.register(conn, actor, rows, terms, now=utc_now(), on_rows=on_rows)
+            async with opened(file, form, Defaults(), {}) as incoming:
+                terms = Terms(f"demo:{form}", digest)
+                return await register.register(conn, actor, incoming, terms, now=utc_now(), on_rows=on_rows)
 
         return await transaction(scene.pool, work, also=register.MET_ANOTHER)
 

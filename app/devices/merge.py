@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from operator import attrgetter
 
@@ -20,12 +20,13 @@ import msgspec
 from app.core.db import Connection
 from app.core.sql import queries
 from app.devices import moves
-from app.devices.candidates import BODY, Candidate, Handle, Heard, escaped, split
+from app.devices.candidates import BODY, Batch, Candidate, Fresh, Handle, escaped, ordered, split
 
 _SQL = queries("devices")
 _DEVICE = ("device_id", "keys", *BODY, "receipt_id", "registered_at", "arrived_in")
 _STAGED = ("place", "line", "keys", *BODY)
 _NULL = "\\N"
+_NO_CELLS = msgspec.Raw()
 _line = attrgetter("line")
 
 NEW, UNCHANGED, UPDATED, DIFFERS, WAITS = range(5)
@@ -35,8 +36,7 @@ NEW, UNCHANGED, UPDATED, DIFFERS, WAITS = range(5)
 class Judged(msgspec.Struct):
     """What became of one batch: how many, and what somebody will want to read about."""
 
-    entered: list[Candidate] = []
-    """Rows that became new devices."""
+    registered: int = 0
     unchanged: int = 0
     updated: int = 0
     arrived: int = 0
@@ -56,29 +56,27 @@ class Merge:
         self._arrives = arrives
         arrived_in = receipt_id if arrives else _NULL
         self._tail = f"\t{receipt_id}\t{now.isoformat()}\t{arrived_in}\n"
-        self._repeats = 0
+        self._parts = 0
         self._ids, self._lines = array("q"), array("q")
-        self._heard = Heard()
         self._meets_known = self._stands = False
 
-    async def merge(self, candidates: Sequence[Candidate]) -> Judged:
+    async def merge(self, batch: Batch) -> Judged:
         """Registers what is new of these rows, and judges the others."""
         judged = Judged()
-        fresh, doubtful = split(candidates, (), self._heard)
-        if not await self._entered(fresh, judged):
-            left, known = await self._unsettled(fresh, judged)
-            fresh, more = split(left, known)
-            await self._enter(fresh, judged)
+        doubtful = batch.doubtful
+        if not await self._entered(batch.fresh, judged):
+            left, known = await self._unsettled(batch.fresh, judged)
+            new, more = split(left, known)
+            await self._enter(ordered(new), judged)
             doubtful = sorted(more + doubtful, key=_line)
         while doubtful:
             new, waiting = await self._judge(doubtful, judged)
-            fresh, more = split(new, ())
-            await self._enter(fresh, judged)
+            new, more = split(new, ())
+            await self._enter(ordered(new), judged)
             doubtful = sorted(more + waiting, key=_line)
-        await self._look_for_listed(judged)
         return judged
 
-    async def _entered(self, fresh: list[Candidate], judged: Judged) -> bool:
+    async def _entered(self, fresh: Fresh, judged: Judged) -> bool:
         """Whether all of these are new. A file mostly brings new devices, so that is tried first, and looked up
         only in files that have been seen to name registered ones."""
         if self._meets_known:
@@ -96,82 +94,70 @@ class Merge:
         found = place < len(self._ids) and self._ids[place] == device_id
         return self._lines[place] if found else None
 
-    async def _unsettled(
-        self, candidates: Sequence[Candidate], judged: Judged
-    ) -> tuple[Sequence[Candidate], dict[Handle, int]]:
+    async def _unsettled(self, fresh: Fresh, judged: Judged) -> tuple[Sequence[Candidate], dict[Handle, int]]:
         """Rows that do not simply repeat what is registered, and the devices that their names belong to."""
+        same = await self._repeats(fresh, judged)
+        left = [each for place, each in enumerate(fresh.candidates()) if place not in same]
         known: dict[Handle, int] = {}
-        await self._look_up([each.keys[0] for each in candidates if each.keys], known)
-        left = await self._drop_repeats(candidates, known, judged)
-        await self._look_up([key for each in left for key in each.keys[1:]], known)
-        named = [each for each in left if each.serial]
-        serials, gtins = [each.serial for each in named], [each.gtin for each in named]
-        for row in await self._conn.fetch(_SQL.known_serials, serials, gtins):
-            known[row["serial"], row["gtin"]] = row["device_id"]
-        self._meets_known = bool(known)
-        return await self._drop_repeats(left, known, judged), known
-
-    async def _look_up(self, keys: list[int], known: dict[Handle, int]) -> None:
-        for row in await self._conn.fetch(_SQL.known_keys, keys):
+        for row in await self._conn.fetch(_SQL.known_keys, [key for each in left for key in each.keys]):
             known[row["key"]] = row["device_id"]
+        names = [each.name for each in left]
+        for row in (
+            await self._conn.fetch(_SQL.known_serials, *map(list, zip(*names, strict=True))) if names else ()
+        ):
+            known[row["serial"], row["gtin"]] = row["device_id"]
+        self._meets_known = bool(known or same)
+        return left, known
 
-    async def _look_for_listed(self, judged: Judged) -> None:
-        """Finds new devices that were declared stolen before they were registered."""
-        lines = {key: each.line for each in judged.entered for key in each.keys}
-        if lines:
-            rows = await self._conn.fetch(_SQL.listed_already, list(lines))
-            judged.listed = sorted((lines[row["key"]], row["key"]) for row in rows)
+    async def _repeats(self, fresh: Fresh, judged: Judged) -> set[int]:
+        """The places of rows that say what is registered of their first IMEI's device, and nothing else."""
+        count = len(fresh.firsts)
+        found = await self._conn.fetchrow(_SQL.repeats, fresh.firsts, fresh.texts[:count], self._arrives)
+        if found is None or found["places"] is None:
+            return set()
+        judged.unchanged += len(found["places"])
+        await self._remember(found["device_ids"])
+        return {place - 1 for place in found["places"]}
 
-    async def _drop_repeats(
-        self, candidates: Sequence[Candidate], known: dict[Handle, int], judged: Judged
-    ) -> Sequence[Candidate]:
-        """Those that say anything else than the device that they name."""
-        homes = [next((known[name] for name in each.handles if name in known), None) for each in candidates]
-        ids = sorted({home for home in homes if home is not None})
-        if not ids:
-            return candidates
-        rows = await self._conn.fetch(_SQL.texts, ids, self._arrives)
-        texts = {row["device_id"]: row["text"] for row in rows}
-        left, repeated = [], []
-        for each, home in zip(candidates, homes, strict=True):
-            if home is not None and texts.get(home) == each.text:
-                repeated.append(home)
-            else:
-                left.append(each)
-        judged.unchanged += len(repeated)
-        await self._remember(repeated)
-        return left
-
-    async def _enter(self, fresh: list[Candidate], judged: Judged) -> None:
-        """Copies new devices. In the order of their serials, and of their IMEIs: the indexes like it."""
-        if not fresh:
+    async def _enter(self, fresh: Fresh, judged: Judged) -> None:
+        """Copies new devices."""
+        if not fresh.lines:
             return
-        fresh.sort(key=lambda candidate: candidate.serial)
-        ids: list[int] = await self._conn.fetchval(_SQL.device_numbers, len(fresh))
-        numbers = await self._number([candidate for candidate in fresh if not candidate.keys])
-        devices = (
-            f"{number}\t{{{','.join(map(str, each.keys)) or next(numbers)}}}\t{each.body}{self._tail}"
-            for number, each in zip(ids, fresh, strict=True)
+        ids: list[int] = await self._conn.fetchval(_SQL.device_numbers, len(fresh.lines))
+        texts = [*fresh.texts[: len(fresh.firsts)], *await self._numbered(fresh)]
+        tail = self._tail
+        await self._copy(
+            "device", _DEVICE, [f"{number}\t{text}{tail}" for number, text in zip(ids, texts, strict=True)]
         )
-        await self._copy("device", _DEVICE, devices)
-        pairs = sorted((key, number) for number, each in zip(ids, fresh, strict=True) for key in each.keys)
-        await self._copy("device_imei", ("key", "device_id"), (f"{key}\t{number}\n" for key, number in pairs))
+        owned = zip(fresh.keys, fresh.homes, strict=True)
+        await self._copy(
+            "device_imei", ("key", "device_id"), [f"{key}\t{ids[home]}\n" for key, home in owned]
+        )
         self._ids.extend(ids)
-        self._lines.extend(each.line for each in fresh)
-        judged.entered += fresh
+        self._lines.extend(fresh.lines)
+        judged.registered += len(ids)
+        await self._look_for_listed(fresh, judged)
 
-    async def _number(self, unnumbered: list[Candidate]) -> Iterator[int]:
-        """Gives each device without IMEI the negative number by which it can be listed; in step."""
-        if not unnumbered:
-            return iter(())
-        serials, gtins = [each.serial for each in unnumbered], [each.gtin for each in unnumbered]
-        rows = await self._conn.fetch(_SQL.numbered, serials, gtins)
+    async def _look_for_listed(self, fresh: Fresh, judged: Judged) -> None:
+        """Finds new devices that were declared stolen before they were registered."""
+        rows = await self._conn.fetch(_SQL.listed_already, fresh.keys)
+        if rows:
+            lines = {key: fresh.lines[home] for key, home in zip(fresh.keys, fresh.homes, strict=True)}
+            judged.listed += sorted((lines[row["key"]], row["key"]) for row in rows)
+
+    async def _numbered(self, fresh: Fresh) -> list[str]:
+        """The rows without IMEI, each with the negative number by which it can be listed for a key."""
+        bare = fresh.texts[len(fresh.firsts) :]
+        if not bare:
+            return []
+        names = [Candidate(0, text, _NO_CELLS).name for text in bare]
+        rows = await self._conn.fetch(_SQL.numbered, *map(list, zip(*names, strict=True)))
         numbers = {(row["serial"], row["gtin"]): row["serial_id"] for row in rows}
-        new = [name for name in zip(serials, gtins, strict=True) if name not in numbers]
+        new = [name for name in names if name not in numbers]
         numbers |= zip(new, await self._conn.fetchval(_SQL.serial_numbers, len(new)) or (), strict=True)
-        lines = (f"{numbers[name]}\t{escaped(name[0])}\t{name[1]}\n" for name in new)
+        lines = [f"{numbers[name]}\t{escaped(name[0])}\t{name[1]}\n" for name in new]
         await self._copy("serial_number", ("serial_id", "serial", "gtin"), lines)
-        return iter([-numbers[name] for name in zip(serials, gtins, strict=True)])
+        return [f"{{{-numbers[name]}{text[1:]}" for name, text in zip(names, bare, strict=True)]
 
     async def _judge(
         self, doubtful: list[Candidate], judged: Judged
@@ -206,8 +192,8 @@ class Merge:
 
     async def _remember(self, device_ids: list[int]) -> None:
         """Devices of earlier receipts that this one names as well."""
-        await self._conn.execute(_SQL.remember_repeats, self._receipt_id, self._repeats, device_ids)
-        self._repeats += 1
+        await self._conn.execute(_SQL.remember_repeats, self._receipt_id, self._parts, device_ids)
+        self._parts += 1
 
     async def _copy(self, table: str, columns: Sequence[str], rows: Iterable[str]) -> None:
         text = io.BytesIO("".join(rows).encode())

@@ -22,13 +22,12 @@ from app.core.errors import Conflict
 from app.core.sql import queries
 from app.delivery.commands import Command, order, somebody_enrols
 from app.devices import receipts, verdicts
-from app.devices.candidates import Batch, Reject, batches
-from app.devices.intake import Submission
+from app.devices.candidates import Batch, Reject
+from app.devices.incoming import Incoming
 from app.devices.merge import Judged, Merge
 from app.devices.receipts import Goods, Receipt, Terms
 
 _SQL = queries("devices")
-_BATCH = 20_000
 # A submission this many times as large as the supplier's usual one wants a second look, if it is large at all.
 _UNUSUAL = 10
 _LARGE = 1_000
@@ -52,7 +51,7 @@ class _Tally(msgspec.Struct):
 async def register(
     conn: Connection,
     actor: Principal,
-    submission: Submission,
+    incoming: Incoming,
     terms: Terms,
     *,
     now: datetime,
@@ -66,11 +65,12 @@ async def register(
     """
     actor.require(Permission.RECEIPTS_WRITE)
     most = _most(terms, await receipts.usual_rows(conn, actor, terms.supplier))
-    number = await receipts.open_receipt(conn, actor, terms, submission.columns, now)
+    number = await receipts.open_receipt(conn, actor, terms, incoming.columns, now)
+    await conn.execute(_SQL.be_patient)
     merge = Merge(conn, number, arrives=terms.kind is Goods.ARRIVAL, by=actor.label, now=now)
     tally = _Tally()
-    async for batch in _read(batches(submission.readings, _BATCH)):
-        judged = await merge.merge(batch.candidates)
+    async for batch in _read(incoming.following):
+        judged = await merge.merge(batch)
         await _note(conn, number, batch, judged, merge, tally)
         if most is not None and tally.rows > most:
             raise _unusual(terms, most)
@@ -120,8 +120,8 @@ async def _note(
     refused = [*batch.rejects, *(Reject(each.line, each.cells) for each, _ in judged.conflicts)]
     refused.sort(key=lambda reject: reject.line)
     await receipts.keep(conn, receipt_id, refused)
-    tally.rows += len(batch.candidates) + len(batch.rejects)
-    tally.registered += len(judged.entered)
+    tally.rows += batch.rows
+    tally.registered += judged.registered
     tally.updated += judged.updated
     tally.arrived += judged.arrived
     tally.unchanged += judged.unchanged

@@ -15,6 +15,7 @@ from app.audit.record import Entry, record
 from app.core import imei
 from app.core.db import Connection
 from app.devices import moves, naming, presence, register
+from app.devices.incoming import here
 from app.devices.intake import Defaults, Reading, Submission
 from app.devices.intake.rows import Rows
 from app.devices.naming import Name
@@ -73,7 +74,7 @@ async def _register(
             yield row, findings, [number or each.serial]
 
     terms = Terms(source, hashlib.sha256(source.encode()).digest(), confirmed=len(devices))
-    await register.register(conn, actor, Submission((), iter(readings())), terms, now=now)
+    await register.register(conn, actor, here(Submission((), iter(readings()))), terms, now=now)
 
 
 async def _move(conn: Connection, actor: Principal, told: Move, source: str, now: datetime) -> None:

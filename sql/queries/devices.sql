@@ -1,3 +1,7 @@
+-- name: be_patient
+-- For this transaction. Between its batches it waits for the one who reads the file, and nobody else.
+SET LOCAL idle_in_transaction_session_timeout = '90s';
+
 -- name: known_keys
 SELECT key, device_id FROM device_imei WHERE key = ANY ($1::bigint []);
 
@@ -14,16 +18,23 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS d;
 
--- name: texts
--- $1 devices, $2 whether they are here, which is news of one that was only announced: as a row's text.
-SELECT
-    device_id,
-    concat_ws(
-        E'\t', CASE WHEN keys[1] < 0 THEN '{}' ELSE keys::text END, serial, gtin, pallet, site, owner, model,
-        coalesce(unit_value::text, '\N'), currency
-    ) AS text
-FROM device
-WHERE device_id = ANY ($1::bigint []) AND (arrived_in IS NOT NULL OR NOT $2);
+-- name: repeats
+-- $1 first keys and $2 texts of rows, in step, $3 whether the devices are here, which is news of one that was only
+-- announced: the rows that say what is registered, to the letter, and their devices.
+SELECT array_agg(asked.place) AS places, array_agg(d.device_id) AS device_ids
+FROM unnest($1::bigint [], $2::text []) WITH ORDINALITY AS asked (key, text, place)
+CROSS JOIN LATERAL (SELECT device_id FROM device_imei AS i WHERE i.key = asked.key OFFSET 0) AS i
+CROSS JOIN LATERAL (
+    SELECT
+        device_id,
+        concat_ws(
+            E'\t', keys::text, serial, gtin, pallet, site, owner, model, coalesce(unit_value::text, '\N'), currency
+        ) AS text
+    FROM device
+    WHERE device_id = i.device_id AND (arrived_in IS NOT NULL OR NOT $3)
+    OFFSET 0
+) AS d
+WHERE d.text = asked.text;
 
 -- name: device_numbers
 SELECT array_agg(nextval('device_device_id_seq')) FROM generate_series(1, $1::integer);

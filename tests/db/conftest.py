@@ -13,6 +13,7 @@ import pytest
 from app.access.roles import Principal, Role
 from app.core import imei
 from app.core.db import Pool, transaction
+from app.devices.incoming import here
 from app.devices.intake import Defaults, guess, read
 from app.devices.receipts import Receipt, Terms
 from app.devices.register import register
@@ -77,7 +78,7 @@ def registers(pool: Pool, warehouse: Principal, now: datetime) -> Registers:
             lambda conn: register(
                 conn,
                 warehouse,
-                read(io.BytesIO(body), guess("", "", body), Defaults()),
+                here(read(io.BytesIO(body), guess("", "", body), Defaults())),
                 Terms("test", hashlib.sha256(body).digest(), **terms),
                 now=now,
             ),

@@ -5,10 +5,11 @@ Pure: no database, no HTTP, no clock. What a repeated or already registered devi
 
 from app.devices.intake.cells import Finding
 from app.devices.intake.columns import REJECT_COLUMNS, read_columns
-from app.devices.intake.read import Format, guess, read
+from app.devices.intake.read import MOST_UNPACKED, Format, guess, is_packed, read
 from app.devices.intake.rows import Defaults, Reading, Row, Shared, Submission, read_defaults
 
 __all__ = [
+    "MOST_UNPACKED",
     "REJECT_COLUMNS",
     "Defaults",
     "Finding",
@@ -18,6 +19,7 @@ __all__ = [
     "Shared",
     "Submission",
     "guess",
+    "is_packed",
     "read",
     "read_columns",
     "read_defaults",

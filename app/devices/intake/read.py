@@ -102,6 +102,11 @@ def _closed_after(readings: Iterator[Reading], opened: ExitStack) -> Iterator[Re
         yield from readings
 
 
+def is_packed(head: bytes) -> bool:
+    """Whether a file that begins like this may hold far more than its size."""
+    return head.startswith((*ZIP, unpack.GZIP))
+
+
 def guess(filename: str, content_type: str, head: bytes) -> Format:
     """The format by how a workbook begins, else by content type, by how an interchange begins (`.txt` is usual
     for one), by the file's ending, by how it begins. Of a gzip file, all this is asked of the file in it, whose

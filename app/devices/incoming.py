@@ -1,0 +1,136 @@
+"""A goods-in file on its way in, batch by batch: read in a thread, or apart, in a process of its own.
+
+A large or packed file is read apart. That takes a core of its own, so answers to others do not wait for it; and
+a file that was made to do harm brings its reader down and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from io import UnsupportedOperation
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+
+from app.core.errors import GatewayError, Invalid, TooLarge
+from app.devices.candidates import Batch, batches
+from app.devices.intake import MOST_UNPACKED, Defaults, Format, Submission, is_packed, read
+from app.devices.reader import Broken, Columns, End, Frame, Job, Refused
+
+TURNS = asyncio.Semaphore(4)
+"""How many files a web process reads apart at once; others wait, before their transaction begins."""
+
+# Seconds until the next batch must be there. One takes less than one; the texts of a large workbook take ten.
+PATIENCE = 60.0
+# Bytes of a file that a thread reads sooner than a process starts.
+_SMALL = 1 << 20
+_REFUSALS: Mapping[str, type[GatewayError]] = {"Invalid": Invalid, "TooLarge": TooLarge}
+
+_decode = msgspec.msgpack.Decoder(Frame).decode
+
+
+class Incoming(NamedTuple):
+    """The names of a file's columns (none where its rows have no cells), and its next batch at each call, None at
+    the end. The call blocks; it raises Invalid or TooLarge where the file as a whole cannot be read."""
+
+    columns: tuple[str, ...]
+    following: Callable[[], Batch | None]
+
+
+def here(submission: Submission) -> Incoming:
+    """Read by whoever calls."""
+    return Incoming(submission.columns, batches(submission.readings))
+
+
+@asynccontextmanager
+async def opened(
+    source: BinaryIO,
+    form: Format,
+    defaults: Defaults,
+    columns: Mapping[str, str],
+    *,
+    most: int = MOST_UNPACKED,
+) -> AsyncIterator[Incoming]:
+    """The file from its start; the arguments are those of `intake.read`, which raises the same."""
+    if _is_small(source):
+        source.seek(0)
+        yield here(read(source, form, defaults, columns, most=most))
+        return
+    job = Job(form, defaults, dict(columns), most)
+    with await asyncio.to_thread(_Reader, source, job) as reader:
+        yield Incoming(await asyncio.to_thread(reader.columns), reader.following)
+
+
+def _is_small(source: BinaryIO) -> bool:
+    try:
+        size = os.fstat(source.fileno()).st_size
+    except UnsupportedOperation:
+        return True
+    source.seek(0)
+    return size <= _SMALL and not is_packed(source.read(8))
+
+
+class _Reader:
+    """A process that reads one file, and what it says."""
+
+    def __init__(self, source: BinaryIO, job: Job) -> None:
+        # -P: never a module of the folder that the service happens to be started in.
+        command = [sys.executable, "-P", "-m", "app.devices.reader", msgspec.json.encode(job).decode()]
+        self._process = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, bufsize=0)  # noqa: S603
+
+    def __enter__(self) -> _Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def columns(self) -> tuple[str, ...]:
+        said = self._next()
+        assert isinstance(said, Columns)
+        return tuple(said.names)
+
+    def following(self) -> Batch | None:
+        said = self._next()
+        return said if isinstance(said, Batch) else None
+
+    def _next(self) -> Columns | Batch | End:
+        deadline = time.monotonic() + PATIENCE
+        said: Frame = _decode(self._read(int.from_bytes(self._read(4, deadline), "big"), deadline))
+        match said:
+            case Refused(kind, detail, code, flaws):
+                raise _REFUSALS[kind](detail, code, flaws)
+            case Broken(trace):
+                raise RuntimeError(f"The reader of a goods-in file broke: {trace}")
+            case _:
+                return said
+
+    def _read(self, count: int, deadline: float) -> bytearray:
+        assert self._process.stdout
+        found, into = self._process.stdout.fileno(), bytearray()
+        while len(into) < count:
+            ready, _, _ = select.select([found], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise Invalid(
+                    f"A part of the file took longer than {PATIENCE:g} s to read, and nothing was registered; it"
+                    " would be a table without more than its rows, best as CSV.",
+                    "file-too-slow",
+                )
+            part = os.read(found, min(count - len(into), 1 << 20))
+            if not part:
+                raise TooLarge(
+                    "The file took more memory to read than a file may, and nothing was registered; it would be"
+                    " sent as CSV, or in parts.",
+                    "file-too-heavy",
+                )
+            into += part
+        return into

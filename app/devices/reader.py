@@ -1,0 +1,100 @@
+"""The process that reads one goods-in file, from its input, and says what it finds as frames on its output: the
+columns, batch after batch, and the end; or why the file cannot be read.
+
+Started by `incoming`. It knows no database and no network, and may take a limited amount of memory.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import sys
+import traceback
+from typing import TypeAlias
+
+import msgspec
+
+from app.core.errors import Flaw, Invalid, TooLarge
+from app.devices.candidates import Batch, batches
+from app.devices.intake import Defaults, Format, read
+
+MEMORY = 2 << 30
+"""Bytes of address space. A million rows take 100 MB, a JSON document of 64 MB some 700 MB."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What to read the input as: the arguments of `intake.read`."""
+
+    form: Format
+    defaults: Defaults
+    columns: dict[str, str]
+    most: int
+
+
+class Columns(msgspec.Struct, frozen=True, tag=True):
+    names: list[str]
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The file cannot be read: an Invalid or a TooLarge."""
+
+    kind: str
+    detail: str
+    code: str
+    flaws: tuple[Flaw, ...]
+
+
+class Broken(msgspec.Struct, frozen=True, tag=True):
+    """We cannot read the file, and do not know why."""
+
+    trace: str
+
+
+class End(msgspec.Struct, frozen=True, tag=True):
+    """There is no more."""
+
+
+Frame: TypeAlias = Columns | Batch | Refused | Broken | End
+"""What is said on the output: MessagePack after its length in four bytes."""
+
+
+def main() -> None:
+    # Whoever started us decides when we end: by closing our output, or by SIGKILL.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    # Rows hold no cycles; looking for some among a million would take half of the time.
+    gc.disable()
+    try:
+        _tell(msgspec.json.decode(sys.argv[1], type=Job))
+        _say(End())
+    except (Invalid, TooLarge) as error:
+        _say(Refused(type(error).__name__, error.detail, error.code, error.flaws))
+    except BrokenPipeError:
+        pass
+    except MemoryError:
+        os._exit(1)
+    except Exception:
+        _say(Broken(traceback.format_exc()))
+
+
+def _tell(job: Job) -> None:
+    with open(0, "rb", closefd=False) as source:
+        source.seek(0)
+        submission = read(source, job.form, job.defaults, job.columns, most=job.most)
+        _say(Columns(list(submission.columns)))
+        following = batches(submission.readings)
+        while (batch := following()) is not None:
+            _say(batch)
+
+
+def _say(frame: Frame) -> None:
+    data = msgspec.msgpack.encode(frame)
+    rest = memoryview(len(data).to_bytes(4, "big") + data)
+    while rest:
+        rest = rest[os.write(1, rest) :]
+
+
+if __name__ == "__main__":
+    main()
