@@ -110,14 +110,12 @@ class Merge:
         return left, known
 
     async def _repeats(self, fresh: Fresh, judged: Judged) -> set[int]:
-        """The places of rows that say what is registered of their first IMEI's device, and nothing else."""
-        count = len(fresh.firsts)
-        found = await self._conn.fetchrow(_SQL.repeats, fresh.firsts, fresh.texts[:count], self._arrives)
-        if found is None or found["places"] is None:
-            return set()
-        judged.unchanged += len(found["places"])
-        await self._remember(found["device_ids"])
-        return {place - 1 for place in found["places"]}
+        """The places of rows that say what is registered of the first device that they name, and nothing else."""
+        self._parts += 1
+        said = fresh.firsts, fresh.texts, self._arrives, self._receipt_id, self._parts
+        places: list[int] = await self._conn.fetchval(_SQL.repeats, *said) or []
+        judged.unchanged += len(places)
+        return {place - 1 for place in places}
 
     async def _enter(self, fresh: Fresh, judged: Judged) -> None:
         """Copies new devices."""
@@ -192,8 +190,8 @@ class Merge:
 
     async def _remember(self, device_ids: list[int]) -> None:
         """Devices of earlier receipts that this one names as well."""
-        await self._conn.execute(_SQL.remember_repeats, self._receipt_id, self._parts, device_ids)
         self._parts += 1
+        await self._conn.execute(_SQL.remember_repeats, self._receipt_id, self._parts, device_ids)
 
     async def _copy(self, table: str, columns: Sequence[str], rows: Iterable[str]) -> None:
         text = io.BytesIO("".join(rows).encode())

@@ -19,22 +19,48 @@ CROSS JOIN LATERAL (
 ) AS d;
 
 -- name: repeats
--- $1 first keys and $2 texts of rows, in step, $3 whether the devices are here, which is news of one that was only
--- announced: the rows that say what is registered, to the letter, and their devices.
-SELECT array_agg(asked.place) AS places, array_agg(d.device_id) AS device_ids
-FROM unnest($1::bigint [], $2::text []) WITH ORDINALITY AS asked (key, text, place)
-CROSS JOIN LATERAL (SELECT device_id FROM device_imei AS i WHERE i.key = asked.key OFFSET 0) AS i
-CROSS JOIN LATERAL (
+-- $1 first keys of rows, and $2 texts: theirs in step, then those of rows without IMEI. $3 whether the devices are
+-- here, which is news of one that was only announced. $4 receipt, $5 part. The places of the rows that say what is
+-- registered, to the letter; devices of earlier receipts are remembered.
+WITH home AS (
     SELECT
-        device_id,
-        concat_ws(
-            E'\t', keys::text, serial, gtin, pallet, site, owner, model, coalesce(unit_value::text, '\N'), currency
-        ) AS text
-    FROM device
-    WHERE device_id = i.device_id AND (arrived_in IS NOT NULL OR NOT $3)
-    OFFSET 0
-) AS d
-WHERE d.text = asked.text;
+        asked.place,
+        asked.text,
+        coalesce(
+            (SELECT i.device_id FROM device_imei AS i WHERE i.key = asked.key),
+            (
+                SELECT d.device_id
+                FROM device AS d
+                WHERE
+                    asked.key IS NULL AND d.serial <> ''
+                    AND d.serial = split_part(asked.text, E'\t', 2) AND d.gtin = split_part(asked.text, E'\t', 3)
+            )
+        ) AS device_id
+    FROM unnest($1::bigint [], $2::text []) WITH ORDINALITY AS asked (key, text, place)
+),
+same AS (
+    SELECT home.place, d.device_id, d.receipt_id
+    FROM home
+    CROSS JOIN LATERAL (
+        SELECT
+            device_id,
+            receipt_id,
+            concat_ws(
+                E'\t', CASE WHEN keys[1] < 0 THEN '{}' ELSE keys::text END, serial, gtin, pallet, site, owner, model,
+                coalesce(unit_value::text, '\N'), currency
+            ) AS text
+        FROM device
+        WHERE device_id = home.device_id AND (arrived_in IS NOT NULL OR NOT $3)
+        OFFSET 0
+    ) AS d
+    WHERE d.text = home.text
+),
+remembered AS (
+    INSERT INTO receipt_repeat (receipt_id, part, device_ids)
+    SELECT $4, $5, array_agg(device_id) FROM same WHERE receipt_id <> $4
+    HAVING count(*) > 0
+)
+SELECT array_agg(place) FROM same;
 
 -- name: device_numbers
 SELECT array_agg(nextval('device_device_id_seq')) FROM generate_series(1, $1::integer);
