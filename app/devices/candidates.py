@@ -5,7 +5,9 @@ Pure, and made beside the event loop while the database works on the batch befor
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain, islice
 from typing import NamedTuple, TypeAlias
 
@@ -16,7 +18,7 @@ from app.devices.intake import Finding, Reading, Shared
 # What no two devices share: the key of an IMEI, or a serial with its GTIN.
 Handle: TypeAlias = int | tuple[str, str]
 
-# Rows that are read together. A hostile file has rows of many thousand cells.
+# Rows that are read together, fewer than 2^16. A hostile file has rows of many thousand cells.
 ROWS, _MOST_CELLS = 20_000, 1_000_000
 
 BODY = ("serial", "gtin", "pallet", "site", "owner", "model", "unit_value", "currency")
@@ -24,11 +26,11 @@ BODY = ("serial", "gtin", "pallet", "site", "owner", "model", "unit_value", "cur
 
 
 class Candidate(NamedTuple):
-    """A readable row. `text`: its keys as an array, and the columns of BODY; `cells`: the file's own, packed."""
+    """A readable row. `text`: its keys as an array, and the columns of BODY; `place` is that of its cells."""
 
     line: int
     text: str
-    cells: msgspec.Raw
+    place: int
 
     @property
     def keys(self) -> list[int]:
@@ -51,28 +53,28 @@ class Reject(NamedTuple):
     """A row that is given back as it came."""
 
     line: int
-    cells: msgspec.Raw
+    cells: Sequence[str]
 
 
 class Fresh(msgspec.Struct):
     """Rows no two of which name the same device, in the order of their serials, which the indexes like; those
-    without IMEI stand last. `lines`, `texts` and `cells` are in step."""
+    without IMEI stand last. `lines`, `texts` and `places` are in step."""
 
     lines: list[int] = []
     texts: list[str] = []
-    cells: list[msgspec.Raw] = []
+    places: list[int] = []
     firsts: list[int] = []
     """Of each row that has an IMEI the first key."""
-    keys: list[int] = []
-    """All keys, in order."""
-    homes: list[int] = []
-    """Of each key the place of its row."""
+    owned: list[int] = []
+    """All keys, in order, each with the number of its row in the last 16 bits."""
+    digest: bytes = b""
+    """Of the texts: the same rows have the same."""
 
-    def candidates(self) -> list[Candidate]:
-        return [*map(Candidate, self.lines, self.texts, self.cells)]
+    def candidates(self) -> Iterator[Candidate]:
+        return map(Candidate, self.lines, self.texts, self.places)
 
 
-class Batch(msgspec.Struct, tag=True):
+class Batch(msgspec.Struct, tag=True, dict=True):
     """Some thousand rows of a file, `rows` of them."""
 
     rows: int = 0
@@ -81,27 +83,37 @@ class Batch(msgspec.Struct, tag=True):
     """Rows that name a device that a row above names, too."""
     findings: list[Finding] = []
     rejects: list[Reject] = []
+    packed: msgspec.Raw = msgspec.Raw()
+    """The cells of its readable rows, which hardly anybody asks for."""
+
+    def cells(self, candidate: Candidate) -> Sequence[str]:
+        return self._cells[candidate.place]
+
+    @cached_property
+    def _cells(self) -> list[list[str]]:
+        return msgspec.msgpack.decode(self.packed, type=list[list[str]])
 
 
 class _Rows:
-    """Readable rows, column by column: nothing is made for a row but its texts."""
+    """Readable rows, column by column: nothing is made for a row but its text."""
 
     def __init__(self) -> None:
         self.lines: list[int] = []
         self.keys: list[list[int]] = []
         self.serials: list[str] = []
-        self.bodies: list[str] = []
-        self.cells: list[msgspec.Raw] = []
+        self.texts: list[str] = []
+        self.cells: list[Sequence[str]] = []
 
     def into(self, batch: Batch) -> None:
         """As fresh rows, or doubtful ones where several may name the same device."""
         keys, serials = list(chain.from_iterable(self.keys)), list(filter(None, self.serials))
+        places = range(len(self.lines))
         if len(set(keys)) == len(keys) and len(set(serials)) == len(serials):
-            batch.fresh = _ordered(self.lines, self.keys, self.bodies, self.cells)
+            batch.fresh = _ordered(self.lines, self.texts, places, self.keys, self.serials)
         else:
-            texts = map(_text, self.keys, self.bodies)
-            fresh, batch.doubtful = split(map(Candidate, self.lines, texts, self.cells), ())
+            fresh, batch.doubtful = split(map(Candidate, self.lines, self.texts, places), ())
             batch.fresh = ordered(fresh)
+        batch.packed = _packed(self.cells)
 
 
 def batches(readings: Iterator[Reading], size: int = ROWS) -> Callable[[], Batch | None]:
@@ -120,10 +132,10 @@ def batches(readings: Iterator[Reading], size: int = ROWS) -> Callable[[], Batch
                 rows.lines.append(line)
                 rows.keys.append(keys)
                 rows.serials.append(serial)
-                rows.bodies.append(f"{escaped(serial)}\t{shared.of(same)}")
-                rows.cells.append(packed(cells))
+                rows.texts.append(f"{_array(keys)}\t{escaped(serial)}\t{shared.of(same)}")
+                rows.cells.append(cells)
             elif any(finding.rejected for finding in findings):
-                batch.rejects.append(Reject(findings[0].line, packed(cells)))
+                batch.rejects.append(Reject(findings[0].line, _told(cells)))
             if held > _MOST_CELLS:
                 break
         batch.rows = len(rows.lines) + len(batch.rejects)
@@ -133,50 +145,50 @@ def batches(readings: Iterator[Reading], size: int = ROWS) -> Callable[[], Batch
     return following
 
 
-def packed(cells: Sequence[str]) -> msgspec.Raw:
-    """Cells, so that they cost little until somebody asks for them."""
+def _array(keys: list[int]) -> str:
+    if len(keys) == 2:
+        return f"{{{keys[0]},{keys[1]}}}"
+    return f"{{{','.join(map(str, keys))}}}"
+
+
+def _packed(rows: list[Sequence[str]]) -> msgspec.Raw:
     try:
-        return msgspec.Raw(msgspec.msgpack.encode(cells))
+        return msgspec.Raw(msgspec.msgpack.encode(rows))
     except UnicodeEncodeError:
-        # Bytes that were no text are question marks from here on.
-        return packed([cell.encode("utf-8", "replace").decode() for cell in cells])
+        return msgspec.Raw(msgspec.msgpack.encode([*map(_told, rows)]))
 
 
-def unpacked(cells: msgspec.Raw) -> list[str]:
-    return msgspec.msgpack.decode(cells, type=list[str])
+def _told(cells: Sequence[str]) -> list[str]:
+    """Cells as they are given back: bytes that were no text, and zero bytes, are question marks from here on."""
+    return [cell.encode("utf-8", "replace").decode().replace("\0", "?") for cell in cells]
 
 
 def ordered(candidates: Sequence[Candidate]) -> Fresh:
     """Candidates no two of which name the same device, in the order in which they are entered."""
-    bodies = [each.text.partition("}\t")[2] for each in candidates]
-    return _ordered(
-        [each.line for each in candidates],
-        [each.keys for each in candidates],
-        bodies,
-        [each.cells for each in candidates],
-    )
+    lines, texts, places = zip(*candidates, strict=True) if candidates else ((), (), ())
+    keys, serials = [each.keys for each in candidates], [each.name[0] for each in candidates]
+    return _ordered(lines, texts, places, keys, serials)
 
 
-def _ordered(lines: list[int], keys: list[list[int]], bodies: list[str], cells: list[msgspec.Raw]) -> Fresh:
-    by_serial = sorted(range(len(bodies)), key=bodies.__getitem__)
-    named = [place for place in by_serial if keys[place]]
-    order = named + [place for place in by_serial if not keys[place]]
-    # One comparison of integers each: the key, and the place of its row among fewer than 2^20.
-    owned = sorted([key << 20 | home for home, place in enumerate(named) for key in keys[place]])
+def _ordered(
+    lines: Sequence[int],
+    texts: Sequence[str],
+    places: Sequence[int],
+    keys: Sequence[list[int]],
+    serials: Sequence[str],
+) -> Fresh:
+    by_serial = sorted(range(len(lines)), key=serials.__getitem__)
+    named = [number for number in by_serial if keys[number]]
+    order = named + [number for number in by_serial if not keys[number]]
+    in_order = [texts[number] for number in order]
     return Fresh(
-        lines=[lines[place] for place in order],
-        texts=[_text(keys[place], bodies[place]) for place in order],
-        cells=[cells[place] for place in order],
-        firsts=[keys[place][0] for place in named],
-        keys=[pair >> 20 for pair in owned],
-        homes=[pair & 0xFFFFF for pair in owned],
+        lines=[lines[number] for number in order],
+        texts=in_order,
+        places=[places[number] for number in order],
+        firsts=[keys[number][0] for number in named],
+        owned=sorted([key << 16 | home for home, number in enumerate(named) for key in keys[number]]),
+        digest=hashlib.sha256("\n".join(in_order).encode()).digest(),
     )
-
-
-def _text(keys: list[int], body: str) -> str:
-    if len(keys) == 2:
-        return f"{{{keys[0]},{keys[1]}}}\t{body}"
-    return f"{{{','.join(map(str, keys))}}}\t{body}"
 
 
 class _Texts:

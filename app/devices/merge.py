@@ -26,7 +26,6 @@ _SQL = queries("devices")
 _DEVICE = ("device_id", "keys", *BODY, "receipt_id", "registered_at", "arrived_in")
 _STAGED = ("place", "line", "keys", *BODY)
 _NULL = "\\N"
-_NO_CELLS = msgspec.Raw()
 _line = attrgetter("line")
 
 NEW, UNCHANGED, UPDATED, DIFFERS, WAITS = range(5)
@@ -64,7 +63,7 @@ class Merge:
         """Registers what is new of these rows, and judges the others."""
         judged = Judged()
         doubtful = batch.doubtful
-        if not await self._entered(batch.fresh, judged):
+        if not (await self._recalled(batch.fresh, judged) or await self._entered(batch.fresh, judged)):
             left, known = await self._unsettled(batch.fresh, judged)
             new, more = split(left, known)
             await self._enter(ordered(new), judged)
@@ -76,6 +75,14 @@ class Merge:
             doubtful = sorted(more + waiting, key=_line)
         return judged
 
+    async def _recalled(self, fresh: Fresh, judged: Judged) -> bool:
+        """Whether an earlier submission brought these very rows, and what they registered is as they say."""
+        self._parts += 1
+        said = fresh.digest, self._arrives, self._receipt_id, self._parts
+        devices: int | None = await self._conn.fetchval(_SQL.recall, *said)
+        judged.unchanged += devices or 0
+        return bool(devices)
+
     async def _entered(self, fresh: Fresh, judged: Judged) -> bool:
         """Whether all of these are new. A file mostly brings new devices, so that is tried first, and looked up
         only in files that have been seen to name registered ones."""
@@ -84,6 +91,7 @@ class Merge:
         try:
             async with self._conn.transaction():
                 await self._enter(fresh, judged)
+                await self._keep_part(fresh)
         except asyncpg.UniqueViolationError:
             self._meets_known = True
         return not self._meets_known
@@ -93,6 +101,11 @@ class Merge:
         place = bisect_left(self._ids, device_id)
         found = place < len(self._ids) and self._ids[place] == device_id
         return self._lines[place] if found else None
+
+    async def _keep_part(self, fresh: Fresh) -> None:
+        if fresh.lines:
+            ids = self._ids[-len(fresh.lines) :].tolist()
+            await self._conn.execute(_SQL.keep_part, self._receipt_id, self._parts, fresh.digest, ids)
 
     async def _unsettled(self, fresh: Fresh, judged: Judged) -> tuple[Sequence[Candidate], dict[Handle, int]]:
         """Rows that do not simply repeat what is registered, and the devices that their names belong to."""
@@ -127,10 +140,8 @@ class Merge:
         await self._copy(
             "device", _DEVICE, [f"{number}\t{text}{tail}" for number, text in zip(ids, texts, strict=True)]
         )
-        owned = zip(fresh.keys, fresh.homes, strict=True)
-        await self._copy(
-            "device_imei", ("key", "device_id"), [f"{key}\t{ids[home]}\n" for key, home in owned]
-        )
+        pairs = [f"{pair >> 16}\t{ids[pair & 0xFFFF]}\n" for pair in fresh.owned]
+        await self._copy("device_imei", ("key", "device_id"), pairs)
         self._ids.extend(ids)
         self._lines.extend(fresh.lines)
         judged.registered += len(ids)
@@ -138,9 +149,9 @@ class Merge:
 
     async def _look_for_listed(self, fresh: Fresh, judged: Judged) -> None:
         """Finds new devices that were declared stolen before they were registered."""
-        rows = await self._conn.fetch(_SQL.listed_already, fresh.keys)
+        rows = await self._conn.fetch(_SQL.listed_already, [pair >> 16 for pair in fresh.owned])
         if rows:
-            lines = {key: fresh.lines[home] for key, home in zip(fresh.keys, fresh.homes, strict=True)}
+            lines = {pair >> 16: fresh.lines[pair & 0xFFFF] for pair in fresh.owned}
             judged.listed += sorted((lines[row["key"]], row["key"]) for row in rows)
 
     async def _numbered(self, fresh: Fresh) -> list[str]:
@@ -148,7 +159,7 @@ class Merge:
         bare = fresh.texts[len(fresh.firsts) :]
         if not bare:
             return []
-        names = [Candidate(0, text, _NO_CELLS).name for text in bare]
+        names = [Candidate(0, text, 0).name for text in bare]
         rows = await self._conn.fetch(_SQL.numbered, *map(list, zip(*names, strict=True)))
         numbers = {(row["serial"], row["gtin"]): row["serial_id"] for row in rows}
         new = [name for name in names if name not in numbers]

@@ -12,7 +12,7 @@ from app.access.roles import Permission, Principal
 from app.core.db import Connection
 from app.core.errors import Missing
 from app.core.sql import queries
-from app.devices.candidates import Reject, unpacked
+from app.devices.candidates import Reject
 from app.devices.intake import Finding
 
 _SQL = queries("receipts")
@@ -122,15 +122,10 @@ def _kind(finding: Finding) -> Kind:
 
 async def keep(conn: Connection, receipt_id: int, rejects: Iterable[Reject]) -> None:
     """Keeps rejected rows as they came."""
-    records = [(receipt_id, reject.line, _storable(unpacked(reject.cells))) for reject in rejects]
+    records = [(receipt_id, reject.line, reject.cells) for reject in rejects]
     if records:
         columns = ("receipt_id", "line", "cells")
         await conn.copy_records_to_table("receipt_reject", records=records, columns=columns)
-
-
-def _storable(cells: Sequence[str]) -> list[str]:
-    """Zero bytes, which PostgreSQL cannot hold, become question marks."""
-    return [cell.replace("\0", "?") for cell in cells]
 
 
 async def usual_rows(conn: Connection, actor: Principal, supplier: str) -> int | None:

@@ -117,7 +117,7 @@ async def _note(
     found += [verdicts.listed(line, key) for line, key in judged.listed]
     found.sort(key=lambda finding: finding.line)
     await receipts.note(conn, receipt_id, found)
-    refused = [*batch.rejects, *(Reject(each.line, each.cells) for each, _ in judged.conflicts)]
+    refused = [*batch.rejects, *(Reject(each.line, batch.cells(each)) for each, _ in judged.conflicts)]
     refused.sort(key=lambda reject: reject.line)
     await receipts.keep(conn, receipt_id, refused)
     tally.rows += batch.rows

@@ -18,6 +18,30 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS d;
 
+-- name: recall
+-- $1 digest of rows, $2 whether the devices are here, $3 receipt, $4 part: how many devices these very rows
+-- registered in an earlier receipt, if all of them still are what the rows say.
+WITH earlier AS (
+    SELECT device_ids FROM receipt_part WHERE digest = $1 AND receipt_id <> $3
+    ORDER BY receipt_id DESC
+    LIMIT 1
+),
+same AS (
+    SELECT count(*) AS devices
+    FROM device AS d
+    WHERE
+        d.device_id = ANY ((SELECT device_ids FROM earlier)::bigint [])
+        AND NOT d.touched AND (d.arrived_in IS NOT NULL OR NOT $2)
+)
+INSERT INTO receipt_repeat (receipt_id, part, device_ids)
+SELECT $3, $4, earlier.device_ids
+FROM earlier
+JOIN same ON same.devices = cardinality(earlier.device_ids)
+RETURNING cardinality(device_ids);
+
+-- name: keep_part
+INSERT INTO receipt_part (receipt_id, part, digest, device_ids) VALUES ($1, $2, $3, $4);
+
 -- name: repeats
 -- $1 first keys of rows, and $2 texts: theirs in step, then those of rows without IMEI. $3 whether the devices are
 -- here, which is news of one that was only announced. $4 receipt, $5 part. The places of the rows that say what is
@@ -236,7 +260,8 @@ UPDATE device AS d SET
     model = coalesce(nullif(d.model, ''), s.model),
     unit_value = coalesce(d.unit_value, s.unit_value),
     currency = CASE WHEN d.unit_value IS NULL THEN s.currency ELSE d.currency END,
-    arrived_in = CASE WHEN s.arrives THEN $1 ELSE d.arrived_in END
+    arrived_in = CASE WHEN s.arrives THEN $1 ELSE d.arrived_in END,
+    touched = true
 FROM staged AS s
 WHERE s.verdict = 2 AND d.device_id = s.device_id
 RETURNING s.line, s.changed, s.arrives, d.keys, d.serial;
@@ -254,7 +279,7 @@ HAVING count(*) > 0;
 
 -- name: place_moved
 -- Every one of these devices stands where it was moved to last.
-UPDATE device AS d SET pallet = latest.pallet
+UPDATE device AS d SET pallet = latest.pallet, touched = true
 FROM (
     SELECT DISTINCT ON (m.device_id) m.device_id, m.pallet
     FROM movement AS m
