@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from app.core.errors import GatewayError, Invalid, TooLarge
+from app.core.errors import GatewayError, Invalid, TooLarge, Unavailable
 from app.devices.candidates import Batch, batches
 from app.devices.intake import MOST_UNPACKED, Defaults, Format, Submission, is_packed, read
 from app.devices.reader import Broken, Columns, End, Frame, Job, Refused
@@ -27,13 +27,22 @@ from app.devices.reader import Broken, Columns, End, Frame, Job, Refused
 TURNS = asyncio.Semaphore(4)
 """How many files a web process reads apart at once; others wait, before their transaction begins."""
 
-# Seconds until the next batch must be there. One takes less than one; the texts of a large workbook take ten.
-PATIENCE = 60.0
 # Bytes of a file that a thread reads sooner than a process starts.
 _SMALL = 1 << 20
 _REFUSALS: Mapping[str, type[GatewayError]] = {"Invalid": Invalid, "TooLarge": TooLarge}
 
 _decode = msgspec.msgpack.Decoder(Frame).decode
+
+
+class Limits(NamedTuple):
+    """What a reader may take: bytes of address space, and seconds until its next batch is there. A million rows
+    take 100 MB, a JSON document of 64 MB some 700 MB; the texts of a large workbook take ten seconds."""
+
+    memory: int = 2 << 30
+    patience: float = 60.0
+
+
+LIMITS = Limits()
 
 
 class Incoming(NamedTuple):
@@ -57,14 +66,16 @@ async def opened(
     columns: Mapping[str, str],
     *,
     most: int = MOST_UNPACKED,
+    limits: Limits = LIMITS,
 ) -> AsyncIterator[Incoming]:
-    """The file from its start; the arguments are those of `intake.read`, which raises the same."""
+    """The file from its start; the arguments are those of `intake.read`, which raises the same. Raises
+    Invalid `file-too-slow`, TooLarge `file-too-heavy`, Unavailable."""
     if _is_small(source):
         source.seek(0)
         yield here(read(source, form, defaults, columns, most=most))
         return
-    job = Job(form, defaults, dict(columns), most)
-    with await asyncio.to_thread(_Reader, source, job) as reader:
+    job = Job(form, defaults, dict(columns), most, limits.memory)
+    with await asyncio.to_thread(_Reader, source, job, limits.patience) as reader:
         yield Incoming(await asyncio.to_thread(reader.columns), reader.following)
 
 
@@ -80,7 +91,8 @@ def _is_small(source: BinaryIO) -> bool:
 class _Reader:
     """A process that reads one file, and what it says."""
 
-    def __init__(self, source: BinaryIO, job: Job) -> None:
+    def __init__(self, source: BinaryIO, job: Job, patience: float) -> None:
+        self._patience = patience
         # -P: never a module of the folder that the service happens to be started in.
         command = [sys.executable, "-P", "-m", "app.devices.reader", msgspec.json.encode(job).decode()]
         self._process = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, bufsize=0)  # noqa: S603
@@ -104,7 +116,7 @@ class _Reader:
         return said if isinstance(said, Batch) else None
 
     def _next(self) -> Columns | Batch | End:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._patience
         said: Frame = _decode(self._read(int.from_bytes(self._read(4, deadline), "big"), deadline))
         match said:
             case Refused(kind, detail, code, flaws):
@@ -121,16 +133,14 @@ class _Reader:
             ready, _, _ = select.select([found], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 raise Invalid(
-                    f"A part of the file took longer than {PATIENCE:g} s to read, and nothing was registered; it"
+                    f"A part of the file took longer than {self._patience:g} s to read, and nothing was registered; it"
                     " would be a table without more than its rows, best as CSV.",
                     "file-too-slow",
                 )
             part = os.read(found, min(count - len(into), 1 << 20))
             if not part:
-                raise TooLarge(
-                    "The file took more memory to read than a file may, and nothing was registered; it would be"
-                    " sent as CSV, or in parts.",
-                    "file-too-heavy",
+                raise Unavailable(
+                    "The process that read the file was ended, and nothing was registered.", "reader-lost"
                 )
             into += part
         return into

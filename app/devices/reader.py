@@ -20,17 +20,15 @@ from app.core.errors import Flaw, Invalid, TooLarge
 from app.devices.candidates import Batch, batches
 from app.devices.intake import Defaults, Format, read
 
-MEMORY = 2 << 30
-"""Bytes of address space. A million rows take 100 MB, a JSON document of 64 MB some 700 MB."""
-
 
 class Job(msgspec.Struct, frozen=True):
-    """What to read the input as: the arguments of `intake.read`."""
+    """What to read the input as: the arguments of `intake.read`, and the memory that it may take."""
 
     form: Format
     defaults: Defaults
     columns: dict[str, str]
     most: int
+    memory: int
 
 
 class Columns(msgspec.Struct, frozen=True, tag=True):
@@ -63,18 +61,22 @@ Frame: TypeAlias = Columns | Batch | Refused | Broken | End
 def main() -> None:
     # Whoever started us decides when we end: by closing our output, or by SIGKILL.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     # Rows hold no cycles; looking for some among a million would take half of the time.
     gc.disable()
+    job = msgspec.json.decode(sys.argv[1], type=Job)
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (job.memory, most))
     try:
-        _tell(msgspec.json.decode(sys.argv[1], type=Job))
+        _tell(job)
         _say(End())
     except (Invalid, TooLarge) as error:
         _say(Refused(type(error).__name__, error.detail, error.code, error.flaws))
     except BrokenPipeError:
         pass
     except MemoryError:
-        os._exit(1)
+        # What filled it is still there.
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        _say(_too_heavy(job.memory))
     except Exception:
         _say(Broken(traceback.format_exc()))
 
@@ -87,6 +89,11 @@ def _tell(job: Job) -> None:
         following = batches(submission.readings)
         while (batch := following()) is not None:
             _say(batch)
+
+
+def _too_heavy(memory: int) -> Refused:
+    sentence = f"The file takes more than {memory:,} bytes of memory to read; send it as CSV, or in parts."
+    return Refused("TooLarge", sentence, "file-too-heavy", ())
 
 
 def _say(frame: Frame) -> None:

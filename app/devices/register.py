@@ -7,8 +7,8 @@ although others are not. While the database works on one batch of rows the next 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from datetime import datetime
 
 import asyncpg
@@ -69,12 +69,13 @@ async def register(
     await conn.execute(_SQL.be_patient)
     merge = Merge(conn, number, arrives=terms.kind is Goods.ARRIVAL, by=actor.label, now=now)
     tally = _Tally()
-    async for batch in _read(incoming.following):
-        judged = await merge.merge(batch)
-        await _note(conn, number, batch, judged, merge, tally)
-        if most is not None and tally.rows > most:
-            raise _unusual(terms, most)
-        on_rows(tally.rows)
+    async with aclosing(_read(incoming.following)) as ready:
+        async for batch in ready:
+            judged = await merge.merge(batch)
+            await _note(conn, number, batch, judged, merge, tally)
+            if most is not None and tally.rows > most:
+                raise _unusual(terms, most)
+            on_rows(tally.rows)
     await _check_declared(conn, number, terms, tally)
     receipt = await receipts.close(conn, number, msgspec.structs.astuple(tally)[:-1])
     await _enrol(conn, actor, receipt, now)
@@ -96,7 +97,7 @@ def _unusual(terms: Terms, most: int) -> Conflict:
     )
 
 
-async def _read(following: Callable[[], Batch | None]) -> AsyncIterator[Batch]:
+async def _read(following: Callable[[], Batch | None]) -> AsyncGenerator[Batch, None]:
     """Batches, each read while the one before is worked on. No thread is left behind."""
     reading = asyncio.ensure_future(asyncio.to_thread(following))
     try:

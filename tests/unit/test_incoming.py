@@ -1,0 +1,112 @@
+"""Large files, which a process of its own reads: what it says is what the same file says when it is read here, and
+whatever becomes of the process, somebody hears of it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from app.core import imei
+from app.core.errors import GatewayError, Invalid, TooLarge, Unavailable
+from app.devices.candidates import Batch
+from app.devices.incoming import Incoming, Limits, here, opened
+from app.devices.intake import Defaults, Format, read
+
+HEADER = "imei1,serial,gtin,colour\n"
+DEFAULTS = Defaults(site="PAR-1")
+
+
+def line(number: int) -> str:
+    """Every hundredth is wrong, every hundred and first repeats the one before, some have no IMEI."""
+    if number % 100 == 0:
+        return f"12345,SN{number},08806090000003,r\u00f6t \ud83d\n"
+    first = "" if number % 7 == 0 else imei.full(35_209900_000000 + number - (number % 101 == 0))
+    return f"{first},SN\\{number},08806090000003,gr\u00fcn\n"
+
+
+@pytest.fixture
+def large() -> Iterator[IO[bytes]]:
+    with tempfile.TemporaryFile() as file:
+        text = HEADER + "".join(map(line, range(45_000)))
+        file.write(text.encode("utf-8", "surrogatepass"))
+        yield file
+
+
+def all_of(incoming: Incoming) -> list[Batch]:
+    return list(iter(incoming.following, None))
+
+
+def children() -> list[str]:
+    threads = Path("/proc/self/task").iterdir()
+    return [pid for thread in threads for pid in (thread / "children").read_text().split()]
+
+
+async def test_a_file_that_is_read_apart_says_the_same(large):
+    before = children()
+    async with opened(large, Format.CSV, DEFAULTS, {"colour": "-"}) as apart:
+        assert len(children()) == len(before) + 1
+        said = all_of(apart)
+    assert children() == before
+    large.seek(0)
+    expected = here(read(large, Format.CSV, DEFAULTS, {"colour": "-"}))
+    assert apart.columns == expected.columns
+    batches = all_of(expected)
+    assert len(batches) == len(said) == 3
+    for one, other in zip(batches, said, strict=True):
+        assert one == other
+        for candidate in one.fresh.candidates():
+            assert one.cells(candidate) == other.cells(candidate)
+
+
+async def test_a_packed_file_is_read_apart_however_small(tmp_path):
+    path = tmp_path / "small.csv.gz"
+    path.write_bytes(gzip.compress((HEADER + line(1)).encode()))
+    with path.open("rb") as file:
+        async with opened(file, Format.CSV, DEFAULTS, {}) as apart:
+            assert children()
+            (batch,) = all_of(apart)
+    assert batch.rows == 1
+
+
+async def test_a_file_that_cannot_be_read_is_refused_with_all_that_is_wrong(large):
+    with pytest.raises(Invalid) as refused:
+        async with opened(large, Format.CSV, DEFAULTS, {"colour": "shade", "size": "-"}):
+            pass
+    large.seek(0)
+    with pytest.raises(Invalid) as expected:
+        read(large, Format.CSV, DEFAULTS, {"colour": "shade", "size": "-"})
+    assert (refused.value.code, refused.value.flaws) == (expected.value.code, expected.value.flaws)
+
+
+async def refusal(large: IO[bytes], limits: Limits) -> GatewayError:
+    with pytest.raises(GatewayError) as refused:
+        async with opened(large, Format.CSV, DEFAULTS, {}, limits=limits) as apart:
+            all_of(apart)
+    assert not children()
+    return refused.value
+
+
+async def test_a_reader_that_takes_too_long_or_too_much_is_ended(large):
+    slow = await refusal(large, Limits(patience=0.001))
+    assert isinstance(slow, Invalid)
+    assert slow.code == "file-too-slow"
+    heavy = await refusal(large, Limits(memory=64 << 20))
+    assert isinstance(heavy, TooLarge)
+    assert (heavy.code, "67,108,864 bytes" in heavy.detail) == ("file-too-heavy", True)
+
+
+async def test_a_reader_that_is_killed_is_told_as_a_thing_of_ours(large):
+    async with opened(large, Format.CSV, DEFAULTS, {}) as apart:
+        assert apart.following()
+        (pid,) = children()
+        threading.Timer(0.1, os.kill, (int(pid), signal.SIGKILL)).start()
+        with pytest.raises(Unavailable, match="was ended"):
+            all_of(apart)
