@@ -234,3 +234,31 @@ async def test_moves_that_cannot_be_right_move_nothing(pool, registers, phones, 
     assert not await devices(pool, pallet=OTHER)
     told = await moved(Move(to=OTHER, imeis=("490154203237518",), serials=("NOBODY",)))
     assert (told.recorded, told.unknown) == (0, ["490154203237518", "NOBODY"])
+
+
+async def test_a_file_that_comes_again_is_known_by_its_rows_and_names_its_devices(
+    pool, registers, phones, manager, now
+):
+    await registers(phones(0, 3))
+    again = await registers(phones(0, 3))
+    assert counts(again) == (0, 0, 0, 3, 0)
+    draft = decide.Draft(title="Paris", scope=Scope(receipts=(again.receipt_id,)))
+    made = await transaction(pool, lambda conn: decide.draft(conn, manager, draft, now))
+    assert made.preview.devices == 3
+
+
+async def test_a_file_that_was_announced_arrives_though_its_rows_are_known(registers, phones):
+    await registers(phones(0, 3), **ASN)
+    assert counts(await registers(phones(0, 3))) == (0, 3, 3, 0, 0)
+    assert counts(await registers(phones(0, 3))) == (0, 0, 0, 3, 0)
+
+
+async def test_a_file_that_comes_again_after_a_device_moved_is_looked_at_row_by_row(
+    pool, registers, phones, moved
+):
+    await registers(phones(0, 3))
+    await moved(Move(to=OTHER, serials=("SN000001",)))
+    again = await registers(phones(0, 3))
+    assert counts(again) == (0, 0, 0, 2, 1)
+    (one,) = await found(pool, again)
+    assert (one.code, one.field) == ("registered-differently", "pallet")

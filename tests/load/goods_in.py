@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -156,13 +157,16 @@ async def measure(cluster: str, folder: Path, devices: int, registered: int) -> 
     async with service.running(settings, ("web",)) as gateway:
         headers = {"authorization": f"Bearer {await key(ours)}"}
         async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=None) as client:
+            memory = Memory(gateway)
+            watching = asyncio.create_task(memory.watch())
             seconds, receipt = await send(client, sent, devices)
             assert receipt["registered"] == devices, receipt
             found.append(Measured("gateway: the file over HTTP", seconds, devices, imeis))
             seconds, receipt = await send(client, sent, devices)
             assert receipt["unchanged"] == devices, receipt
             found.append(Measured("gateway: the same file again", seconds, devices, imeis))
-        return found, peak(gateway)
+            watching.cancel()
+        return found, memory.most
 
 
 async def key(dsn: str) -> str:
@@ -174,16 +178,34 @@ async def key(dsn: str) -> str:
     return made.key
 
 
-def peak(gateway: service.Service) -> int:
-    """The most memory of the web process and its child, in MiB."""
-    (pid,) = gateway.pids("web")
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return max(_most(int(each)) for each in (str(pid), *children)) // 1024
+class Memory:
+    """The most memory of the web process and its children together, in MiB, looked at every tenth of a second."""
+
+    def __init__(self, gateway: service.Service) -> None:
+        (self._pid,) = gateway.pids("web")
+        self.most = 0
+
+    async def watch(self) -> None:
+        while True:
+            held = sum(await asyncio.to_thread(_held, pid) for pid in _family(self._pid))
+            self.most = max(self.most, held // 1024)
+            await asyncio.sleep(0.1)
 
 
-def _most(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+def _family(pid: int) -> list[int]:
+    with suppress(FileNotFoundError):
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [int(child) for one in threads for child in (one / "children").read_text().split()]
+        return [pid, *(each for child in children for each in _family(child))]
+    return []
+
+
+def _held(pid: int) -> int:
+    """Kilobytes of a process, each of those that it shares counted as its part."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return 0
 
 
 def report(found: list[Measured], most: int) -> None:
@@ -194,7 +216,7 @@ def report(found: list[Measured], most: int) -> None:
         ratios = f"{base / one.seconds:>13.2f}{imeis / PEER:>13.2f}"
         print(f"{one.name:36}{one.seconds:9.1f}{pace:11,.0f}{imeis:10,.0f} {ratios}")
     print(
-        f"Peak memory of a web process: {most} MiB. The peer is counted in IMEIs, of which it takes one a row."
+        f"Peak memory of the web process and its readers: {most} MiB. The peer is counted in IMEIs, of which it takes one a row."
     )
 
 
