@@ -187,9 +187,12 @@ class Memory:
 
     async def watch(self) -> None:
         while True:
-            held = sum(await asyncio.to_thread(_held, pid) for pid in _family(self._pid))
-            self.most = max(self.most, held // 1024)
+            self.most = max(self.most, await asyncio.to_thread(_weigh, self._pid) // 1024)
             await asyncio.sleep(0.1)
+
+
+def _weigh(pid: int) -> int:
+    return sum(map(_held, _family(pid)))
 
 
 def _family(pid: int) -> list[int]:
@@ -215,9 +218,8 @@ def report(found: list[Measured], most: int) -> None:
         pace, imeis = one.devices / one.seconds, one.imeis / one.seconds
         ratios = f"{base / one.seconds:>13.2f}{imeis / PEER:>13.2f}"
         print(f"{one.name:36}{one.seconds:9.1f}{pace:11,.0f}{imeis:10,.0f} {ratios}")
-    print(
-        f"Peak memory of the web process and its readers: {most} MiB. The peer is counted in IMEIs, of which it takes one a row."
-    )
+    print(f"Peak memory of the web process and its readers: {most} MiB.")
+    print("The peer is counted in IMEIs, of which it takes one a row.")
 
 
 async def run(devices: int, registered: int) -> None:
