@@ -14,7 +14,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -34,12 +33,20 @@ from app.core.postgres import running
 from app.demo.catalogue import MODELS
 from app.demo.goods import Unit
 
+from ..unit import workbooks
+from .memory import Memory
+
 FLOOR = Path(__file__).with_name("floor.sql")
 HEADER = "SSCC,IMEI 1,IMEI 2,Serial No,EAN,Description,Owner,Site,Unit price,Currency\n"
 # Coprime to a million, and to 2^32.
 STRIDE, SERIAL_STRIDE = 611_953, 2_654_435_761
 # DIRBS Core, on two cores: a million registrations of one IMEI each in 24 seconds.
 PEER = 1_000_000 / 24
+
+
+# Rows of the workbook that is sent at the end.
+WORKBOOK = 100_000
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 class Measured(NamedTuple):
@@ -65,25 +72,38 @@ def units(seed: int, count: int) -> Iterator[Unit]:
         yield Unit(imeis, serial, model.gtin.zfill(14), pallet, model.name, model.cents)
 
 
+def cells(unit: Unit) -> list[str]:
+    numbers = [*map(imei.full, unit.imeis), "", ""][:2]
+    value = f"{unit.cents / 100:.2f}"
+    return [unit.pallet, *numbers, unit.serial, unit.gtin, unit.model, "Retailer", "PAR-1", value, "EUR"]
+
+
+def write_workbook(path: Path, seed: int, count: int) -> None:
+    """A workbook as spreadsheets save it: every text once, in a table of its own."""
+    numbers: dict[str, int] = {}
+    rows = [HEADER.strip().split(","), *map(cells, units(seed, count))]
+    sheet = "".join(
+        workbooks.row(
+            line,
+            *(
+                f'<c r="{chr(65 + place)}{line}" t="s"><v>{numbers.setdefault(text, len(numbers))}</v></c>'
+                for place, text in enumerate(texts)
+                if text
+            ),
+        )
+        for line, texts in enumerate(rows, 1)
+    )
+    strings = "".join(f"<si><t>{text}</t></si>" for text in numbers)
+    path.write_bytes(workbooks.book(sheet, strings=strings))
+
+
 def write(folder: Path, seed: int, count: int) -> tuple[Path, Path, int]:
     """The file that a warehouse sends, the same as COPY text for the floor, and how many IMEIs they name."""
     sent, copied, imeis = folder / f"{seed}.csv", folder / f"{seed}.tsv", 0
     with sent.open("w") as csv, copied.open("w") as tsv:
         csv.write(HEADER)
         for unit in units(seed, count):
-            numbers = [*map(imei.full, unit.imeis), "", ""][:2]
-            value = f"{unit.cents / 100:.2f}"
-            ours = (
-                unit.pallet,
-                *numbers,
-                unit.serial,
-                unit.gtin,
-                unit.model,
-                "Retailer",
-                "PAR-1",
-                value,
-                "EUR",
-            )
+            ours, value = cells(unit), f"{unit.cents / 100:.2f}"
             names = "{" + ",".join(map(str, sorted(unit.imeis))) + "}"
             clean = (
                 names,
@@ -113,7 +133,9 @@ def psql(dsn: str, copied: Path) -> float:
     return time.monotonic() - began
 
 
-async def send(client: httpx.AsyncClient, sent: Path, confirm: int) -> tuple[float, dict[str, Any]]:
+async def send(
+    client: httpx.AsyncClient, sent: Path, confirm: int, sent_as: str = "text/csv"
+) -> tuple[float, dict[str, Any]]:
     """Seconds that the gateway takes, and its receipt."""
 
     async def body() -> AsyncIterator[bytes]:
@@ -123,7 +145,7 @@ async def send(client: httpx.AsyncClient, sent: Path, confirm: int) -> tuple[flo
 
     began = time.monotonic()
     answer = await client.post(
-        "/v1/receipts", params={"confirm": confirm}, content=body(), headers={"content-type": "text/csv"}
+        "/v1/receipts", params={"confirm": confirm}, content=body(), headers={"content-type": sent_as}
     )
     assert answer.status_code == 201, answer.text
     return time.monotonic() - began, answer.json()
@@ -165,6 +187,11 @@ async def measure(cluster: str, folder: Path, devices: int, registered: int) -> 
             seconds, receipt = await send(client, sent, devices)
             assert receipt["unchanged"] == devices, receipt
             found.append(Measured("gateway: the same file again", seconds, devices, imeis))
+            book = folder / "book.xlsx"
+            write_workbook(book, 99, WORKBOOK)
+            seconds, receipt = await send(client, book, WORKBOOK, XLSX)
+            assert receipt["registered"] == WORKBOOK, receipt
+            found.append(Measured("gateway: a workbook", seconds, WORKBOOK, 0))
             watching.cancel()
         return found, memory.most
 
@@ -178,46 +205,14 @@ async def key(dsn: str) -> str:
     return made.key
 
 
-class Memory:
-    """The most memory of the web process and its children together, in MiB, looked at every tenth of a second."""
-
-    def __init__(self, gateway: service.Service) -> None:
-        (self._pid,) = gateway.pids("web")
-        self.most = 0
-
-    async def watch(self) -> None:
-        while True:
-            self.most = max(self.most, await asyncio.to_thread(_weigh, self._pid) // 1024)
-            await asyncio.sleep(0.1)
-
-
-def _weigh(pid: int) -> int:
-    return sum(map(_held, _family(pid)))
-
-
-def _family(pid: int) -> list[int]:
-    with suppress(FileNotFoundError):
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [int(child) for one in threads for child in (one / "children").read_text().split()]
-        return [pid, *(each for child in children for each in _family(child))]
-    return []
-
-
-def _held(pid: int) -> int:
-    """Kilobytes of a process, each of those that it shares counted as its part."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return 0
-
-
 def report(found: list[Measured], most: int) -> None:
-    base = found[0].seconds
+    base, book = found[0].seconds, found.pop()
     print(f"{'':36}{'seconds':>9}{'devices/s':>11}{'IMEIs/s':>10}{'of the floor':>14}{'of the peer':>13}")
     for one in found:
         pace, imeis = one.devices / one.seconds, one.imeis / one.seconds
         ratios = f"{base / one.seconds:>13.2f}{imeis / PEER:>13.2f}"
         print(f"{one.name:36}{one.seconds:9.1f}{pace:11,.0f}{imeis:10,.0f} {ratios}")
+    print(f"{book.name:36}{book.seconds:9.1f}{book.devices / book.seconds:11,.0f}")
     print(f"Peak memory of the web process and its readers: {most} MiB.")
     print("The peer is counted in IMEIs, of which it takes one a row.")
 
