@@ -49,15 +49,14 @@ async def ready(pool: NamedDependency[Pool]) -> Health:
 async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
     async with pool.acquire(timeout=10) as conn:
         rows = await conn.fetch(_SQL.gauges)
-        unsealed = await conn.fetchval(_SQL.unsealed)
+        waiting = await conn.fetchrow(_SQL.waiting)
     asked = CollectorRegistry()
     for name, text in _GAUGES.items():
         gauge = Gauge(f"imei_gateway_partner_{name}", text, ["partner"], registry=asked)
         for row in rows:
             gauge.labels(row["partner"]).set(row[name])
-    Gauge("imei_gateway_audit_unsealed", "Audit entries that wait for the sealer", registry=asked).set(
-        unsealed
-    )
+    for name, text in _WAITING.items():
+        Gauge(name, text, registry=asked).set(waiting[name.removeprefix("imei_gateway_")] if waiting else 0)
     return Response(
         generate_latest(REGISTRY) + generate_latest(asked), headers={"content-type": CONTENT_TYPE_LATEST}
     )
@@ -67,6 +66,11 @@ _GAUGES = {
     "pending": "Identifiers that the partner is still to be told",
     "paused": "1 while the partner is paused",
     "failures": "Failed calls in a row; from 5 on its breaker is open",
+}
+
+_WAITING = {
+    "imei_gateway_audit_unsealed": "Audit entries that wait for the sealer",
+    "imei_gateway_captures_waiting": "EPCIS captures that are not finished",
 }
 
 router = Router("/", route_handlers=[live, ready, metrics], tags=["Health"])

@@ -15,5 +15,7 @@ FROM partner AS p
 JOIN partner_pace AS pace USING (partner_id)
 ORDER BY p.partner_id;
 
--- name: unsealed
-SELECT count(*) FROM (SELECT FROM audit_pending LIMIT 100000) AS waiting;
+-- name: waiting
+SELECT
+    (SELECT count(*) FROM (SELECT FROM audit_pending LIMIT 100000) AS waiting) AS audit_unsealed,
+    (SELECT count(*) FROM epcis_capture WHERE finished_at IS NULL) AS captures_waiting;

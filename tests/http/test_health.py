@@ -13,6 +13,7 @@ import pytest
 
 from .asking import problem
 from .conftest import serving
+from .test_epcis import document, event
 
 
 async def test_it_lives_and_can_serve(nobody):
@@ -104,3 +105,11 @@ async def test_a_database_that_is_away_is_503_and_passes(cluster, template, tmp_
         assert [(await alone["admin"].get(path)).status_code for path in paths] == [200] * 4
         assert (await alone["admin"].get("/v1/incidents")).json()["incidents"] == []
     door.shut()
+
+
+async def test_events_that_wait_for_a_worker_are_counted(cluster, template, tmp_path):
+    async with serving(cluster, template, tmp_path, "web") as alone:
+        answer = await alone["goods-in"].post("/epcis/capture", json=document(event()))
+        assert answer.status_code == 202
+        figures = (await alone["nobody"].get("/metrics")).text
+        assert "imei_gateway_captures_waiting 1.0" in figures
