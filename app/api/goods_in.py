@@ -21,7 +21,7 @@ from app.core.config import Settings
 from app.core.db import Connection
 from app.core.errors import TooLarge
 from app.devices import mappings, register
-from app.devices.incoming import TURNS, opened
+from app.devices.incoming import opened, turn
 from app.devices.intake import Format, guess, read_defaults
 from app.devices.receipts import Goods, Receipt, Terms
 
@@ -93,7 +93,7 @@ async def submit(
             async with opened(spool, form, defaults, columns) as incoming:
                 return _answer(await register.register(conn, actor, incoming, terms, now=now))
 
-        async with TURNS:
+        async with turn(spool):
             return await once(work, location=_url, also=register.MET_ANOTHER)
 
 

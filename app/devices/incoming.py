@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from io import UnsupportedOperation
 from typing import BinaryIO, NamedTuple
 
@@ -24,9 +24,8 @@ from app.devices.candidates import Batch, batches
 from app.devices.intake import MOST_UNPACKED, Defaults, Format, Submission, is_packed, read
 from app.devices.reader import Broken, Columns, End, Frame, Job, Refused
 
-TURNS = asyncio.Semaphore(4)
-"""How many files a web process reads apart at once; others wait, before their transaction begins."""
-
+# How many files are read apart at once.
+_turns = asyncio.Semaphore(4)
 # Bytes of a file that a thread reads sooner than a process starts.
 _SMALL = 1 << 20
 _REFUSALS: Mapping[str, type[GatewayError]] = {"Invalid": Invalid, "TooLarge": TooLarge}
@@ -79,6 +78,13 @@ async def opened(
         yield Incoming(await asyncio.to_thread(reader.columns), reader.following)
 
 
+@asynccontextmanager
+async def turn(source: BinaryIO) -> AsyncIterator[None]:
+    """Waits until one more file may be read apart, where this one is. To be waited for before a transaction."""
+    async with nullcontext() if _is_small(source) else _turns:
+        yield
+
+
 def _is_small(source: BinaryIO) -> bool:
     try:
         size = os.fstat(source.fileno()).st_size
@@ -96,6 +102,10 @@ class _Reader:
         # -P: never a module of the folder that the service happens to be started in.
         command = [sys.executable, "-P", "-m", "app.devices.reader", msgspec.json.encode(job).decode()]
         self._process = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, bufsize=0)  # noqa: S603
+        assert self._process.stdout
+        self._found = self._process.stdout.fileno()
+        self._output = select.poll()
+        self._output.register(self._found, select.POLLIN)
 
     def __enter__(self) -> _Reader:
         return self
@@ -127,17 +137,15 @@ class _Reader:
                 return said
 
     def _read(self, count: int, deadline: float) -> bytearray:
-        assert self._process.stdout
-        found, into = self._process.stdout.fileno(), bytearray()
+        into = bytearray()
         while len(into) < count:
-            ready, _, _ = select.select([found], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+            if not self._output.poll(max(0, int(1000 * (deadline - time.monotonic())))):
                 raise Invalid(
                     f"A part of the file took longer than {self._patience:g} s to read, and nothing was registered; it"
                     " would be a table without more than its rows, best as CSV.",
                     "file-too-slow",
                 )
-            part = os.read(found, min(count - len(into), 1 << 20))
+            part = os.read(self._found, min(count - len(into), 1 << 20))
             if not part:
                 raise Unavailable(
                     "The process that read the file was ended, and nothing was registered.", "reader-lost"

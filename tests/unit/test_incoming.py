@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import resource
 import signal
 import tempfile
 import threading
@@ -64,6 +65,19 @@ async def test_a_file_that_is_read_apart_says_the_same(large):
         assert one == other
         for candidate in one.fresh.candidates():
             assert one.cells(candidate) == other.cells(candidate)
+
+
+async def test_a_service_with_thousands_of_connections_reads_files_too(large):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    held = [os.dup(large.fileno()) for _ in range(1_100)]
+    try:
+        async with opened(large, Format.CSV, DEFAULTS, {}) as apart:
+            assert apart.following()
+    finally:
+        for one in held:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_packed_file_is_read_apart_however_small(tmp_path):
