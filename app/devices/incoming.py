@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ import msgspec
 from app.core.errors import GatewayError, Invalid, TooLarge, Unavailable
 from app.devices.candidates import Batch, batches
 from app.devices.intake import MOST_UNPACKED, Defaults, Format, Submission, is_packed, read
-from app.devices.reader import Broken, Columns, End, Frame, Job, Refused
+from app.devices.reader import Broken, Columns, End, Frame, Job, Refused, too_heavy
 
 # How many files are read apart at once.
 _turns = asyncio.Semaphore(4)
@@ -98,7 +99,7 @@ class _Reader:
     """A process that reads one file, and what it says."""
 
     def __init__(self, source: BinaryIO, job: Job, patience: float) -> None:
-        self._patience = patience
+        self._patience, self._memory = patience, job.memory
         # -P: never a module of the folder that the service happens to be started in.
         command = [sys.executable, "-P", "-m", "app.devices.reader", msgspec.json.encode(job).decode()]
         self._process = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, bufsize=0)  # noqa: S603
@@ -136,6 +137,13 @@ class _Reader:
             case _:
                 return said
 
+    def _lost(self) -> GatewayError:
+        """Why it said no more: somebody ended it, or the file did. Not all that we use dies well without memory."""
+        if self._process.wait() in (-signal.SIGKILL, -signal.SIGTERM):
+            sentence = "The process that read the file was ended, and nothing was registered."
+            return Unavailable(sentence, "reader-lost")
+        return TooLarge(*too_heavy(self._memory))
+
     def _read(self, count: int, deadline: float) -> bytearray:
         into = bytearray()
         while len(into) < count:
@@ -147,8 +155,6 @@ class _Reader:
                 )
             part = os.read(self._found, min(count - len(into), 1 << 20))
             if not part:
-                raise Unavailable(
-                    "The process that read the file was ended, and nothing was registered.", "reader-lost"
-                )
+                raise self._lost()
             into += part
         return into

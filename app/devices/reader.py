@@ -76,7 +76,7 @@ def main() -> None:
     except MemoryError:
         # What filled it is still there.
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        _say(_too_heavy(job.memory))
+        _say(Refused("TooLarge", *too_heavy(job.memory), ()))
     except Exception:
         _say(Broken(traceback.format_exc()))
 
@@ -91,9 +91,10 @@ def _tell(job: Job) -> None:
             _say(batch)
 
 
-def _too_heavy(memory: int) -> Refused:
+def too_heavy(memory: int) -> tuple[str, str]:
+    """A sentence, and its code."""
     sentence = f"The file takes more than {memory:,} bytes of memory to read; send it as CSV, or in parts."
-    return Refused("TooLarge", sentence, "file-too-heavy", ())
+    return sentence, "file-too-heavy"
 
 
 def _say(frame: Frame) -> None:
