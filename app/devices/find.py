@@ -17,7 +17,7 @@ from app.core.sql import queries
 from app.devices.moves import on_pallets
 from app.devices.tac import brands
 
-_SQL = queries("devices")
+_SQL = queries("find")
 _STATUS = ("clear", "suspect", "blocked")
 
 

@@ -19,13 +19,16 @@ import msgspec
 
 from app.core.db import Connection
 from app.core.sql import queries
-from app.devices import moves
+from app.devices import moves, verdicts
 from app.devices.candidates import BODY, Batch, Candidate, Fresh, Handle, escaped, ordered, split
+from app.devices.intake import Finding
+from app.devices.naming import Name
 
 _SQL = queries("devices")
 _DEVICE = ("device_id", "keys", *BODY, "receipt_id", "registered_at", "arrived_in")
 _STAGED = ("place", "line", "keys", *BODY)
 _NULL = "\\N"
+_NAMING = {"serial", "gtin"}
 _line = attrgetter("line")
 
 NEW, UNCHANGED, UPDATED, DIFFERS, WAITS = range(5)
@@ -41,8 +44,8 @@ class Judged(msgspec.Struct):
     arrived: int = 0
     updates: list[asyncpg.Record] = []
     conflicts: list[tuple[Candidate, asyncpg.Record]] = []
-    listed: list[tuple[int, int]] = []
-    """Lines and keys of new devices that are suspect or blocked already."""
+    listed: list[Finding] = []
+    """New devices that were declared before they came."""
 
 
 class Merge:
@@ -152,7 +155,20 @@ class Merge:
         rows = await self._conn.fetch(_SQL.listed_already, [pair >> 16 for pair in fresh.owned])
         if rows:
             lines = {pair >> 16: fresh.lines[pair & 0xFFFF] for pair in fresh.owned}
-            judged.listed += sorted((lines[row["key"]], row["key"]) for row in rows)
+            judged.listed += [verdicts.listed(lines[row["key"]], row["key"], row["status"]) for row in rows]
+        if await self._conn.fetchval(_SQL.some_serial_is_listed):
+            judged.listed += await self._listed_serials(fresh)
+
+    async def _listed_serials(self, fresh: Fresh) -> list[Finding]:
+        lines = {each.name: each.line for each in fresh.candidates()}
+        rows = await self._conn.fetch(_SQL.listed_serials, [serial for serial, _ in lines if serial])
+        declared = {(row["serial"], row["gtin"]): row["status"] for row in rows}
+        return [
+            verdicts.listed_serial(line, Name(gtin=gtin, serial=serial), declared[serial, said])
+            for (serial, gtin), line in lines.items()
+            for said in dict.fromkeys((gtin, ""))
+            if (serial, said) in declared
+        ]
 
     async def _numbered(self, fresh: Fresh) -> list[str]:
         """The rows without IMEI, each with the negative number by which it can be listed for a key."""
@@ -180,6 +196,8 @@ class Merge:
             "staged", _STAGED, (f"{place}\t{each.line}\t{each.text}\n" for place, each in enumerate(doubtful))
         )
         await self._conn.execute(_SQL.analyse_stage)
+        await self._conn.execute(_SQL.match)
+        await self._conn.execute(_SQL.hold_matched)
         await self._conn.execute(_SQL.judge, self._arrives)
         judged.unchanged += await self._conn.fetchval(_SQL.count_unchanged)
         conflicts = await self._conn.fetch(_SQL.conflicts)
@@ -192,7 +210,11 @@ class Merge:
         await self._remember([row["device_id"] for row in await self._conn.fetch(_SQL.named_again)])
         left = {row["place"]: row["verdict"] for row in await self._conn.fetch(_SQL.undecided)}
         new = [each for place, each in enumerate(doubtful) if left.get(place) == NEW]
-        return new, [each for place, each in enumerate(doubtful) if left.get(place) == WAITS]
+        waiting = [each for place, each in enumerate(doubtful) if left.get(place) == WAITS]
+        # A device that has just got its serial or GTIN may be the one that a row below means.
+        return (
+            ([], new + waiting) if any(_NAMING & set(row["changed"]) for row in updates) else (new, waiting)
+        )
 
     async def _move(self, arrivals: list[asyncpg.Record]) -> None:
         """An announced device that arrives on another pallet has moved there."""

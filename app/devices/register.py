@@ -46,6 +46,8 @@ class _Tally(msgspec.Struct):
     warnings: int = 0
     alarming: list[int] = []
     """Devices that are suspect or blocked, and of which a row says otherwise."""
+    listed: int = 0
+    """Names of new devices that are suspect or blocked already."""
 
 
 async def register(
@@ -77,7 +79,7 @@ async def register(
                 raise _unusual(terms, most)
             on_rows(tally.rows)
     await _check_declared(conn, number, terms, tally)
-    receipt = await receipts.close(conn, number, msgspec.structs.astuple(tally)[:-1])
+    receipt = await receipts.close(conn, number, msgspec.structs.astuple(tally)[:-2])
     await _enrol(conn, actor, receipt, now)
     await record(conn, _entries(actor, receipt, terms, tally, now))
     return receipt
@@ -115,7 +117,7 @@ async def _note(
     """Keeps what was found in a batch, in the order of its lines, and counts."""
     against = [verdicts.conflict(row, merge.line(row["device_id"])) for _, row in judged.conflicts]
     found = [*batch.findings, *against, *map(verdicts.update, judged.updates)]
-    found += [verdicts.listed(line, key) for line, key in judged.listed]
+    found += judged.listed
     found.sort(key=lambda finding: finding.line)
     await receipts.note(conn, receipt_id, found)
     refused = [*batch.rejects, *(Reject(each.line, batch.cells(each)) for each, _ in judged.conflicts)]
@@ -128,6 +130,7 @@ async def _note(
     tally.unchanged += judged.unchanged
     tally.rejected += len(refused)
     tally.warnings += len([1 for finding in found if not finding.rejected]) - len(judged.updates)
+    tally.listed += len(judged.listed)
     tally.alarming += [row["device_id"] for _, row in judged.conflicts if row["listed"]]
 
 
@@ -145,6 +148,9 @@ def _entries(actor: Principal, receipt: Receipt, terms: Terms, tally: _Tally, no
         # Somebody may be giving stolen goods a new owner.
         devices = sorted(set(tally.alarming))
         detail = {"devices": devices[:1000], "count": len(devices), "reason": "contradicts-stolen"}
+        entries.append(Entry("alert.raised", subject, actor.label, now, detail))
+    if tally.listed:
+        detail = {"count": tally.listed, "reason": "registered-while-stolen"}
         entries.append(Entry("alert.raised", subject, actor.label, now, detail))
     return entries
 

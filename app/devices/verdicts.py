@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncpg
 
 from app.core import imei
+from app.core.imei import shown
 from app.devices.intake import Finding
+from app.devices.naming import Name
+
+_STANDING = {1: "suspect", 2: "blocked"}
 
 
 def conflict(row: asyncpg.Record, other_line: int | None) -> Finding:
@@ -36,14 +40,23 @@ def update(row: asyncpg.Record) -> Finding:
     return Finding(row["line"], False, row["changed"][0], name, "device-updated", sentence)
 
 
-def listed(line: int, key: int) -> Finding:
-    """A device that somebody declared stolen before it was registered here."""
+def listed(line: int, key: int, status: int) -> Finding:
+    """A device that somebody declared stolen before it was registered here; status 1 is suspect, 2 blocked."""
     number = imei.full(key)
     sentence = (
         f"IMEI {number} was declared stolen before it was registered here. It is registered now and stays"
-        " blocked; look at its incidents."
+        f" {_STANDING[status]}; look at its incidents."
     )
     return Finding(line, False, "imeis", number, "imei-listed", sentence)
+
+
+def listed_serial(line: int, name: Name, status: int) -> Finding:
+    """A device with a serial that somebody declared stolen, perhaps without its GTIN, before it was registered."""
+    sentence = (
+        f"Serial {shown(name.serial)} was declared stolen and is {_STANDING[status]}. If it is this device,"
+        f" {name.text}, declare it by an IMEI, its pallet or this name."
+    )
+    return Finding(line, False, "serial", shown(name.serial), "serial-listed", sentence)
 
 
 def miscounted(declared: int, rows: int) -> Finding:

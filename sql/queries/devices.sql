@@ -6,7 +6,18 @@ SET LOCAL idle_in_transaction_session_timeout = '90s';
 SELECT key, device_id FROM device_imei WHERE key = ANY ($1::bigint []);
 
 -- name: listed_already
-SELECT key FROM listing WHERE key = ANY ($1::bigint []) AND status > 0;
+SELECT key, status FROM listing WHERE key = ANY ($1::bigint []) AND status > 0;
+
+-- name: some_serial_is_listed
+SELECT EXISTS (SELECT FROM listing WHERE key < 0 AND status > 0);
+
+-- name: listed_serials
+-- Of these serials the ones that were declared, with or without a GTIN, and whether they are suspect or blocked.
+SELECT n.serial, n.gtin, max(l.status) AS status
+FROM serial_number AS n
+JOIN listing AS l ON l.key = -n.serial_id AND l.status > 0
+WHERE n.serial = ANY ($1::text [])
+GROUP BY n.serial, n.gtin;
 
 -- name: known_serials
 -- The planner knows nothing of a table that is being filled: OFFSET 0 keeps it to the index.
@@ -107,10 +118,15 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged (
     model text NOT NULL,
     unit_value numeric(14, 2),
     currency text NOT NULL,
-    verdict smallint NOT NULL DEFAULT 0,
+    -- how many devices it names, and the first of them
+    devices integer NOT NULL DEFAULT 0,
     device_id bigint,
+    verdict smallint NOT NULL DEFAULT 0,
     changed text [],
-    arrives boolean
+    differing text [],
+    arrives boolean,
+    -- the change of pallet is a movement
+    moves boolean
 ) ON COMMIT DROP;
 
 -- name: clear_stage
@@ -119,9 +135,7 @@ TRUNCATE staged;
 -- name: analyse_stage
 ANALYZE staged;
 
--- name: judge
--- $1 whether the devices are here. What a row leaves empty it does not contradict, and what the registry
--- leaves empty a row may fill in; a device that was announced may arrive on another pallet and site.
+-- name: match
 WITH hit AS (
     SELECT s.place, i.device_id
     FROM staged AS s
@@ -139,31 +153,62 @@ WITH hit AS (
 ),
 found AS (
     SELECT place, min(device_id) AS device_id, count(*) AS devices FROM hit GROUP BY place
-),
-compared AS (
+)
+UPDATE staged AS s SET device_id = found.device_id, devices = found.devices
+FROM found
+WHERE s.place = found.place;
+
+-- name: hold_matched
+-- Nobody moves or updates these devices from here on; in order, so that two submissions wait and do not block.
+SELECT d.device_id
+FROM device AS d
+WHERE d.device_id IN (SELECT s.device_id FROM staged AS s)
+ORDER BY d.device_id
+FOR UPDATE;
+
+-- name: judge
+-- $1 whether the devices are here. What a row leaves empty it does not contradict, and what the registry
+-- leaves empty a row may fill in; a device that was announced may arrive on another pallet and site. One that has
+-- moved since is not contradicted by the row that registered it.
+WITH compared AS (
     SELECT
         s.place,
         d.device_id,
         coalesce(nullif(d.serial, ''), s.serial) AS serial,
         coalesce(nullif(d.gtin, ''), s.gtin) AS gtin,
-        $1 AND d.arrived_in IS NULL AS arrives,
-        found.devices = 1
-        AND s.keys <@ d.keys
-        AND (s.serial IN ('', d.serial) OR d.serial = '')
-        AND (s.gtin IN ('', d.gtin) OR d.gtin = '')
-        AND (s.owner IN ('', d.owner) OR d.owner = '')
-        AND (s.model IN ('', d.model) OR d.model = '')
-        AND (s.pallet IN ('', d.pallet) OR d.pallet = '' OR ($1 AND d.arrived_in IS NULL))
-        AND (s.site IN ('', d.site) OR d.site = '' OR ($1 AND d.arrived_in IS NULL))
-        AND (
-            s.unit_value IS NULL OR d.unit_value IS NULL
-            OR (s.unit_value, s.currency) = (d.unit_value, d.currency)
-        ) AS agrees,
+        arriving.arrives,
+        d.pallet <> '' OR moved.pallet IS NOT NULL AS has_stood,
+        array_remove(
+            ARRAY[
+                CASE WHEN s.devices > 1 OR NOT s.keys <@ d.keys THEN 'imeis' END,
+                CASE WHEN s.serial NOT IN ('', d.serial) AND d.serial <> '' THEN 'serial' END,
+                CASE WHEN s.gtin NOT IN ('', d.gtin) AND d.gtin <> '' THEN 'gtin' END,
+                CASE
+                    WHEN
+                        s.pallet NOT IN ('', d.pallet, coalesce(moved.pallet, d.pallet))
+                        AND (d.pallet <> '' OR moved.pallet IS NOT NULL) AND NOT arriving.arrives
+                        THEN 'pallet'
+                END,
+                CASE WHEN s.site NOT IN ('', d.site) AND d.site <> '' AND NOT arriving.arrives THEN 'site' END,
+                CASE WHEN s.owner NOT IN ('', d.owner) AND d.owner <> '' THEN 'owner' END,
+                CASE WHEN s.model NOT IN ('', d.model) AND d.model <> '' THEN 'model' END,
+                CASE
+                    WHEN
+                        s.unit_value IS NOT NULL AND d.unit_value IS NOT NULL
+                        AND (s.unit_value, s.currency) <> (d.unit_value, d.currency)
+                        THEN 'unit_value'
+                END
+            ],
+            NULL
+        ) AS differing,
         array_remove(
             ARRAY[
                 CASE WHEN s.serial NOT IN ('', d.serial) THEN 'serial' END,
                 CASE WHEN s.gtin NOT IN ('', d.gtin) THEN 'gtin' END,
-                CASE WHEN s.pallet NOT IN ('', d.pallet) THEN 'pallet' END,
+                CASE
+                    WHEN s.pallet NOT IN ('', d.pallet) AND (arriving.arrives OR s.pallet IS DISTINCT FROM moved.pallet)
+                        THEN 'pallet'
+                END,
                 CASE WHEN s.site NOT IN ('', d.site) THEN 'site' END,
                 CASE WHEN s.owner NOT IN ('', d.owner) THEN 'owner' END,
                 CASE WHEN s.model NOT IN ('', d.model) THEN 'model' END,
@@ -176,29 +221,32 @@ compared AS (
             ],
             NULL
         ) AS changed
-    FROM found
-    JOIN staged AS s USING (place)
-    CROSS JOIN LATERAL (SELECT * FROM device AS d WHERE d.device_id = found.device_id OFFSET 0) AS d
+    FROM staged AS s
+    CROSS JOIN LATERAL (SELECT * FROM device AS d WHERE d.device_id = s.device_id OFFSET 0) AS d
+    CROSS JOIN LATERAL (SELECT $1 AND d.arrived_in IS NULL AS arrives) AS arriving
+    LEFT JOIN LATERAL (
+        SELECT m.pallet FROM movement AS m
+        WHERE m.device_id = d.device_id AND m.moved_at = '-infinity'
+    ) AS moved ON true
+    WHERE s.device_id IS NOT NULL
+),
+unlike AS (
+    -- a serial or a GTIN filled in must not make it another device's namesake
+    SELECT
+        c.*,
+        c.differing <> '{}' OR (
+            c.serial <> '' AND c.changed && ARRAY['serial', 'gtin'] AND EXISTS (
+                SELECT FROM device AS o
+                WHERE o.serial = c.serial AND o.gtin = c.gtin AND o.serial <> '' AND o.device_id <> c.device_id
+            )
+        ) AS differs
+    FROM compared AS c
 ),
 ruled AS (
     SELECT
-        c.place,
-        c.device_id,
-        c.changed,
-        c.arrives,
-        CASE
-            WHEN NOT c.agrees THEN 3
-            -- a serial or a GTIN filled in must not make it another device's namesake
-            WHEN c.serial <> '' AND c.changed && ARRAY['serial', 'gtin'] AND EXISTS (
-                SELECT FROM device AS o
-                WHERE o.serial = c.serial AND o.gtin = c.gtin AND o.serial <> '' AND o.device_id <> c.device_id
-            ) THEN 3
-            WHEN c.arrives OR c.changed <> '{}' THEN 2
-            ELSE 1
-        END AS verdict,
-        c.serial,
-        c.gtin
-    FROM compared AS c
+        u.*,
+        CASE WHEN u.differs THEN 3 WHEN u.arrives OR u.changed <> '{}' THEN 2 ELSE 1 END AS verdict
+    FROM unlike AS u
 ),
 ordered AS (
     SELECT
@@ -211,9 +259,10 @@ ordered AS (
     FROM ruled AS r
 )
 UPDATE staged AS s SET
-    device_id = o.device_id,
     changed = o.changed,
+    differing = CASE WHEN o.differing = '{}' THEN ARRAY['serial'] ELSE o.differing END,
     arrives = o.arrives,
+    moves = o.has_stood AND 'pallet' = ANY (o.changed),
     verdict = CASE WHEN o.verdict = 2 AND greatest(o.turn, o.namesake) > 1 THEN 4 ELSE o.verdict END
 FROM ordered AS o
 WHERE s.place = o.place;
@@ -225,7 +274,7 @@ SELECT
     s.line,
     s.keys,
     s.serial,
-    s.changed AS differing,
+    s.differing,
     d.device_id,
     d.keys AS known_keys,
     d.serial AS known_serial,
@@ -243,18 +292,15 @@ SELECT place, verdict FROM staged WHERE verdict IN (0, 4);
 SELECT count(*) FROM staged WHERE verdict = 1;
 
 -- name: arrivals_elsewhere
--- Announced devices that are about to arrive on another pallet.
-SELECT s.device_id, s.pallet
-FROM staged AS s
-JOIN device AS d USING (device_id)
-WHERE s.verdict = 2 AND s.pallet NOT IN ('', d.pallet) AND d.pallet <> '';
+-- Announced devices that are about to arrive on another pallet than the one where they stand.
+SELECT device_id, pallet FROM staged WHERE verdict = 2 AND moves;
 
 -- name: update
 -- $1 receipt. Fills in what was left open, and lets announced devices arrive.
 UPDATE device AS d SET
     serial = coalesce(nullif(d.serial, ''), s.serial),
     gtin = coalesce(nullif(d.gtin, ''), s.gtin),
-    pallet = coalesce(nullif(s.pallet, ''), d.pallet),
+    pallet = CASE WHEN 'pallet' = ANY (s.changed) AND NOT s.moves THEN s.pallet ELSE d.pallet END,
     site = coalesce(nullif(s.site, ''), d.site),
     owner = coalesce(nullif(d.owner, ''), s.owner),
     model = coalesce(nullif(d.model, ''), s.model),
@@ -339,40 +385,3 @@ ORDER BY d.serial;
 
 -- name: new_keys
 SELECT k.key FROM device AS d CROSS JOIN unnest(d.keys) AS k (key) WHERE d.receipt_id = $1 ORDER BY k.key;
-
--- name: by_key
-SELECT d.* FROM device_imei AS i JOIN device AS d USING (device_id)
-WHERE i.key = $1 AND d.device_id > $2
-ORDER BY d.device_id
-LIMIT $3;
-
--- name: by_serial
-SELECT d.* FROM device AS d
-WHERE d.serial = $1 AND d.serial <> '' AND d.device_id > $2
-ORDER BY d.device_id
-LIMIT $3;
-
--- name: by_pallet
-SELECT d.* FROM device AS d
-WHERE d.pallet = $1 AND d.pallet <> '' AND d.device_id > $2
-ORDER BY d.device_id
-LIMIT $3;
-
--- name: by_number
-SELECT d.* FROM device AS d
-WHERE d.device_id = ANY ($1::bigint []) AND d.device_id > $2
-ORDER BY d.device_id
-LIMIT $3;
-
--- name: by_receipt
-SELECT d.* FROM device AS d
-WHERE d.receipt_id = $1 AND d.device_id > $2
-ORDER BY d.device_id
-LIMIT $3;
-
--- name: standings
--- The listing of every identifier of these devices that has one.
-SELECT l.key, l.status FROM listing AS l WHERE l.key = ANY ($1::bigint []);
-
--- name: count
-SELECT count(*) FROM device;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -253,12 +254,73 @@ async def test_a_file_that_was_announced_arrives_though_its_rows_are_known(regis
     assert counts(await registers(phones(0, 3))) == (0, 0, 0, 3, 0)
 
 
-async def test_a_file_that_comes_again_after_a_device_moved_is_looked_at_row_by_row(
-    pool, registers, phones, moved
+@pytest.mark.parametrize("to", [OTHER, ""])
+async def test_a_file_that_comes_again_leaves_a_device_where_it_was_moved(
+    pool, registers, phones, moved, to, now
 ):
     await registers(phones(0, 3))
-    await moved(Move(to=OTHER, serials=("SN000001",)))
-    again = await registers(phones(0, 3))
-    assert counts(again) == (0, 0, 0, 2, 1)
-    (one,) = await found(pool, again)
+    pallet = phones(0, 1).split(",")[4]
+    await moved(Move(to=to, serials=("SN000001",)))
+    assert counts(await registers(phones(0, 3))) == (0, 0, 0, 3, 0)
+    (device,) = await devices(pool, serial="SN000001")
+    assert device.pallet == to
+    async with pool.acquire() as conn:
+        assert device.id not in await on_pallets(conn, [pallet], None)
+    elsewhere = await registers(phones(1, 1).replace(pallet, "340123450000000025"))
+    (one,) = await found(pool, elsewhere)
     assert (one.code, one.field) == ("registered-differently", "pallet")
+
+
+async def test_an_announced_device_that_was_moved_arrives_by_a_movement(pool, registers, phones, moved):
+    await registers(phones(0, 1), **ASN)
+    pallet = phones(0, 1).split(",")[4]
+    await moved(Move(to="", serials=("SN000000",)))
+    assert counts(await registers(phones(0, 1))) == (0, 1, 1, 0, 0)
+    (device,) = await devices(pool, serial="SN000000")
+    async with pool.acquire() as conn:
+        assert [where.pallet for where in await history(conn, device.id)] == [pallet, "", pallet]
+    assert device.pallet == pallet
+
+
+async def test_a_row_may_mean_a_device_that_a_row_above_has_just_named(pool, registers, phones):
+    first, second = (phones(place, 1).split(",")[0] for place in (0, 5))
+    await registers(f"imei1,serial,gtin\n{first},S-1,\n")
+    receipt = await registers(f"imei1,serial,gtin\n{first},S-1,08806090000003\n{second},S-1,08806090000003\n")
+    assert counts(receipt) == (0, 1, 0, 0, 1)
+    (one,) = await found(pool, receipt)
+    assert (one.line, one.field, one.code) == (3, "imeis", "registered-differently")
+
+
+async def test_a_contradiction_names_what_contradicts(pool, registers, phones):
+    first, second = phones(0, 1).split(",")[:2]
+    await registers(f"imei1,serial\n{first},S-1\n")
+    receipt = await registers(f"imei1,imei2,serial,owner\n{first},{second},S-1,Retailer\n")
+    (one,) = await found(pool, receipt)
+    assert one.field == "imeis"
+    assert "about: the set of IMEIs." in one.sentence
+
+
+async def test_an_announcement_that_arrives_twice_at_once_arrives_once(pool, registers, phones):
+    await registers(phones(0, 300), **ASN)
+    lines = phones(0, 300).splitlines(keepends=True)
+    both = await asyncio.gather(registers("".join(lines)), registers("".join([lines[0], *lines[:0:-1]])))
+    assert sum(receipt.arrived for receipt in both) == 300
+    assert sum(receipt.unchanged for receipt in both) == 300
+
+
+async def test_serials_that_were_declared_before_they_came_are_told(pool, registers, manager, approver, now):
+    gtin = "08806090000003"
+    draft = decide.Draft(title="Paris", scope=Scope(serials=("S-1", f"(01){gtin}(21)S-2")))
+    made = await transaction(pool, lambda conn: decide.draft(conn, manager, draft, now))
+    await transaction(pool, lambda conn: decide.submit(conn, manager, made.id, now))
+    await transaction(pool, lambda conn: decide.approve(conn, approver, made.id, now))
+    receipt = await registers(f"serial,gtin\nS-1,{gtin}\nS-2,{gtin}\nS-3,{gtin}\n")
+    assert (receipt.registered, receipt.warnings) == (3, 2)
+    told = await found(pool, receipt, Kind.WARNING)
+    assert [(one.line, one.code, one.value) for one in told] == [
+        (2, "serial-listed", "S-1"),
+        (3, "serial-listed", "S-2"),
+    ]
+    async with pool.acquire() as conn:
+        (alert,) = await conn.fetch("SELECT body FROM audit_entry WHERE kind = 'alert.raised'")
+    assert "registered-while-stolen" in alert["body"]
