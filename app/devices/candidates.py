@@ -50,10 +50,19 @@ class Candidate(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """A row that is given back as it came."""
+    """A row that is given back as it came, with the codes and the sentences of what is wrong with it."""
 
     line: int
     cells: Sequence[str]
+    codes: list[str]
+    sentences: list[str]
+
+    @classmethod
+    def of(cls, cells: Sequence[str], findings: Sequence[Finding]) -> Reject:
+        """`findings` are the row's own, of which one rejects it at least."""
+        wrong = [finding for finding in findings if finding.rejected]
+        codes, sentences = [one.code for one in wrong], [one.sentence for one in wrong]
+        return cls(wrong[0].line, told(cells), codes, sentences)
 
 
 class Fresh(msgspec.Struct):
@@ -135,7 +144,7 @@ def batches(readings: Iterator[Reading], size: int = ROWS) -> Callable[[], Batch
                 rows.texts.append(f"{_array(keys)}\t{escaped(serial)}\t{shared.of(same)}")
                 rows.cells.append(cells)
             elif any(finding.rejected for finding in findings):
-                batch.rejects.append(Reject(findings[0].line, _told(cells)))
+                batch.rejects.append(Reject.of(cells, findings))
             if held > _MOST_CELLS:
                 break
         batch.rows = len(rows.lines) + len(batch.rejects)
@@ -155,11 +164,11 @@ def _packed(rows: list[Sequence[str]]) -> msgspec.Raw:
     try:
         return msgspec.Raw(msgspec.msgpack.encode(rows))
     except UnicodeEncodeError:
-        return msgspec.Raw(msgspec.msgpack.encode([*map(_told, rows)]))
+        return msgspec.Raw(msgspec.msgpack.encode([*map(told, rows)]))
 
 
-def _told(cells: Sequence[str]) -> list[str]:
-    """Cells as they are given back: bytes that were no text, and zero bytes, are question marks from here on."""
+def told(cells: Iterable[str]) -> list[str]:
+    """Cells and names of columns as they are given back: what was no text, and zero bytes, are question marks."""
     return [cell.encode("utf-8", "replace").decode().replace("\0", "?") for cell in cells]
 
 

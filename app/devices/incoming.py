@@ -21,7 +21,7 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from app.core.errors import GatewayError, Invalid, TooLarge, Unavailable
-from app.devices.candidates import Batch, batches
+from app.devices.candidates import Batch, batches, told
 from app.devices.intake import MOST_UNPACKED, Defaults, Format, Submission, is_packed, read
 from app.devices.reader import Broken, Columns, End, Frame, Job, Refused, too_heavy
 
@@ -55,7 +55,7 @@ class Incoming(NamedTuple):
 
 def here(submission: Submission) -> Incoming:
     """Read by whoever calls."""
-    return Incoming(submission.columns, batches(submission.readings))
+    return Incoming(tuple(told(submission.columns)), batches(submission.readings))
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import msgspec
 
 from app.core.errors import Flaw, Invalid, TooLarge
-from app.devices.candidates import Batch, batches
+from app.devices.candidates import Batch, batches, told
 from app.devices.intake import Defaults, Format, read
 
 
@@ -85,7 +85,7 @@ def _tell(job: Job) -> None:
     with open(0, "rb", closefd=False) as source:
         source.seek(0)
         submission = read(source, job.form, job.defaults, job.columns, most=job.most)
-        _say(Columns(list(submission.columns)))
+        _say(Columns(told(submission.columns)))
         following = batches(submission.readings)
         while (batch := following()) is not None:
             _say(batch)

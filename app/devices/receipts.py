@@ -122,9 +122,9 @@ def _kind(finding: Finding) -> Kind:
 
 async def keep(conn: Connection, receipt_id: int, rejects: Iterable[Reject]) -> None:
     """Keeps rejected rows as they came."""
-    records = [(receipt_id, reject.line, reject.cells) for reject in rejects]
+    records = [(receipt_id, *reject) for reject in rejects]
     if records:
-        columns = ("receipt_id", "line", "cells")
+        columns = ("receipt_id", "line", "cells", "codes", "sentences")
         await conn.copy_records_to_table("receipt_reject", records=records, columns=columns)
 
 

@@ -120,7 +120,8 @@ async def _note(
     found += judged.listed
     found.sort(key=lambda finding: finding.line)
     await receipts.note(conn, receipt_id, found)
-    refused = [*batch.rejects, *(Reject(each.line, batch.cells(each)) for each, _ in judged.conflicts)]
+    pairs = zip(judged.conflicts, against, strict=True)
+    refused = [*batch.rejects, *(Reject.of(batch.cells(each), [finding]) for (each, _), finding in pairs)]
     refused.sort(key=lambda reject: reject.line)
     await receipts.keep(conn, receipt_id, refused)
     tally.rows += batch.rows

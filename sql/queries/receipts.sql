@@ -50,15 +50,7 @@ LIMIT $4;
 
 -- name: rejects
 -- $1 receipt, $2 after this reject, $3 limit: rows as they came, with why they were rejected.
-SELECT
-    r.reject,
-    r.line,
-    r.cells,
-    array_agg(f.code ORDER BY f.finding) AS codes,
-    array_agg(f.sentence ORDER BY f.finding) AS sentences
-FROM receipt_reject AS r
-JOIN receipt_finding AS f ON f.receipt_id = r.receipt_id AND f.line = r.line AND f.kind = 'rejection'
-WHERE r.receipt_id = $1 AND r.reject > $2
-GROUP BY r.receipt_id, r.reject
-ORDER BY r.reject
+SELECT reject, line, cells, codes, sentences FROM receipt_reject
+WHERE receipt_id = $1 AND reject > $2
+ORDER BY reject
 LIMIT $3;
