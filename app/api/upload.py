@@ -66,7 +66,7 @@ async def spooled(request: AnyRequest, spool: BinaryIO, limit: int) -> Upload:
 
 def _other_parts() -> NotTaken:
     text = f"The body has parts and is no form; it would be {form.TYPE}, or the file itself."
-    return NotTaken(text, "body-parts", {"Accept": f"text/csv, application/x-ndjson, {form.TYPE}"})
+    return NotTaken(text, "body-parts", {"Accept": f"text/csv, {form.TYPE}"})
 
 
 async def _taken(request: AnyRequest, limit: int, take: Callable[[bytes], object]) -> None:
