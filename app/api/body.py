@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,12 +35,23 @@ _SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{19}")
 _COLON = re.compile(rb"\\u003[aA]")
 
 
-async def stream(request: AnyRequest, limit: int) -> AsyncIterator[bytes]:
-    """The body in parts. Raises NotTaken for a compressed body, TooLarge beyond `limit` bytes, TooSlow, and
-    Invalid where the client leaves before the end."""
-    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        text = "The body is compressed; it would be sent as it is."
-        raise NotTaken(text, "body-compressed", {"Accept-Encoding": "identity"})
+def coding(request: AnyRequest, taken: Sequence[str] = ()) -> str:
+    """The content coding of the body, '' for none. Raises NotTaken for any but those that are `taken`."""
+    said = ", ".join(request.headers.getall("content-encoding", [])).strip().lower()
+    if said in ("", "identity"):
+        return ""
+    if said in taken:
+        return said
+    right = f", or in one content coding: {', '.join(taken)}" if taken else ""
+    text = f"The body is compressed ('{shown(said)}'); it would be sent as it is{right}."
+    raise NotTaken(text, "body-compressed", {"Accept-Encoding": ", ".join(taken) or "identity"})
+
+
+async def stream(request: AnyRequest, limit: int, codings: Sequence[str] = ()) -> AsyncIterator[bytes]:
+    """The body in parts, as it comes on the wire; one in one of the `codings` is the caller's to unpack. Raises
+    NotTaken for one that is compressed otherwise, TooLarge beyond `limit` bytes, TooSlow, and Invalid where the
+    client leaves before the end."""
+    coding(request, codings)
     too_large = TooLarge(
         f"The body is larger than {limit:,} bytes, the most that is taken here.", "body-too-large"
     )

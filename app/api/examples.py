@@ -129,6 +129,13 @@ SCHEMAS: dict[str, Any] = {
     **schema.SCHEMAS,
 }
 
+_OF_FILE = '; filename="goods.csv"\r\nContent-Type: text/csv'
+BOUNDARY = "between-the-parts"
+FORMS: dict[str, dict[str, str | int]] = {
+    "registerDevices": {"file": _CSV, "supplier": "ACME", "declared": 2},
+    "importTacs": {"file": _TACS, "source": "ours"},
+}
+
 BODIES: dict[str, Any] = {
     "registerDevices": {
         "text/csv": {"schema": {"type": "string"}, "example": _CSV},
@@ -151,3 +158,13 @@ BODIES: dict[str, Any] = {
         }
     },
 }
+
+
+def as_form(example: dict[str, str | int]) -> bytes:
+    """The example of a form as it is sent, with BOUNDARY between its parts."""
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{_OF_FILE if name == "file" else ""}\r\n'
+        f"\r\n{value}\r\n"
+        for name, value in example.items()
+    ]
+    return "".join([*parts, f"--{BOUNDARY}--\r\n"]).encode()

@@ -1,11 +1,9 @@
-"""Goods-in over HTTP: a file comes in. The body is spooled to disk first, so no transaction waits for a slow
-client."""
+"""Goods-in over HTTP: a file comes in, as the body of a request or in a form."""
 
 from __future__ import annotations
 
-import tempfile
 from datetime import datetime
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, NamedTuple
 
 import msgspec
 from litestar import Response, post
@@ -13,16 +11,16 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from app.access.roles import Permission, Principal
-from app.api import body
+from app.api import body, upload
 from app.api.notes import Notes
 from app.api.once import Once
-from app.api.problems import AnyRequest, NotTaken
+from app.api.problems import AnyRequest
 from app.core.config import Settings
 from app.core.db import Connection
 from app.core.errors import TooLarge
 from app.devices import mappings, register
 from app.devices.incoming import opened, turn
-from app.devices.intake import Format, guess, read_defaults
+from app.devices.intake import Defaults, Format, guess, read_defaults
 from app.devices.receipts import Goods, Receipt, Terms
 
 
@@ -35,12 +33,32 @@ class ReceiptAnswer(Receipt, frozen=True, kw_only=True):
     updates_url: str
 
 
+class Said(NamedTuple):
+    """What is said of a file: in the query, or in the form in which it comes."""
+
+    site: str
+    owner: str
+    currency: str
+    filename: str
+    supplier: str
+    mapping: str
+    kind: Goods
+    declared: int | None
+    confirm: int
+
+    def defaults(self) -> Defaults:
+        return read_defaults(site=self.site, owner=self.owner, currency=self.currency)
+
+    def terms(self, form: Format, digest: bytes) -> Terms:
+        return Terms(f"api:{form}", digest, self.kind, self.supplier.strip(), self.declared, self.confirm)
+
+
 @post(
     "/",
     operation_id="registerDevices",
     summary="Register devices",
     request_max_body_size=None,
-    opt=Notes(body=True).opt,
+    opt=Notes(body=True, headers=(upload.HEADER,)).opt,
 )
 async def submit(
     *,
@@ -79,17 +97,22 @@ async def submit(
         ),
     ] = 0,
 ) -> Response[ReceiptAnswer]:
-    """CSV (`text/csv`), NDJSON (`application/x-ndjson`) or `{"devices": […]}`. Valid rows are registered
-    although others are not; the same submission sent again changes nothing. `site`, `owner` and `currency`
-    stand in where a row names none."""
+    """CSV (`text/csv`), NDJSON (`application/x-ndjson`), `{"devices": […]}`, XLSX or an EANCOM DESADV
+    (`application/edifact`), each gzipped or not; as the body, or as the one file of a form, in a part of any name. Valid rows are registered although others are not; the same
+    submission sent again changes nothing. `site`, `owner` and `currency` stand in where a row names none.
+
+    A form may say what the query may, in a field of the same name, but nothing twice. Under an `Idempotency-Key`,
+    a form is the same only with the same boundary."""
     actor.require(Permission.RECEIPTS_WRITE)
-    defaults = read_defaults(site=site, owner=owner, currency=currency)
-    with tempfile.TemporaryFile() as spool:
-        form = await _spool(request, spool, filename, settings)
-        terms = Terms(f"api:{form}", await body.digest(request), kind, supplier.strip(), declared, confirm)
+    said = Said(site, owner, currency, filename, supplier, mapping, kind, declared, confirm)
+    # What is wrong in a query is told before its file comes.
+    said.defaults()
+    async with upload.opened() as spool:
+        said, form = await _spool(request, spool, said, settings)
+        defaults, terms = said.defaults(), said.terms(form, await body.digest(request))
 
         async def work(conn: Connection) -> ReceiptAnswer:
-            columns = await mappings.chosen(conn, actor, name=mapping, supplier=terms.supplier, own={})
+            columns = await mappings.chosen(conn, actor, name=said.mapping, supplier=terms.supplier, own={})
             async with opened(spool, form, defaults, columns) as incoming:
                 return _answer(await register.register(conn, actor, incoming, terms, now=now))
 
@@ -97,23 +120,19 @@ async def submit(
             return await once(work, location=_url, also=register.MET_ANOTHER)
 
 
-async def _spool(request: AnyRequest, spool: BinaryIO, filename: str, settings: Settings) -> Format:
-    """The format of the body, which is on the spool then."""
-    sent_as = request.headers.get("content-type", "")
-    if sent_as.lower().startswith("multipart/"):
-        text = "The body is a form; it would be the file itself, with its content type: text/csv, for one."
-        raise NotTaken(text, "body-form", {"Accept": "text/csv, application/x-ndjson, application/json"})
-    async for part in body.stream(request, settings.max_upload):
-        spool.write(part)
+async def _spool(request: AnyRequest, spool: BinaryIO, said: Said, settings: Settings) -> tuple[Said, Format]:
+    """What is said of the file, in its form as well, and its format; it is on the spool then."""
+    sent = await upload.spooled(request, spool, settings.max_upload)
+    said = said._replace(**sent.said)
     size = spool.tell()
     spool.seek(0)
-    form = guess(filename, sent_as, spool.read(4096))
+    form = guess(said.filename or sent.filename, sent.sent_as, spool.read(4096))
     if form is Format.JSON and size > settings.max_body:
         raise TooLarge(
             f"A JSON document may have {settings.max_body:,} bytes; as NDJSON or CSV it may be larger.",
             "body-too-large",
         )
-    return form
+    return said, form
 
 
 def _url(receipt: Receipt) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from urllib.parse import unquote_to_bytes
 
 from litestar.exceptions import NotFoundException
@@ -41,20 +41,30 @@ def _is_canonical(request: AnyRequest) -> bool:
 
 
 def _query_flaws(query: bytes, known: frozenset[str], numbers: frozenset[str]) -> Iterator[Flaw]:
-    seen = set()
+    seen: set[str] = set()
     for pair in query.split(b"&"):
         raw_name, _, raw_value = pair.replace(b"+", b" ").partition(b"=")
         name = shown(unquote_to_bytes(raw_name).decode("utf-8", "replace"))
-        if name not in known:
-            there = ", ".join(sorted(known)) or "none here"
-            yield Flaw(f"there is no such parameter; there are {there}", name, "parameter-unknown")
-        elif name in seen:
-            yield Flaw("it is given twice; nobody can tell which is meant", name, "parameter-twice")
-        elif not _is_text(unquote_to_bytes(raw_value)):
-            yield Flaw("it would be UTF-8 text without the character NUL", name, "parameter-text")
-        elif name in numbers and _WRITTEN_OTHERWISE.fullmatch(unquote_to_bytes(raw_value)):
-            yield Flaw("it would be a whole number, in digits alone", name, "parameter-wrong")
+        flaw = parameter_flaw(name, unquote_to_bytes(raw_value), seen, known, numbers)
+        if flaw:
+            yield flaw
         seen.add(name)
+
+
+def parameter_flaw(
+    name: str, value: bytes, seen: Collection[str], known: Collection[str], numbers: Collection[str]
+) -> Flaw | None:
+    """Why a parameter could be read in two ways, or not at all; `seen` are those that were given before it."""
+    if name not in known:
+        there = ", ".join(sorted(known)) or "none here"
+        return Flaw(f"there is no such parameter; there are {there}", name, "parameter-unknown")
+    if name in seen:
+        return Flaw("it is given twice; nobody can tell which is meant", name, "parameter-twice")
+    if not _is_text(value):
+        return Flaw("it would be UTF-8 text without the character NUL", name, "parameter-text")
+    if name in numbers and _WRITTEN_OTHERWISE.fullmatch(value):
+        return Flaw("it would be a whole number, in digits alone", name, "parameter-wrong")
+    return None
 
 
 def _is_text(value: bytes) -> bool:

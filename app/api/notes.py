@@ -56,6 +56,13 @@ def parameters(handler: BaseRouteHandler) -> dict[str, str]:
 
 
 @cache
+def forms(handler: BaseRouteHandler) -> dict[str, Any]:
+    """The types of those, with their bounds, by their names in the query."""
+    held = {field.name: field.type for field in msgspec.structs.fields(handler.signature_model)}
+    return {name: held[field] for field, name in parameters(handler).items()}
+
+
+@cache
 def numbers(handler: BaseRouteHandler) -> frozenset[str]:
     """Those of them that are whole numbers."""
     fields = handler.parsed_fn_signature.parameters

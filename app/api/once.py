@@ -101,6 +101,7 @@ class Once:
         target = f"{request.method} {scope['path']}"
         sent_as = request.headers.get("content-type", "")
         sent = [target, scope["query_string"], sent_as, await body.digest(request)]
+        sent += request.headers.getall("content-encoding", [])
         digest = hashlib.sha256(msgspec.json.encode(sent)).digest()
         return Call(self._sender, target, key, digest, self._now, self._kept_until)
 

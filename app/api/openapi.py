@@ -21,7 +21,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from litestar.routes import HTTPRoute
 
-from app.api import examples, notes, once, refusals
+from app.api import examples, form, notes, once, refusals
 from app.api.notes import Notes
 from app.api.problems import Problem
 from app.api.schemas import Schemas
@@ -59,6 +59,7 @@ _ENDINGS = {
     "application/ld+json": "jsonld",
     "application/x-ndjson": "ndjson",
     "text/csv": "csv",
+    form.TYPE: "multipart",
 }
 
 
@@ -211,7 +212,20 @@ def _body(one: Operation, schemas: Schemas) -> dict[str, Any]:
     name = str(one.handler.operation_id)
     if one.form is not None:
         return {"application/json": {"schema": schemas.of(one.form), "example": examples.REQUESTS[name]}}
-    return examples.BODIES[name] if one.notes.body else {}
+    bodies = examples.BODIES[name] if one.notes.body else {}
+    return bodies | ({form.TYPE: _form(one)} if name in examples.FORMS else {})
+
+
+def _form(one: Operation) -> dict[str, Any]:
+    """A form with a file, in which what the query may say can stand as well."""
+    file = {"type": "string", "format": "binary", "description": "The file, in a part of any name."}
+    fields = {
+        field["name"]: field["schema"] | {"description": field["description"]}
+        for field in _parameters(one)
+        if field["in"] == "query"
+    }
+    schema = {"type": "object", "required": ["file"], "properties": {"file": file} | fields}
+    return {"schema": schema, "example": examples.FORMS[str(one.handler.operation_id)]}
 
 
 def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
@@ -253,7 +267,10 @@ def files(app: Litestar) -> dict[str, bytes]:
             for kind, body in operation.get("requestBody", {"content": {}})["content"].items():
                 sent = body["example"]
                 name = f"examples/{operation['operationId']}.{_ENDINGS[kind]}"
-                found[name] = sent.encode() if isinstance(sent, str) else _json(sent)
+                if kind == form.TYPE:
+                    found[name] = examples.as_form(sent)
+                else:
+                    found[name] = sent.encode() if isinstance(sent, str) else _json(sent)
     return found
 
 

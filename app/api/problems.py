@@ -104,18 +104,16 @@ def _methods(routed: str) -> str:
 def _parameters(request: AnyRequest, error: HTTPException) -> Invalid:
     found: Any = error.extra if isinstance(error.extra, list) else []
     names = notes.parameters(request.route_handler)
-    # All that a query holds came as text, so that it was text is no news.
     flaws = tuple(
-        Flaw(
-            sentence(str(item["message"])).removesuffix(", not a string"),
-            names[item["key"]],
-            "parameter-wrong",
-        )
-        for item in found
-        if item.get("key") in names
+        misfit(names[item["key"]], str(item["message"])) for item in found if item.get("key") in names
     )
     where = "; ".join(f"{flaw.pointer}: {flaw.detail}" for flaw in flaws)
     return Invalid(f"The query cannot be read: {where or error.detail}.", "query-wrong", flaws)
+
+
+def misfit(name: str, message: str) -> Flaw:
+    """What msgspec says of a parameter. All of them came as text, so that it was text is no news."""
+    return Flaw(sentence(message).removesuffix(", not a string"), name, "parameter-wrong")
 
 
 def _unstorable(_: AnyRequest, error: Exception) -> Response[bytes]:

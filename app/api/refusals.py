@@ -53,7 +53,11 @@ RESPONSES: dict[str, Any] = {
     },
     "TooLarge": {"description": "The body is over a limit, which is named.", "content": _PROBLEM},
     "NotTaken": {
-        "description": "The body is in a form, or compressed in a way, that is not taken here.",
+        "description": "The body is of a type, or compressed in a way, that is not taken here.",
+        "headers": {
+            "Accept": _text("The types that are taken, where it is of another."),
+            "Accept-Encoding": _text("The content codings that are taken, where it is in another."),
+        },
         "content": _PROBLEM,
     },
     "NotKept": {
@@ -63,7 +67,7 @@ RESPONSES: dict[str, Any] = {
         "content": _PROBLEM,
     },
     "Reused": {
-        "description": "This `Idempotency-Key` came with another query, content type or body before.",
+        "description": "This `Idempotency-Key` came with another query, content type, content coding or body before.",
         "content": _PROBLEM,
     },
     "Unavailable": {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import datetime
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, Router, get, post
@@ -12,10 +11,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from app.access.roles import Permission, Principal
-from app.api import body
+from app.api import body, upload
 from app.api.notes import Notes
 from app.api.once import Once
-from app.api.problems import AnyRequest, NotTaken
+from app.api.problems import AnyRequest
 from app.api.receipts import Cursor, Limit
 from app.core.config import Settings
 from app.core.db import Connection, Pool
@@ -55,7 +54,7 @@ class TacPage(msgspec.Struct, frozen=True):
     operation_id="importTacs",
     summary="Import a TAC database",
     request_max_body_size=None,
-    opt=Notes(body=True).opt,
+    opt=Notes(body=True, headers=(upload.HEADER,)).opt,
 )
 async def submit(
     *,
@@ -68,31 +67,21 @@ async def submit(
     replace: Annotated[bool, QueryParameter(description=_REPLACE)] = False,
 ) -> Response[TacImportAnswer]:
     """A file of your own, recognised by its content: Osmocom's TAC DB (CSV), the GSMA's device database (with
-    pipes), or a CSV with the header `tac,brand,model`. A source may correct what it said itself; what another
-    source says is kept, and only what it leaves empty is filled, unless `replace` is true. The same file again
-    changes nothing. Orders that were given to partners stand as they are."""
+    pipes), or a CSV with the header `tac,brand,model`; as the body, or as the one file of a form, which may hold
+    `source` and `replace` too. A source may correct what it said itself; what another source says is kept, and
+    only what it leaves empty is filled, unless `replace` is true. The same file again changes nothing. Orders
+    that were given to partners stand as they are."""
     actor.require(Permission.TACS_WRITE)
-    with tempfile.TemporaryFile() as spool:
-        await _spool(request, spool, settings)
+    async with upload.opened() as spool:
+        sent = await upload.spooled(request, spool, settings.max_upload)
+        said: dict[str, Any] = {"source": source, "replace": replace} | sent.said
         digest = await body.digest(request)
 
         async def work(conn: Connection) -> TacImportAnswer:
             spool.seek(0)
-            done = await tac.import_tacs(
-                conn, actor, read(spool), source=source, digest=digest, now=now, replace=replace
-            )
-            return _answer(done)
+            return _answer(await tac.import_tacs(conn, actor, read(spool), **said, digest=digest, now=now))
 
         return await once(work, location=lambda done: f"/v1/tacs/imports/{done.import_id}")
-
-
-async def _spool(request: AnyRequest, spool: BinaryIO, settings: Settings) -> None:
-    """The body is on the spool then: no transaction waits for a slow client."""
-    if request.headers.get("content-type", "").lower().startswith("multipart/"):
-        text = "The body is a form; it would be the file itself."
-        raise NotTaken(text, "body-form", {"Accept": "text/csv, text/plain"})
-    async for part in body.stream(request, settings.max_upload):
-        spool.write(part)
 
 
 def _answer(done: TacImport) -> TacImportAnswer:

@@ -12,6 +12,7 @@ from litestar.routes import HTTPRoute
 from openapi_spec_validator import validate
 
 from app.api import openapi
+from app.api.examples import BOUNDARY
 from app.api.routes import application
 
 from .asking import decided, drafted, problem
@@ -30,6 +31,7 @@ TYPES = {
     "jsonld": "application/ld+json",
     "ndjson": "application/x-ndjson",
     "csv": "text/csv",
+    "multipart": f"multipart/form-data; boundary={BOUNDARY}",
 }
 
 
@@ -148,14 +150,14 @@ async def test_every_example_of_a_request_is_taken(fresh):
         left.discard(name)
         return await sent(fresh, name, path)
 
-    receipts = [
-        await send(f"registerDevices.{ending}", "/v1/receipts") for ending in ("json", "ndjson", "csv")
-    ]
+    endings = ("json", "ndjson", "csv", "multipart")
+    receipts = [await send(f"registerDevices.{ending}", "/v1/receipts") for ending in endings]
     for ending in ("json", "jsonld"):
         await send(f"captureEvents.{ending}", "/epcis/capture")
         await send(f"captureEvent.{ending}", "/epcis/events")
-    assert [receipt["rejected"] for receipt in receipts] == [0, 0, 0]
+    assert [receipt["rejected"] for receipt in receipts] == [0, 0, 0, 0]
     assert (await send("importTacs.csv", "/v1/tacs"))["imported"] == 2
+    assert (await send("importTacs.multipart", "/v1/tacs"))["source"] == "ours"
     assert (await send("saveMapping.json", "/v1/mappings/ACME"))["name"] == "ACME"
     draft = await send("draftIncident.json", "/v1/incidents")
     assert draft["preview"]["devices"] == 2

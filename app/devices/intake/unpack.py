@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 from typing import IO, BinaryIO, cast
@@ -14,9 +14,9 @@ from app.core.errors import Invalid, TooLarge
 GZIP = b"\x1f\x8b"
 ENDINGS = (".gz", ".gzip")
 
-_BLOCK = 262_144
-# zlib's name for gzip with the largest window.
-_GZIP_FORM = 31
+BLOCK = 262_144
+# zlib's names for gzip and for its own form, each with the largest window.
+_GZIP_FORM, _ZLIB_FORM = 31, 15
 # bgzip and pigz write one for some 64 KiB of a file, and each costs time.
 _MEMBERS = 100_000
 
@@ -54,6 +54,51 @@ def nested() -> Invalid:
     return Invalid("The gzip file holds a gzip file; unpack it once and send that.", "gzip-nested")
 
 
+def too_large(most: int) -> TooLarge:
+    """The refusal of what unpacks to more than `most` bytes."""
+    text = f"The file unpacks to more than {most:,} bytes; send its rows in several files."
+    return TooLarge(text, "unpacked-too-large")
+
+
+class Unpacking:
+    """What is packed, unpacked as it comes: the members of a gzip file, one after the other, after which zero
+    bytes may stand; or, without `gzip`, one zlib stream and nothing after it."""
+
+    def __init__(self, *, gzip: bool = True) -> None:
+        self._form = _GZIP_FORM if gzip else _ZLIB_FORM
+        self._stream = zlib.decompressobj(self._form)
+        self._members = 1
+
+    def fed(self, packed: bytes) -> Iterator[bytes]:
+        """What comes of the next bytes, at most BLOCK bytes at a time. Raises zlib.error."""
+        while packed := self._of_member(packed):
+            full = True
+            while full:
+                block = self._stream.decompress(packed, BLOCK)
+                packed, full = self._stream.unconsumed_tail, len(block) == BLOCK
+                if block:
+                    yield block
+            packed = self._stream.unused_data
+
+    def end(self) -> None:
+        """Raises EOFError where more would have to come."""
+        if not self._stream.eof:
+            raise EOFError("it ends too early")
+
+    def _of_member(self, packed: bytes) -> bytes:
+        if not self._stream.eof or not packed:
+            return packed
+        if self._form == _ZLIB_FORM:
+            raise zlib.error("more stands after its end")
+        packed = packed.lstrip(b"\0")
+        if packed:
+            self._stream = zlib.decompressobj(self._form)
+            self._members += 1
+            if self._members > _MEMBERS:
+                raise zlib.error(f"more than {_MEMBERS:,} parts")
+        return packed
+
+
 class _Rejoined:
     """A file that was begun to be read, from its start."""
 
@@ -77,8 +122,7 @@ def _fill(file: IO[bytes], source: _Rejoined, most: int) -> None:
             if begun.startswith(GZIP):
                 raise nested()
             if size > most:
-                text = f"The file unpacks to more than {most:,} bytes; send its rows in several files."
-                raise TooLarge(text, "unpacked-too-large")
+                raise too_large(most)
             file.write(block)
     except (EOFError, zlib.error) as error:
         text = f"The gzip file is cut off or damaged ({error}); pack it again and send that."
@@ -86,26 +130,7 @@ def _fill(file: IO[bytes], source: _Rejoined, most: int) -> None:
 
 
 def _blocks(source: _Rejoined) -> Iterator[bytes]:
-    """All members of the file, one after the other; zero bytes may stand after them."""
-    packed, members = b"", 0
-    while packed := packed or source.read(_BLOCK):
-        packed = packed.lstrip(b"\0") if members else packed
-        if packed:
-            members += 1
-            if members > _MEMBERS:
-                raise zlib.error(f"more than {_MEMBERS:,} parts")
-            packed = yield from _member(packed, source)
-
-
-def _member(packed: bytes, source: _Rejoined) -> Generator[bytes, None, bytes]:
-    """One member, a block at a time; returns what follows it."""
-    unpacker = zlib.decompressobj(_GZIP_FORM)
-    while not unpacker.eof:
-        block = unpacker.decompress(packed, _BLOCK)
-        yield block
-        packed = unpacker.unconsumed_tail
-        if not packed and len(block) < _BLOCK and not unpacker.eof:
-            packed = source.read(_BLOCK)
-            if not packed:
-                raise EOFError("it ends too early")
-    return unpacker.unused_data
+    unpacking = Unpacking()
+    while packed := source.read(BLOCK):
+        yield from unpacking.fed(packed)
+    unpacking.end()
