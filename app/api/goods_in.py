@@ -98,8 +98,9 @@ async def submit(
     ] = 0,
 ) -> Response[ReceiptAnswer]:
     """CSV (`text/csv`), NDJSON (`application/x-ndjson`), `{"devices": […]}`, XLSX or an EANCOM DESADV
-    (`application/edifact`), each gzipped or not; as the body, or as the one file of a form, in a part of any name. Valid rows are registered although others are not; the same
-    submission sent again changes nothing. `site`, `owner` and `currency` stand in where a row names none.
+    (`application/edifact`), each gzipped or not; as the body, or as the one file of a form, in a part of any name.
+    Valid rows are registered although others are not; the same submission sent again changes nothing. `site`,
+    `owner` and `currency` stand in where a row names none.
 
     A form may say what the query may, in a field of the same name, but nothing twice. Under an `Idempotency-Key`,
     a form is the same only with the same boundary."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granian.constants import HTTPModes, Interfaces, Loops
@@ -46,6 +49,7 @@ def main() -> None:
     follow_input()
     settings = config.load()
     log.set_up(settings.log_level)
+    _spool_beside_the_data(settings.data_dir)
     Server(
         "app.server:asgi",
         address=settings.host,
@@ -66,6 +70,13 @@ def main() -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN,
     ).serve(target_loader=_application, wrap_loader=False)
+
+
+def _spool_beside_the_data(data_dir: Path) -> None:
+    """Uploads take gigabytes for a moment, ours and our readers'; the usual folder is often kept in memory."""
+    spool = data_dir / "spool"
+    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(spool)
 
 
 def _connections() -> int:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from ..load.memory import family
 from .asking import CSV, Stock, places, problem, stock
 from .conftest import MAX_BODY, MAX_UPLOAD
 from .test_connections import exchange, post
@@ -332,3 +336,17 @@ async def test_the_same_bytes_under_a_key_are_done_once(goods_in):
     assert (first.status_code, again.content) == (201, first.content)
     headers = {"content-type": "multipart/form-data; boundary=y", **key}
     problem(await goods_in.post(URL, content=body.replace(b"--x", b"--y"), headers=headers), 422)
+
+
+async def test_an_upload_is_spooled_beside_the_data(gateway, goods_in):
+    async def slowly():
+        yield b"imei1\n"
+        await asyncio.sleep(1)
+        yield b"490154203237518\n"
+
+    sending = asyncio.create_task(goods_in.post("/v1/receipts", content=slowly(), headers=CSV))
+    await asyncio.sleep(0.6)
+    (pid,) = gateway.running.pids("web")
+    held = [os.readlink(path) for child in family(pid) for path in Path(f"/proc/{child}/fd").iterdir()]
+    assert [path for path in held if "/spool/" in path and path.endswith("(deleted)")]
+    assert (await sending).status_code == 201

@@ -23,14 +23,15 @@ class Memory:
 
 
 def _weigh(pid: int) -> int:
-    return sum(map(_held, _family(pid)))
+    return sum(map(_held, family(pid)))
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
+    """A process and all that it has started."""
     with suppress(FileNotFoundError):
         threads = list(Path(f"/proc/{pid}/task").iterdir())
         children = [int(child) for one in threads for child in (one / "children").read_text().split()]
-        return [pid, *(each for child in children for each in _family(child))]
+        return [pid, *(each for child in children for each in family(child))]
     return []
 
 
