@@ -65,14 +65,18 @@ class Once:
         return await self._done(work, answer, also)
 
     async def located(
-        self, work: Callable[[Connection], Awaitable[T]], location: Callable[[T], str]
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        location: Callable[[T], str],
+        *,
+        also: tuple[type[Exception], ...] = (),
     ) -> Response[None]:
         """The same, where only the place of what was made is told."""
 
         def answer(found: T) -> Reply:
             return Reply(self._status, {"Content-Type": "text/plain", "Location": location(found)}, b"")
 
-        return await self._done(work, answer)
+        return await self._done(work, answer, also)
 
     @property
     def _status(self) -> int:

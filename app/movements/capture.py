@@ -18,6 +18,7 @@ from app.core import log
 from app.core.db import Connection, asks_again
 from app.core.errors import Conflict, GatewayError, Missing
 from app.core.imei import shown
+from app.devices.register import MET_ANOTHER
 from app.movements import store
 from app.movements.carry import Carry
 from app.movements.document import Read, refuse_flaws
@@ -65,7 +66,8 @@ async def accept(
 async def capture_alone(
     conn: Connection, actor: Principal, read: Read, carry: Carry, *, digest: bytes, now: datetime
 ) -> str:
-    """Stores one event and gives its identity. Raises Forbidden, Conflict, and what the handler raises."""
+    """Stores one event and gives its identity. Raises Forbidden, Conflict, and what the handler raises; where that
+    is MET_ANOTHER, run the transaction again."""
     actor.require(Permission.RECEIPTS_WRITE)
     capture_id = await store.open_capture(conn, actor, Behaviour.ROLLBACK, digest, [read], now)
     claimed = Claimed(capture_id, Behaviour.ROLLBACK, actor)
@@ -80,7 +82,8 @@ async def capture_alone(
 
 async def work(conn: Connection, carry: Carry, now: datetime) -> int:
     """Does a step of the oldest capture that is not finished: all of it for `rollback`, a slice for `proceed`.
-    The number of captures worked on, 0 or 1; the caller's transaction makes it one step."""
+    The number of captures worked on, 0 or 1; the caller's transaction makes it one step, and runs it again for
+    MET_ANOTHER."""
     claimed = await store.next_capture(conn)
     if claimed is None:
         return 0
@@ -140,7 +143,7 @@ def _failure(error: Exception, place: int) -> tuple[int, Failure]:
         return _failure(error.error, error.place)
     if isinstance(error, GatewayError) and error.status < 500:
         return place, Failure(error.detail, error.code, error.flaws)
-    if asks_again(error) or isinstance(error, GatewayError | TimeoutError):
+    if asks_again(error) or isinstance(error, (GatewayError, TimeoutError, *MET_ANOTHER)):
         raise error
     _LOG.error("capture.failed", place=place, exc_info=error)
     return place, Failure("Something failed on our side; it has been logged.", "internal", ours=True)
