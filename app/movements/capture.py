@@ -1,8 +1,8 @@
 """Events come in: a document is accepted, and a worker stores its events; one event alone is stored at once.
 
 `rollback`: all events of a capture are stored in one transaction, or none. `proceed`: each event stands or falls
-alone. An event that is stored already changes nothing, and one of its identity that says otherwise is refused.
-What events mean is carried out by the handler that is handed in, in the transaction that stores them.
+alone. One that is stored already changes nothing; one of its identity that says otherwise is refused; from one that
+was declared wrong before it came, nothing follows. What events mean is carried out by the handler that is handed in.
 """
 
 from __future__ import annotations
@@ -161,12 +161,14 @@ async def _keep(
     carry: Carry,
     now: datetime,
 ) -> None:
-    """Stores the events, and carries out what follows from those that are new."""
+    """Stores the events, and carries out what follows from those that are new and not known to be wrong."""
     new = await store.add(conn, claimed.capture_id, rows, now)
     known = [row for row in rows if row.place not in new]
     await _refuse_others(conn, known)
+    events = [row.event_id for row in rows if row.place in new and not row.is_error]
+    wrong = await store.declared_before(conn, events) if events else ()
     for read, row in zip(reads, rows, strict=True):
-        if read.event is not None and row.place in new:
+        if read.event is not None and row.place in new and (row.is_error or row.event_id not in wrong):
             event = _identified(read.event, row.event_id)
             try:
                 await carry(conn, claimed.actor, event, effects(event), now)
@@ -183,7 +185,7 @@ async def _refuse_others(conn: Connection, known: Sequence[Row]) -> None:
     """Refuses an identity that stands for an event that says something else."""
     said = await store.digests(conn, [row.event_id for row in known]) if known else {}
     for row in known:
-        if said[row.event_id].hex() != row.digest:
+        if said[row.event_id, row.is_error].hex() != row.digest:
             text = (
                 f"The identity {shown(row.event_id, 200)} stands for another event already. That one stays; to"
                 " correct it, declare its error, and send the right one under an identity of its own."

@@ -61,7 +61,14 @@ RETURNING place;
 
 -- name: digests
 -- $1 event identities
-SELECT event_id, digest FROM epcis_event WHERE event_id = ANY ($1::text []);
+SELECT event_id, is_error, digest FROM epcis_event WHERE event_id = ANY ($1::text []);
+
+-- name: declared_before
+-- $1 event identities: those of events that had been declared wrong before they came.
+SELECT e.event_id
+FROM epcis_event AS e
+JOIN epcis_event AS declared ON declared.event_id = e.event_id AND declared.is_error
+WHERE e.event_id = ANY ($1::text []) AND NOT e.is_error AND declared.event_no < e.event_no;
 
 -- name: advance
 -- $1 capture, and how many more events were $2 stored, $3 known already, $4 failed
