@@ -146,6 +146,11 @@ async def on_pallets(conn: Connection, pallets: Sequence[str], at: datetime | No
     return {row["device_id"]: row["pallet"] for row in rows}
 
 
+async def stood_on(conn: Connection, ids: Collection[int], pallet: str, at: datetime) -> list[int]:
+    """Those of these devices that stood on this SSCC at that moment."""
+    return [row["device_id"] for row in await conn.fetch(_SQL.stood_on, list(ids), pallet, at)]
+
+
 async def history(conn: Connection, device_id: int) -> list[Where]:
     """Where a device was, latest first; nothing for one that never moved."""
     return [Where(**row) for row in await conn.fetch(_SQL.history, device_id)]

@@ -7,7 +7,7 @@ its identity, so that the event can be declared wrong later.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from app.access.roles import Principal
@@ -31,22 +31,24 @@ from app.movements.effects import (
     ReportedStolen,
     Seen,
     Withdrawn,
+    effects,
 )
-from app.movements.events import Action, Event
+from app.movements.events import Action, AggregationEvent, Event
+from app.movements.store import unpacked_after
 
 
 async def carry(
-    conn: Connection, actor: Principal, event: Event, effects: Sequence[Effect], now: datetime
+    conn: Connection, actor: Principal, event: Event, follows: Sequence[Effect], now: datetime
 ) -> None:
     """Carries out what an event means, in the transaction that stores it. Raises Invalid where the registry
     refuses it."""
-    for effect in effects:
+    for effect in follows:
         source = f"event:{event.event_id}"
         match effect:
             case Register():
                 await _register(conn, actor, effect.devices, effect, source, now)
             case Move():
-                await _move(conn, actor, effect, source, now)
+                await _move(conn, actor, event, effect, source, now)
             case Left():
                 await presence.left(conn, effect.devices, effect.pallets, effect.at)
             case Seen():
@@ -77,19 +79,49 @@ async def _register(
     await register.register(conn, actor, here(Submission((), iter(readings()))), terms, now=now)
 
 
-async def _move(conn: Connection, actor: Principal, told: Move, source: str, now: datetime) -> None:
-    """Devices that nobody registered are registered now: they stand on that pallet."""
+async def _move(
+    conn: Connection, actor: Principal, event: Event, told: Move, source: str, now: datetime
+) -> None:
     if told.how is Action.OBSERVE:
         await presence.seen(conn, told.devices, (told.pallet,), told.at)
-        return
+    elif told.how is Action.DELETE:
+        await _take_off(conn, actor, told, await _on(conn, told), source, now)
+    else:
+        await _put_on(conn, actor, event, told, source, now)
+
+
+async def _put_on(
+    conn: Connection, actor: Principal, event: Event, told: Move, source: str, now: datetime
+) -> None:
+    """Devices that nobody registered are registered now: they stand on that pallet. What is known to have been
+    taken off it later is taken off then."""
     known = await naming.devices(conn, told.devices)
     new = [each for each in told.devices if each not in known]
-    if new and told.how is Action.ADD:
+    if new:
         await _register(conn, actor, new, Register(tuple(new), "", told.at), source, now)
         known = await naming.devices(conn, told.devices)
-    ids = list(known.values()) if told.devices else list(await moves.on_pallets(conn, [told.pallet], told.at))
-    to = told.pallet if told.how is Action.ADD else ""
-    rows = [(number, to, told.at) for number in ids]
+    put = set(known.values())
+    rows = [(number, told.pallet, told.at) for number in put]
+    await moves.keep(conn, rows, source=source, by=actor.label, now=now)
+    for later in await unpacked_after(conn, event) if isinstance(event, AggregationEvent) else ():
+        for off in effects(later):
+            if isinstance(off, Move):
+                among = put.intersection(await _on(conn, off))
+                await _take_off(conn, actor, off, among, f"event:{later.event_id}", now)
+
+
+async def _on(conn: Connection, told: Move) -> Collection[int]:
+    """The devices that are named, or all that stood on the pallet."""
+    if told.devices:
+        return (await naming.devices(conn, told.devices)).values()
+    return await moves.on_pallets(conn, [told.pallet], told.at)
+
+
+async def _take_off(
+    conn: Connection, actor: Principal, told: Move, ids: Collection[int], source: str, now: datetime
+) -> None:
+    """A device that stands elsewhere by then is left there: who closes a pallet names all that it ever held."""
+    rows = [(number, "", told.at) for number in await moves.stood_on(conn, ids, told.pallet, told.at)]
     await moves.keep(conn, rows, source=source, by=actor.label, now=now)
 
 

@@ -24,6 +24,7 @@ from app.movements.events import (
     TransformationEvent,
 )
 from app.movements.identity import Epc
+from app.movements.reading import read_event
 
 _SQL = queries("movements")
 _PART = 500
@@ -199,6 +200,15 @@ async def digests(conn: Connection, event_ids: Sequence[str]) -> dict[tuple[str,
 async def declared_before(conn: Connection, event_ids: Sequence[str]) -> set[str]:
     """Which of these stored events had been declared wrong before they came."""
     return {found["event_id"] for found in await conn.fetch(_SQL.declared_before, event_ids)}
+
+
+async def unpacked_after(conn: Connection, event: AggregationEvent) -> list[Event]:
+    """The events that were told before this one, which is stored, and took its children off its parent after it;
+    earliest first. None that was declared wrong."""
+    parents = event.parent.names if event.parent else ()
+    found = await conn.fetch(_SQL.unpacked_after, event.event_id, parents, _names(event.children), event.time)
+    events = (read_event(msgspec.json.decode(one["body"]), "", []) for one in found)
+    return [one for one in events if one is not None]
 
 
 async def advance(conn: Connection, capture_id: int, *, stored: int, known: int, failed: int) -> None:

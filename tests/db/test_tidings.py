@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from app.movements import capture
 from app.movements.store import Behaviour
 
 from .conftest import NOW
-from .test_movements import phone, reads, received
+from .test_movements import packed, phone, reads, received
 
 
 def number(phone_number: int) -> str:
@@ -72,6 +73,31 @@ def tells(accepts, works, failures):
     return tell
 
 
+@pytest.fixture
+def stands(pool):
+    """The pallet on which `phone(number)` stands."""
+
+    async def ask(phone_number: int) -> str:
+        key = 35_209900_000000 + phone_number
+        query = "SELECT pallet FROM device JOIN device_imei USING (device_id) WHERE key = $1"
+        found: str = await pool.fetchval(query, key)
+        return found
+
+    return ask
+
+
+def on(sscc: str, *phones: int, at: str, action: str = "ADD", **members: Any) -> dict[str, Any]:
+    """Phones that went onto a pallet, or (DELETE) came off it: all of it where none is named."""
+    event_id = f"urn:x:{action}:{sscc}:{at}"
+    said = {"eventID": event_id, "action": action, "eventTime": f"2026-12-21T{at}Z", **members}
+    return packed(
+        0, parentID=f"https://id.gs1.org/00/{sscc}", childEPCs=[phone(one) for one in phones], **said
+    )
+
+
+P, Q = "106141412345678908", "340123450000000018"
+
+
 async def upload(conn, actor, *imeis: str) -> None:
     body = "\n".join(["imei1", *imeis, ""]).encode()
     goods = here(read(io.BytesIO(body), Format.CSV, Defaults(), {}))
@@ -99,3 +125,32 @@ async def test_an_event_that_meets_an_upload_is_carried_out_after_it(
     assert await failures(capture_id) == []
     assert await pool.fetchval("SELECT count(*) FROM device") == 3
     assert await pool.fetchval("SELECT count(*) FROM epcis_event") == 1
+
+
+async def test_who_closes_a_pallet_takes_nothing_off_another_one(tells, stands):
+    await tells(on(P, 1, 2, 3, at="01:00:00"), on(Q, 1, at="02:00:00"))
+    await tells(on(P, 1, 2, at="02:00:05", action="DELETE"))
+    assert [await stands(one) for one in (1, 2, 3)] == [Q, "", P]
+
+
+async def test_unpacking_that_is_told_before_packing_counts(tells, stands):
+    await tells(on(P, action="DELETE", at="10:00:00"), on(Q, 2, 4, action="DELETE", at="10:00:00"))
+    await tells(on(P, 1, 2, at="09:00:00"))
+    await tells(on(Q, 3, 4, at="09:00:00"))
+    assert [await stands(one) for one in (1, 2, 3, 4)] == ["", "", Q, ""]
+    await tells(on(P, 1, at="11:00:00"), on(P, 2, at="09:30:00"), on(Q, 4, at="10:00:00"))
+    assert [await stands(one) for one in (1, 2, 4)] == [P, "", Q]
+
+
+async def test_unpacking_that_was_declared_wrong_takes_nothing_off(tells, stands):
+    error = {"declarationTime": "2026-12-22T01:00:00Z", "reason": "did_not_occur"}
+    before, after = (on(P, action="DELETE", at=f"{hour}:00:00") for hour in (10, 11))
+    await tells(before)
+    await tells(on(P, 1, at="09:00:00"))
+    assert await stands(1) == ""
+    await tells({**before, "errorDeclaration": error})
+    assert await stands(1) == P
+    await tells(after)
+    await tells({**after, "errorDeclaration": error})
+    await tells(on(P, 2, at="09:30:00"))
+    assert [await stands(one) for one in (1, 2)] == [P, P]
