@@ -7,18 +7,18 @@ its identity, so that the event can be declared wrong later.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from app.access.roles import Principal
 from app.audit.record import Entry, record
 from app.core import imei
 from app.core.db import Connection
+from app.core.errors import Flaw, Invalid
 from app.devices import moves, naming, presence, register
 from app.devices.incoming import here
 from app.devices.intake import Defaults, Reading, Submission
 from app.devices.intake.rows import Rows
-from app.devices.naming import Name
 from app.devices.receipts import Terms
 from app.incidents import decide
 from app.incidents.scope import Scope
@@ -36,6 +36,8 @@ from app.movements.effects import (
 from app.movements.events import Action, AggregationEvent, Event
 from app.movements.store import unpacked_after
 
+_MOST_FLAWS = 10
+
 
 async def carry(
     conn: Connection, actor: Principal, event: Event, follows: Sequence[Effect], now: datetime
@@ -46,7 +48,7 @@ async def carry(
         source = f"event:{event.event_id}"
         match effect:
             case Register():
-                await _register(conn, actor, effect.devices, effect, source, now)
+                await _register(conn, actor, effect, source, now)
             case Move():
                 await _move(conn, actor, event, effect, source, now)
             case Left():
@@ -62,21 +64,32 @@ async def carry(
                 await decide.drop_reported(conn, actor, f"event:{effect.event_id}", effect.reason, now)
 
 
-async def _register(
-    conn: Connection, actor: Principal, devices: Sequence[Name], said: Register, source: str, now: datetime
-) -> None:
-    """A receipt of the event's devices: what is registered already stays as it is."""
+async def _register(conn: Connection, actor: Principal, said: Register, source: str, now: datetime) -> None:
+    """A receipt of the event's devices: what is registered already stays as it is. Raises Invalid
+    `devices-rejected` where one could never be."""
+    terms = Terms(source, hashlib.sha256(source.encode()).digest(), confirmed=len(said.devices))
+    await register.register(conn, actor, here(Submission((), _readings(said))), terms, now=now)
+
+
+def _readings(said: Register) -> Iterator[Reading]:
     rows = Rows(Defaults())
     shared = ("", said.site, said.owner, said.model, "", "")
-
-    def readings() -> Iterable[Reading]:
-        for line, each in enumerate(devices, 1):
-            number = imei.full(each.imei) if each.imei is not None else ""
-            row, findings = rows.read(line, (number,), each.serial, (each.gtin, *shared))
-            yield row, findings, [number or each.serial]
-
-    terms = Terms(source, hashlib.sha256(source.encode()).digest(), confirmed=len(devices))
-    await register.register(conn, actor, here(Submission((), iter(readings()))), terms, now=now)
+    flaws: list[Flaw] = []
+    rejected = 0
+    for line, each in enumerate(said.devices, 1):
+        number = imei.full(each.imei) if each.imei is not None else ""
+        row, findings = rows.read(line, (number,), each.serial, (each.gtin, *shared))
+        if row is None:
+            rejected += 1
+            flaws += [Flaw(f"{each.text}: {one.sentence}", code=one.code) for one in findings if one.rejected]
+            del flaws[_MOST_FLAWS:]
+        yield row, findings, [number or each.serial]
+    if rejected:
+        raise Invalid(
+            f"{rejected:,} device(s) of the event cannot be registered, and nothing was done: {flaws[0].detail}",
+            "devices-rejected",
+            tuple(flaws),
+        )
 
 
 async def _move(
@@ -98,7 +111,7 @@ async def _put_on(
     known = await naming.devices(conn, told.devices)
     new = [each for each in told.devices if each not in known]
     if new:
-        await _register(conn, actor, new, Register(tuple(new), "", told.at), source, now)
+        await _register(conn, actor, Register(tuple(new), "", told.at), source, now)
         known = await naming.devices(conn, told.devices)
     put = set(known.values())
     rows = [(number, told.pallet, told.at) for number in put]

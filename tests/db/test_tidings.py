@@ -154,3 +154,28 @@ async def test_unpacking_that_was_declared_wrong_takes_nothing_off(tells, stands
     await tells({**after, "errorDeclaration": error})
     await tells(on(P, 2, at="09:30:00"))
     assert [await stands(one) for one in (1, 2)] == [P, P]
+
+
+@pytest.mark.parametrize("behaviour", Behaviour)
+async def test_a_device_that_cannot_be_registered_fails_its_event_and_is_named(
+    accepts, works, failures, pool, behaviour
+):
+    somewhere = {"bizLocation": {"id": f"urn:x:{'dock' * 60}"}}
+    many = received(1, epcList=[phone(one) for one in range(20, 40)], **somewhere)
+    capture_id = await accepts(many, received(2), behaviour=behaviour)
+    await works()
+    (failure,) = await failures(capture_id)
+    assert (failure.code, failure.ours) == ("devices-rejected", False)
+    assert failure.detail.startswith("20 device(s) of the event cannot be registered, and nothing was done: ")
+    assert f"{number(20)}: The site has 246 characters" in failure.detail
+    assert len(failure.flaws) == 10
+    assert (failure.flaws[1].detail.split(":")[0], failure.flaws[1].code) == (number(21), "text-too-long")
+    expected = 0 if behaviour is Behaviour.ROLLBACK else 1
+    assert await pool.fetchval("SELECT count(*) FROM device") == expected
+    assert await pool.fetchval("SELECT count(*) FROM receipt") == expected
+
+
+async def test_a_device_that_comes_in_elsewhere_stays_as_it_is_registered(tells, pool):
+    await tells(received(1, bizLocation={"id": "urn:x:dock:1"}))
+    await tells(received(2, epcList=[phone(1)], bizLocation={"id": "urn:x:dock:2"}))
+    assert await pool.fetchval("SELECT array_agg(site) FROM device") == ["urn:x:dock:1"]
