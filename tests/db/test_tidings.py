@@ -11,6 +11,7 @@ import pytest
 
 from app.core import imei
 from app.core.db import transaction
+from app.core.errors import Conflict
 from app.devices.incoming import here
 from app.devices.intake import Defaults, Format, read
 from app.devices.receipts import Terms
@@ -179,3 +180,12 @@ async def test_a_device_that_comes_in_elsewhere_stays_as_it_is_registered(tells,
     await tells(received(1, bizLocation={"id": "urn:x:dock:1"}))
     await tells(received(2, epcList=[phone(1)], bizLocation={"id": "urn:x:dock:2"}))
     assert await pool.fetchval("SELECT array_agg(site) FROM device") == ["urn:x:dock:1"]
+
+
+async def test_events_do_not_tell_how_large_a_file_usually_is(tells, registers, phones):
+    for phone_number in range(10):
+        await tells(received(phone_number))
+    assert (await registers(phones(0, 1100))).registered == 1100
+    await registers(phones(2000, 20))
+    with pytest.raises(Conflict, match="11,000 rows"):
+        await registers(phones(5000, 11_500))
