@@ -21,6 +21,7 @@ from app.delivery.contacts import Contacts
 from app.delivery.partners import Partner
 from app.delivery.send import DEADLINE, Desk
 from app.delivery.wire import HttpWire
+from app.devices.register import MET_ANOTHER
 from app.incidents.tidings import carry as carried
 from app.movements import capture
 from app.movements.carry import Carry
@@ -46,7 +47,7 @@ async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: 
         await asyncio.gather(
             engine.run(desk, settings.worker_slots),
             _again_and_again(pool, _seal, SEAL_EVERY, stopping),
-            _again_and_again(pool, partial(_capture, carry), CAPTURE_EVERY, stopping),
+            _again_and_again(pool, partial(_capture, carry), CAPTURE_EVERY, stopping, also=MET_ANOTHER),
             _again_and_again(pool, _forget, FORGET_EVERY, stopping),
         )
     finally:
@@ -80,13 +81,19 @@ async def _forget(conn: Connection) -> int:
 
 
 async def _again_and_again(
-    pool: Pool, work: Callable[[Connection], Awaitable[int]], every: float, stopping: asyncio.Event
+    pool: Pool,
+    work: Callable[[Connection], Awaitable[int]],
+    every: float,
+    stopping: asyncio.Event,
+    *,
+    also: tuple[type[Exception], ...] = (),
 ) -> None:
-    """Repeats `work` until it finds nothing more to do, then every so often; a last time at the end."""
+    """Repeats `work` until it finds nothing more to do, then every so often; a last time at the end. For `also`
+    see `transaction`."""
     last = False
     while True:
         try:
-            while await transaction(pool, work):
+            while await transaction(pool, work, also=also):
                 pass
         except Exception as error:  # a database that is away is waited for, not died of
             _LOG.warning("worker.step_failed", error=repr(error))

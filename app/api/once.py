@@ -15,7 +15,7 @@ import msgspec
 from litestar import Response
 
 from app.api import body
-from app.api.problems import MEDIA_TYPE, AnyRequest, Problem, from_error, respond
+from app.api.problems import MEDIA_TYPE, AnyRequest, Problem, respond
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import Flaw, GatewayError, Invalid
 from app.replies import reply
@@ -65,14 +65,18 @@ class Once:
         return await self._done(work, answer, also)
 
     async def located(
-        self, work: Callable[[Connection], Awaitable[T]], location: Callable[[T], str]
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        location: Callable[[T], str],
+        *,
+        also: tuple[type[Exception], ...] = (),
     ) -> Response[None]:
         """The same, where only the place of what was made is told."""
 
         def answer(found: T) -> Reply:
             return Reply(self._status, {"Content-Type": "text/plain", "Location": location(found)}, b"")
 
-        return await self._done(work, answer)
+        return await self._done(work, answer, also)
 
     @property
     def _status(self) -> int:
@@ -92,9 +96,17 @@ class Once:
             return _response(answer(await transaction(self._pool, work, also=also)))
         call = await self._call(self._key)
         kept = await transaction(
-            self._pool, lambda conn: reply.once(conn, call, replying, _refusal), also=also
+            self._pool, lambda conn: reply.once(conn, call, replying, self._refusal), also=also
         )
         return _response(kept)
+
+    def _refusal(self, error: GatewayError) -> Reply:
+        """As the dialect of the route says it."""
+        say = self._request.route_handler.resolve_exception_handlers()[GatewayError]
+        told: Response[bytes] = say(self._request, error)
+        return Reply(
+            told.status_code or error.status, {"Content-Type": MEDIA_TYPE, **told.headers}, told.content
+        )
 
     async def _call(self, key: str) -> Call:
         request, scope = self._request, self._request.scope
@@ -122,11 +134,6 @@ def _key(sent: list[str]) -> str | None:
         "idempotency-key-malformed",
         (Flaw(f"it would be {right}", HEADER, "idempotency-key-malformed"),),
     )
-
-
-def _refusal(error: GatewayError) -> Reply:
-    told = from_error(error)
-    return Reply(told.status_code or error.status, {"Content-Type": MEDIA_TYPE, **told.headers}, told.content)
 
 
 def _response(told: Reply) -> Response[Any]:

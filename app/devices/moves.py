@@ -6,9 +6,9 @@ and out of order: a device stands where the latest of them, by the time it happe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,9 @@ from app.devices.naming import Name, devices, named
 _SQL = queries("moves")
 _DEVICES = queries("devices")
 _MOST_LISTED = 1000
+
+# A device, its pallet, and when it happened.
+_Row: TypeAlias = tuple[int, str, datetime]
 
 
 class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,36 +66,70 @@ class _Read(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class _Telling(msgspec.Struct):
+    """Movements that one source tells: rows that are still to be written, their devices and their pallets; and all
+    devices that moved."""
+
+    source: str
+    by: str
+    now: datetime
+    rows: list[_Row] = []
+    devices: set[int] = set()
+    pallets: set[str] = set()
+    moved: set[int] = set()
+    count: int = 0
+
+    def add(self, rows: Sequence[_Row]) -> None:
+        self.rows += rows
+        self.devices.update(number for number, _, _ in rows)
+        self.pallets.update(to for _, to, _ in rows)
+        self.count += len(rows)
+
+
 async def move(
     conn: Connection, actor: Principal, moves: Sequence[Move], *, source: str, now: datetime
 ) -> Moved:
     """Records the moves, in order. Raises Invalid with every flaw (nothing is moved then), Forbidden."""
     actor.require(Permission.RECEIPTS_WRITE)
     wanted = _read(moves, now)
-    rows: list[tuple[int, str, datetime]] = []
+    telling = _Telling(source, actor.label, now)
     unknown: list[str] = []
     for each in wanted:
-        ids, missing = await _named(conn, each)
-        rows += [(number, each.to, each.at) for number in ids]
-        unknown += missing
-    changed = await keep(conn, rows, source=source, by=actor.label, now=now)
-    detail = {"moves": len(moves), "devices": len(rows), "changed": changed, "unknown": len(unknown)}
+        found = await devices(conn, each.names)
+        ids = {*found.values(), *(await _standing(conn, each, telling) if each.pallet else ())}
+        telling.add([(number, each.to, each.at) for number in sorted(ids)])
+        unknown += [name.text for name in each.names if name not in found]
+    await _write(conn, telling)
+    changed = await _place(conn, telling.moved)
+    detail = {"moves": len(moves), "devices": telling.count, "changed": changed, "unknown": len(unknown)}
     await record(conn, [Entry("devices.moved", source, actor.label, now, detail)])
-    return Moved(len(rows), changed, unknown[:_MOST_LISTED])
+    return Moved(telling.count, changed, unknown[:_MOST_LISTED])
 
 
-async def keep(
-    conn: Connection, rows: Sequence[tuple[int, str, datetime]], *, source: str, by: str, now: datetime
-) -> int:
+async def keep(conn: Connection, rows: Sequence[_Row], *, source: str, by: str, now: datetime) -> int:
     """Keeps movements (device, pallet, when it happened). How many devices stand elsewhere by them."""
-    if not rows:
-        return 0
-    ids = sorted({number for number, _, _ in rows})
+    telling = _Telling(source, by, now)
+    telling.add(rows)
+    await _write(conn, telling)
+    return await _place(conn, telling.moved)
+
+
+async def _write(conn: Connection, telling: _Telling) -> None:
+    if not telling.rows:
+        return
+    ids = sorted(telling.devices)
+    said = telling.source, telling.now, telling.by
     await conn.execute(_SQL.hold, ids)
-    await conn.execute(_SQL.begin, ids, source, now, by)
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    await conn.execute(_SQL.move, *columns, source, now, by)
-    return len(await conn.fetch(_DEVICES.place_moved, ids))
+    await conn.execute(_SQL.begin, ids, *said)
+    columns = [list(column) for column in zip(*telling.rows, strict=True)]
+    await conn.execute(_SQL.move, *columns, *said)
+    telling.moved |= telling.devices
+    telling.rows, telling.devices, telling.pallets = [], set(), set()
+
+
+async def _place(conn: Connection, ids: Collection[int]) -> int:
+    """How many of these devices stand elsewhere than before."""
+    return len(await conn.fetch(_DEVICES.place_moved, sorted(ids))) if ids else 0
 
 
 async def withdraw(conn: Connection, source: str) -> int:
@@ -100,7 +137,7 @@ async def withdraw(conn: Connection, source: str) -> int:
     rows = await conn.fetch(_SQL.withdraw, source)
     ids = sorted({row["device_id"] for row in rows})
     await conn.execute(_SQL.hold, ids)
-    return len(await conn.fetch(_DEVICES.place_moved, ids))
+    return await _place(conn, ids)
 
 
 async def on_pallets(conn: Connection, pallets: Sequence[str], at: datetime | None) -> dict[int, str]:
@@ -109,17 +146,23 @@ async def on_pallets(conn: Connection, pallets: Sequence[str], at: datetime | No
     return {row["device_id"]: row["pallet"] for row in rows}
 
 
+async def stood_on(conn: Connection, ids: Collection[int], pallet: str, at: datetime) -> list[int]:
+    """Those of these devices that stood on this SSCC at that moment."""
+    return [row["device_id"] for row in await conn.fetch(_SQL.stood_on, list(ids), pallet, at)]
+
+
 async def history(conn: Connection, device_id: int) -> list[Where]:
     """Where a device was, latest first; nothing for one that never moved."""
     return [Where(**row) for row in await conn.fetch(_SQL.history, device_id)]
 
 
-async def _named(conn: Connection, move: _Read) -> tuple[list[int], list[str]]:
-    found = await devices(conn, move.names)
-    ids = set(found.values())
-    if move.pallet:
-        ids.update(await on_pallets(conn, [move.pallet], move.at))
-    return sorted(ids), [name.text for name in move.names if name not in found]
+async def _standing(conn: Connection, move: _Read, telling: _Telling) -> Iterable[int]:
+    """What stood on the pallet of this move, by the moves before it too: they are kept first where they touch it."""
+    found = await on_pallets(conn, [move.pallet], move.at)
+    if move.pallet in telling.pallets or not telling.devices.isdisjoint(found):
+        await _write(conn, telling)
+        found = await on_pallets(conn, [move.pallet], move.at)
+    return found
 
 
 def _read(moves: Sequence[Move], now: datetime) -> list[_Read]:

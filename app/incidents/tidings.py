@@ -7,18 +7,18 @@ its identity, so that the event can be declared wrong later.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from app.access.roles import Principal
 from app.audit.record import Entry, record
 from app.core import imei
 from app.core.db import Connection
+from app.core.errors import Flaw, Invalid
 from app.devices import moves, naming, presence, register
 from app.devices.incoming import here
 from app.devices.intake import Defaults, Reading, Submission
 from app.devices.intake.rows import Rows
-from app.devices.naming import Name
 from app.devices.receipts import Terms
 from app.incidents import decide
 from app.incidents.scope import Scope
@@ -31,22 +31,26 @@ from app.movements.effects import (
     ReportedStolen,
     Seen,
     Withdrawn,
+    effects,
 )
-from app.movements.events import Action, Event
+from app.movements.events import Action, AggregationEvent, Event
+from app.movements.store import unpacked_after
+
+_MOST_FLAWS = 10
 
 
 async def carry(
-    conn: Connection, actor: Principal, event: Event, effects: Sequence[Effect], now: datetime
+    conn: Connection, actor: Principal, event: Event, follows: Sequence[Effect], now: datetime
 ) -> None:
     """Carries out what an event means, in the transaction that stores it. Raises Invalid where the registry
     refuses it."""
-    for effect in effects:
+    for effect in follows:
         source = f"event:{event.event_id}"
         match effect:
             case Register():
-                await _register(conn, actor, effect.devices, effect, source, now)
+                await _register(conn, actor, effect, source, now)
             case Move():
-                await _move(conn, actor, effect, source, now)
+                await _move(conn, actor, event, effect, source, now)
             case Left():
                 await presence.left(conn, effect.devices, effect.pallets, effect.at)
             case Seen():
@@ -60,36 +64,77 @@ async def carry(
                 await decide.drop_reported(conn, actor, f"event:{effect.event_id}", effect.reason, now)
 
 
-async def _register(
-    conn: Connection, actor: Principal, devices: Sequence[Name], said: Register, source: str, now: datetime
-) -> None:
-    """A receipt of the event's devices: what is registered already stays as it is."""
+async def _register(conn: Connection, actor: Principal, said: Register, source: str, now: datetime) -> None:
+    """A receipt of the event's devices: what is registered already stays as it is. Raises Invalid
+    `devices-rejected` where one could never be."""
+    terms = Terms(source, hashlib.sha256(source.encode()).digest(), confirmed=len(said.devices))
+    await register.register(conn, actor, here(Submission((), _readings(said))), terms, now=now)
+
+
+def _readings(said: Register) -> Iterator[Reading]:
     rows = Rows(Defaults())
     shared = ("", said.site, said.owner, said.model, "", "")
+    flaws: list[Flaw] = []
+    rejected = 0
+    for line, each in enumerate(said.devices, 1):
+        number = imei.full(each.imei) if each.imei is not None else ""
+        row, findings = rows.read(line, (number,), each.serial, (each.gtin, *shared))
+        if row is None:
+            rejected += 1
+            flaws += [Flaw(f"{each.text}: {one.sentence}", code=one.code) for one in findings if one.rejected]
+            del flaws[_MOST_FLAWS:]
+        yield row, findings, [number or each.serial]
+    if rejected:
+        raise Invalid(
+            f"{rejected:,} device(s) of the event cannot be registered, and nothing was done: {flaws[0].detail}",
+            "devices-rejected",
+            tuple(flaws),
+        )
 
-    def readings() -> Iterable[Reading]:
-        for line, each in enumerate(devices, 1):
-            number = imei.full(each.imei) if each.imei is not None else ""
-            row, findings = rows.read(line, (number,), each.serial, (each.gtin, *shared))
-            yield row, findings, [number or each.serial]
 
-    terms = Terms(source, hashlib.sha256(source.encode()).digest(), confirmed=len(devices))
-    await register.register(conn, actor, here(Submission((), iter(readings()))), terms, now=now)
-
-
-async def _move(conn: Connection, actor: Principal, told: Move, source: str, now: datetime) -> None:
-    """Devices that nobody registered are registered now: they stand on that pallet."""
+async def _move(
+    conn: Connection, actor: Principal, event: Event, told: Move, source: str, now: datetime
+) -> None:
     if told.how is Action.OBSERVE:
         await presence.seen(conn, told.devices, (told.pallet,), told.at)
-        return
+    elif told.how is Action.DELETE:
+        await _take_off(conn, actor, told, await _on(conn, told), source, now)
+    else:
+        await _put_on(conn, actor, event, told, source, now)
+
+
+async def _put_on(
+    conn: Connection, actor: Principal, event: Event, told: Move, source: str, now: datetime
+) -> None:
+    """Devices that nobody registered are registered now: they stand on that pallet. What is known to have been
+    taken off it later is taken off then."""
     known = await naming.devices(conn, told.devices)
     new = [each for each in told.devices if each not in known]
-    if new and told.how is Action.ADD:
-        await _register(conn, actor, new, Register(tuple(new), "", told.at), source, now)
+    if new:
+        await _register(conn, actor, Register(tuple(new), "", told.at), source, now)
         known = await naming.devices(conn, told.devices)
-    ids = list(known.values()) if told.devices else list(await moves.on_pallets(conn, [told.pallet], told.at))
-    to = told.pallet if told.how is Action.ADD else ""
-    rows = [(number, to, told.at) for number in ids]
+    put = set(known.values())
+    rows = [(number, told.pallet, told.at) for number in put]
+    await moves.keep(conn, rows, source=source, by=actor.label, now=now)
+    for later in await unpacked_after(conn, event) if isinstance(event, AggregationEvent) else ():
+        for off in effects(later):
+            if isinstance(off, Move):
+                among = put.intersection(await _on(conn, off))
+                await _take_off(conn, actor, off, among, f"event:{later.event_id}", now)
+
+
+async def _on(conn: Connection, told: Move) -> Collection[int]:
+    """The devices that are named, or all that stood on the pallet."""
+    if told.devices:
+        return (await naming.devices(conn, told.devices)).values()
+    return await moves.on_pallets(conn, [told.pallet], told.at)
+
+
+async def _take_off(
+    conn: Connection, actor: Principal, told: Move, ids: Collection[int], source: str, now: datetime
+) -> None:
+    """A device that stands elsewhere by then is left there: who closes a pallet names all that it ever held."""
+    rows = [(number, "", told.at) for number in await moves.stood_on(conn, ids, told.pallet, told.at)]
     await moves.keep(conn, rows, source=source, by=actor.label, now=now)
 
 

@@ -1,8 +1,8 @@
 """Events come in: a document is accepted, and a worker stores its events; one event alone is stored at once.
 
 `rollback`: all events of a capture are stored in one transaction, or none. `proceed`: each event stands or falls
-alone. An event that is stored already changes nothing, and one of its identity that says otherwise is refused.
-What events mean is carried out by the handler that is handed in, in the transaction that stores them.
+alone. One that is stored already changes nothing; one of its identity that says otherwise is refused; from one that
+was declared wrong before it came, nothing follows. What events mean is carried out by the handler that is handed in.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from app.core import log
 from app.core.db import Connection, asks_again
 from app.core.errors import Conflict, GatewayError, Missing
 from app.core.imei import shown
+from app.devices.register import MET_ANOTHER
 from app.movements import store
 from app.movements.carry import Carry
 from app.movements.document import Read, refuse_flaws
@@ -65,7 +66,8 @@ async def accept(
 async def capture_alone(
     conn: Connection, actor: Principal, read: Read, carry: Carry, *, digest: bytes, now: datetime
 ) -> str:
-    """Stores one event and gives its identity. Raises Forbidden, Conflict, and what the handler raises."""
+    """Stores one event and gives its identity. Raises Forbidden, Conflict, and what the handler raises; where that
+    is MET_ANOTHER, run the transaction again."""
     actor.require(Permission.RECEIPTS_WRITE)
     capture_id = await store.open_capture(conn, actor, Behaviour.ROLLBACK, digest, [read], now)
     claimed = Claimed(capture_id, Behaviour.ROLLBACK, actor)
@@ -80,7 +82,8 @@ async def capture_alone(
 
 async def work(conn: Connection, carry: Carry, now: datetime) -> int:
     """Does a step of the oldest capture that is not finished: all of it for `rollback`, a slice for `proceed`.
-    The number of captures worked on, 0 or 1; the caller's transaction makes it one step."""
+    The number of captures worked on, 0 or 1; the caller's transaction makes it one step, and runs it again for
+    MET_ANOTHER."""
     claimed = await store.next_capture(conn)
     if claimed is None:
         return 0
@@ -140,7 +143,7 @@ def _failure(error: Exception, place: int) -> tuple[int, Failure]:
         return _failure(error.error, error.place)
     if isinstance(error, GatewayError) and error.status < 500:
         return place, Failure(error.detail, error.code, error.flaws)
-    if asks_again(error) or isinstance(error, GatewayError | TimeoutError):
+    if asks_again(error) or isinstance(error, (GatewayError, TimeoutError, *MET_ANOTHER)):
         raise error
     _LOG.error("capture.failed", place=place, exc_info=error)
     return place, Failure("Something failed on our side; it has been logged.", "internal", ours=True)
@@ -158,12 +161,14 @@ async def _keep(
     carry: Carry,
     now: datetime,
 ) -> None:
-    """Stores the events, and carries out what follows from those that are new."""
+    """Stores the events, and carries out what follows from those that are new and not known to be wrong."""
     new = await store.add(conn, claimed.capture_id, rows, now)
     known = [row for row in rows if row.place not in new]
     await _refuse_others(conn, known)
+    events = [row.event_id for row in rows if row.place in new and not row.is_error]
+    wrong = await store.declared_before(conn, events) if events else ()
     for read, row in zip(reads, rows, strict=True):
-        if read.event is not None and row.place in new:
+        if read.event is not None and row.place in new and (row.is_error or row.event_id not in wrong):
             event = _identified(read.event, row.event_id)
             try:
                 await carry(conn, claimed.actor, event, effects(event), now)
@@ -180,7 +185,7 @@ async def _refuse_others(conn: Connection, known: Sequence[Row]) -> None:
     """Refuses an identity that stands for an event that says something else."""
     said = await store.digests(conn, [row.event_id for row in known]) if known else {}
     for row in known:
-        if said[row.event_id].hex() != row.digest:
+        if said[row.event_id, row.is_error].hex() != row.digest:
             text = (
                 f"The identity {shown(row.event_id, 200)} stands for another event already. That one stays; to"
                 " correct it, declare its error, and send the right one under an identity of its own."

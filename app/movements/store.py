@@ -24,6 +24,7 @@ from app.movements.events import (
     TransformationEvent,
 )
 from app.movements.identity import Epc
+from app.movements.reading import read_event
 
 _SQL = queries("movements")
 _PART = 500
@@ -190,9 +191,24 @@ async def add(conn: Connection, capture_id: int, rows: Sequence[Row], now: datet
     return {found["place"] for found in await conn.fetch(_SQL.add_events, capture_id, now, rows)}
 
 
-async def digests(conn: Connection, event_ids: Sequence[str]) -> dict[str, bytes]:
-    """What the stored events of these identities say."""
-    return {found["event_id"]: found["digest"] for found in await conn.fetch(_SQL.digests, event_ids)}
+async def digests(conn: Connection, event_ids: Sequence[str]) -> dict[tuple[str, bool], bytes]:
+    """What the stored events of these identities say, and (True) what the declarations of their errors do."""
+    rows = await conn.fetch(_SQL.digests, event_ids)
+    return {(found["event_id"], found["is_error"]): found["digest"] for found in rows}
+
+
+async def declared_before(conn: Connection, event_ids: Sequence[str]) -> set[str]:
+    """Which of these stored events had been declared wrong before they came."""
+    return {found["event_id"] for found in await conn.fetch(_SQL.declared_before, event_ids)}
+
+
+async def unpacked_after(conn: Connection, event: AggregationEvent) -> list[Event]:
+    """The events that were told before this one, which is stored, and took its children off its parent after it;
+    earliest first. None that was declared wrong."""
+    parents = event.parent.names if event.parent else ()
+    found = await conn.fetch(_SQL.unpacked_after, event.event_id, parents, _names(event.children), event.time)
+    events = (read_event(msgspec.json.decode(one["body"]), "", []) for one in found)
+    return [one for one in events if one is not None]
 
 
 async def advance(conn: Connection, capture_id: int, *, stored: int, known: int, failed: int) -> None:

@@ -61,7 +61,27 @@ RETURNING place;
 
 -- name: digests
 -- $1 event identities
-SELECT event_id, digest FROM epcis_event WHERE event_id = ANY ($1::text []);
+SELECT event_id, is_error, digest FROM epcis_event WHERE event_id = ANY ($1::text []);
+
+-- name: declared_before
+-- $1 event identities: those of events that had been declared wrong before they came.
+SELECT e.event_id
+FROM epcis_event AS e
+JOIN epcis_event AS declared ON declared.event_id = e.event_id AND declared.is_error
+WHERE e.event_id = ANY ($1::text []) AND NOT e.is_error AND declared.event_no < e.event_no;
+
+-- name: unpacked_after
+-- $1 identity of an event that packed, $2 its parent, $3 its children, $4 its time. The events that were stored
+-- before it and took all, or some of these, off again at a later time.
+SELECT e.body
+FROM epcis_event AS e
+WHERE
+    e.event_type = 'AggregationEvent' AND e.action = 'DELETE' AND e.parents[1] LIKE '00:%'
+    AND e.parents = $2::text [] AND e.event_time > $4 AND NOT e.is_error
+    AND (e.epcs = '{}' OR e.epcs && $3::text [])
+    AND e.event_no < (SELECT p.event_no FROM epcis_event AS p WHERE p.event_id = $1 AND NOT p.is_error)
+    AND NOT EXISTS (SELECT FROM epcis_event AS d WHERE d.event_id = e.event_id AND d.is_error)
+ORDER BY e.event_time, e.event_no;
 
 -- name: advance
 -- $1 capture, and how many more events were $2 stored, $3 known already, $4 failed

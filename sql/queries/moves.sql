@@ -45,6 +45,22 @@ CROSS JOIN LATERAL (
 WHERE stood.pallet = ANY ($1::text [])
 ORDER BY near.device_id;
 
+-- name: stood_on
+-- $1 devices, $2 pallet, $3 moment. Those of them that stood on it then.
+SELECT d.device_id
+FROM device AS d
+WHERE
+    d.device_id = ANY ($1::bigint [])
+    AND $2 = coalesce(
+        (
+            SELECT m.pallet FROM movement AS m
+            WHERE m.device_id = d.device_id AND NOT m.withdrawn AND m.moved_at <= $3
+            ORDER BY m.moved_at DESC, m.movement_id DESC
+            LIMIT 1
+        ),
+        d.pallet
+    );
+
 -- name: history
 -- Where one device was, latest first.
 SELECT m.pallet, nullif(m.moved_at, '-infinity') AS moved_at, m.source, m.recorded_at, m.recorded_by, m.withdrawn

@@ -32,10 +32,11 @@ SELECT columns FROM receipt WHERE receipt_id = $1;
 
 -- name: usual_rows
 -- $1 supplier, $2 who sends (where no supplier is named): the largest of the latest ten submissions.
+-- Events are none: most bring a single device.
 SELECT max(latest.rows)
 FROM (
     SELECT rows FROM receipt
-    WHERE supplier = $1 AND ($1 <> '' OR received_by = $2) AND rows > 0
+    WHERE supplier = $1 AND ($1 <> '' OR received_by = $2) AND rows > 0 AND source NOT LIKE 'event:%'
     ORDER BY receipt_id DESC
     LIMIT 10
 ) AS latest;

@@ -196,6 +196,25 @@ async def test_movements_told_late_do_not_undo_later_ones(pool, registers, phone
     assert between == {}
 
 
+async def test_moves_of_one_request_are_read_in_order(pool, registers, phones, moved, now):
+    await registers(phones(0, 12))
+    first, pallet, second = (
+        phones(0, 1).split(",")[0],
+        phones(0, 1).split(",")[4],
+        phones(10, 1).split(",")[4],
+    )
+    told = await moved(
+        Move(to=OTHER, imeis=(first,), at=now - timedelta(minutes=10)),
+        Move(to=second, pallet=OTHER, at=now - timedelta(minutes=5)),
+        Move(to="", pallet=pallet, at=now - timedelta(minutes=4)),
+        Move(to=pallet, pallet=second, at=now - timedelta(minutes=15)),
+    )
+    assert (told.recorded, told.changed) == (1 + 1 + 9 + 2, 12)
+    assert [each.serial for each in await devices(pool, pallet=second)] == ["SN000000"]
+    assert {each.serial for each in await devices(pool, pallet=pallet)} == {"SN000010", "SN000011"}
+    assert await devices(pool, pallet=OTHER) == []
+
+
 async def test_a_withdrawn_movement_never_happened(pool, registers, phones, moved, now):
     await registers(phones(0, 2))
     pallet = phones(0, 1).split(",")[4]

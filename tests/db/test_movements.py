@@ -21,6 +21,7 @@ from app.movements.store import Behaviour
 from .conftest import NOW
 
 SSCC = "https://id.gs1.org/00/106141412345678908"
+ERROR = {"declarationTime": "2026-12-22T01:00:00Z", "reason": "did_not_occur"}
 
 
 async def only_stored(*_: Any) -> None:
@@ -290,18 +291,50 @@ async def test_every_capture_is_on_the_log(accepts, works, pool):
 
 
 async def test_an_event_and_the_declaration_that_it_was_wrong(accepts, works, stored, pool, warehouse):
-    error = {"declarationTime": "2026-12-22T01:00:00Z", "reason": "did_not_occur"}
     heard = Heard()
     await accepts(received(1))
-    await accepts(received(1, errorDeclaration=error))
-    await accepts(received(1, errorDeclaration=error))
+    await accepts(received(1, errorDeclaration=ERROR))
+    await accepts(received(1, errorDeclaration=ERROR))
     await works(heard)
     assert [kinds[0].__name__ for _, kinds in heard.told] == ["Register", "Withdrawn"]
     assert len(await stored(event_id="urn:x:1")) == 2
     (declared,) = await stored(errors_only=True)
-    assert declared["errorDeclaration"] == error
+    assert declared["errorDeclaration"] == ERROR
     async with pool.acquire() as conn:
         assert json.loads(await query.find_one(conn, warehouse, "urn:x:1")) == declared
+
+
+async def test_an_event_is_compared_with_the_event_and_not_with_its_declaration(accepts, works, stored, job):
+    declared = received(1, action="OBSERVE", errorDeclaration=ERROR)
+    # Either order: the table answers in whatever order it likes.
+    events = [received(1), declared, received(2, action="OBSERVE", errorDeclaration=ERROR), received(2)]
+    for _ in range(2):
+        for event in events:
+            number = await accepts(event)
+            await works()
+            assert (await job(number)).failures == []
+    number = await accepts(received(1, bizStep="commissioning"))
+    await works()
+    assert [one.code for one in (await job(number)).failures] == ["event-differs"]
+
+
+async def test_an_event_that_was_declared_wrong_before_is_stored_and_not_carried_out(accepts, works, stored):
+    heard = Heard()
+    for events in ([received(1, errorDeclaration=ERROR)], [received(1), received(2)]):
+        await accepts(*events)
+        await works(heard)
+    await accepts(
+        received(3, errorDeclaration=ERROR), received(3), received(4), received(4, errorDeclaration=ERROR)
+    )
+    await works(heard)
+    assert [(event_id, kinds[0].__name__) for event_id, kinds in heard.told] == [
+        ("urn:x:1", "Withdrawn"),
+        ("urn:x:2", "Register"),
+        ("urn:x:3", "Withdrawn"),
+        ("urn:x:4", "Register"),
+        ("urn:x:4", "Withdrawn"),
+    ]
+    assert len(await stored()) == 7
 
 
 @pytest.fixture

@@ -248,6 +248,21 @@ async def test_identities_of_every_form_stand_at_their_place(goods_in, event_id)
     assert (await goods_in.get(f"/epcis/events/{quote(event_id, safe='')}")).json()["eventID"] == event_id
 
 
+async def test_a_refusal_under_a_key_is_the_same_refusal(goods_in):
+    said = event()
+    assert (await goods_in.post("/epcis/events", json=said)).status_code == 201
+    other = said | {"action": "ADD"}
+    bare = await goods_in.post("/epcis/events", json=other)
+    told = [
+        await goods_in.post("/epcis/events", json=other, headers={"idempotency-key": "event-differs"})
+        for _ in range(2)
+    ]
+    assert told[1].headers["idempotency-replayed"] == "true"
+    for answer in (bare, *told):
+        exception(answer, 409, "ResourceAlreadyExistsException", "event-differs")
+        assert (answer.json(), answer.headers.get_list("gs1-epcis-version")) == (bare.json(), ["2.0"])
+
+
 async def test_an_event_without_identity_gets_one(goods_in):
     one = event()
     del one["eventID"]

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import itertools
+from datetime import UTC, datetime
 from typing import Any
 
+from app.access.roles import Principal, Role
 from app.core import gs1, imei
+from app.core.db import open_pool
+from app.devices.incoming import here
+from app.devices.intake import Defaults, Format, read
+from app.devices.receipts import Terms
+from app.devices.register import register
 
 from .test_epcis import captured, event
 
@@ -103,3 +112,20 @@ async def test_several_reports_in_one_capture_are_several_drafts(goods_in, manag
     assert {"Reported stolen 2026-11-03 02:30", "Reported stolen 2026-11-03 03:30"} <= {
         one["title"] for one in drafts
     }
+
+
+async def test_one_event_that_meets_an_upload_is_carried_out_after_it(gateway, goods_in, auditor):
+    (known, one), (number, two) = phone(), phone()
+    await captured(goods_in, event(action="ADD", bizStep="receiving", epcList=[one]))
+    dock = Principal("dock", "Dock", Role.GOODS_IN)
+    goods = here(read(io.BytesIO(f"imei1\n{number}\n".encode()), Format.CSV, Defaults(), {}))
+    async with await open_pool(gateway.dsn, size=1) as pool, pool.acquire() as conn, conn.transaction():
+        await register(conn, dock, goods, Terms("test", bytes(32)), now=datetime.now(UTC))
+        said = event(action="ADD", bizStep="receiving", epcList=[one, two])
+        asking = asyncio.create_task(goods_in.post("/epcis/events", json=said))
+        async with asyncio.timeout(20):
+            while not await conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.02)
+    assert (await asking).status_code == 201, (await asking).text
+    assert [device["imeis"] for device in await found(auditor, imei=number)] == [[number]]
+    assert len(await found(auditor, imei=known)) == 1

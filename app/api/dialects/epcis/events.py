@@ -21,6 +21,7 @@ from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.core.config import Settings
 from app.core.db import Pool
+from app.devices.register import MET_ANOTHER
 from app.movements import capture, query
 from app.movements.carry import Carry
 from app.movements.document import STANDARD_CONTEXT, read_alone
@@ -84,6 +85,7 @@ async def submit(
     return await once.located(
         lambda conn: capture.capture_alone(conn, actor, read, carry, digest=digest, now=now),
         lambda event_id: PATH + quote(event_id, safe=":"),
+        also=MET_ANOTHER,
     )
 
 
