@@ -11,7 +11,7 @@ from stdnum import ean
 from stdnum import imei as oracle
 
 from app.core import gs1, imei
-from app.devices.intake import Defaults, Finding, Row, at_once, imeis
+from app.devices.intake import Defaults, Finding, Row, at_once, harmless, imeis
 from app.devices.intake.rows import Read, Rows
 
 A, B, C, D, E = (imei.full(35_209900_176148 + n) for n in range(5))
@@ -35,6 +35,10 @@ def row_of(answer: Read) -> Row:
 def only(answer: Read) -> Finding:
     (finding,) = answer[1]
     return finding
+
+
+def codes(answer: Read) -> list[str]:
+    return [finding.code for finding in answer[1]]
 
 
 def scientific(digits: str, mark: str = ".") -> str:
@@ -180,6 +184,35 @@ def test_what_only_marks_a_text_is_read_past(mark: str) -> None:
 )
 def test_an_apostrophe_of_a_name_stays(cell: str, site: str) -> None:
     assert row_of(reading(A, site=cell)).shared.site == site
+
+
+FIELDS = ["imeis", "serial", "gtin", "pallet", "site", "owner", "model", "unit_value", "currency"]
+CLEAN = [A, "S1", GTIN, PALLET, "PAR1", "ACME", "Phone X", "499.90", "EUR"]
+MARKS = st.text("'’=+-@\t\r\n \u00a0\"A1,;", max_size=4) | st.text(max_size=2)
+MARKED = st.builds(
+    "{}{}{}".format, MARKS, st.sampled_from([*CLEAN, f"{A}; {B}", f"{A[:6]} {A[6:]}", f'="{A}"', ""]), MARKS
+)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@given(cell=MARKED)
+@example("\t")
+@example("\n'X")
+@example("\t'=X")
+@example(f"\t{A}")
+def test_a_cell_that_was_made_harmless_is_read_as_it_came(field: str, cell: str) -> None:
+    def read(cell: str) -> tuple[Row | None, list[str]]:
+        cells = [cell if name == field else clean for name, clean in zip(FIELDS, CLEAN, strict=True)]
+        row, found = Rows(Defaults(currency="USD")).read(7, cells[:1], cells[1], (*cells[2:],))  # type: ignore[arg-type]
+        return row, [finding.code for finding in found]
+
+    assert not harmless(cell).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert read(harmless(cell)) == read(cell)
+
+
+@pytest.mark.parametrize("mark", ["\t", "\n", "\r"])
+def test_a_blank_that_was_made_harmless_says_nothing(mark: str) -> None:
+    assert codes(reading("", serial="S1", gtin=harmless(mark))) == ["not-identified"]
 
 
 @pytest.mark.parametrize("cell", ["1.23457E+11", "1,23E+08", "1.23456789012E+11", "'1.2E+09"])

@@ -50,7 +50,7 @@ def warning(field: str, value: str, code: str, sentence: str, line: int = 0) -> 
 
 def text(field: str, value: str, found: list[Finding], refused: frozenset[str] = _CONTROL) -> str:
     """A word of the sender: trimmed, at most 200 characters, no control character."""
-    value = spreadsheet.bare(value.strip()).strip()
+    value = spreadsheet.bare(value)
     if not value.isprintable():
         value = value.translate(_WIDE_SPACES)
         char = next((char for char in value if category(char) in refused), "")
@@ -85,6 +85,7 @@ def serial(value: str, found: list[Finding]) -> str:
 
 def description(value: str, found: list[Finding]) -> str:
     """A model's name, in which a line break or a tab counts as a space."""
+    value = spreadsheet.bare(value)
     return text("model", value if value.isprintable() else re.sub(r"[\r\n\t]+", " ", value), found)
 
 
@@ -187,7 +188,7 @@ def _amount(value: str, found: list[Finding]) -> Decimal | None:
 
 def currency(value: str, found: list[Finding]) -> str:
     """A currency in its three letters (ISO 4217), or '' for none."""
-    value = spreadsheet.bare(value.strip()).strip()
+    value = spreadsheet.bare(value)
     if value and not (len(value) == 3 and value.isascii() and value.isalpha()):
         sentence = f"'{shown(value)}' is not a currency; it would be three letters, such as EUR."
         found.append(flaw("currency", value, "currency-malformed", sentence))

@@ -21,7 +21,9 @@ _THOUSANDS = re.compile(r"([0-9]{1,3}(?:([.,'’ ])[0-9]{3})(?:\2[0-9]{3})+)(?:[
 _AS_TEXT = re.compile(r"""=\s*"([^"]*)"\s*""")
 _SPACES = str.maketrans("\u00a0\u2007\u2009\u202f", "    ")
 _SPACING = str.maketrans("", "", " -")
-_CALCULATED = ("=", "+", "-", "@", "\t", "\r")
+_LEADING = re.compile(r"[\s'’‘]*")
+# A spreadsheet runs a cell that begins like this.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Damage(NamedTuple):
@@ -31,18 +33,32 @@ class Damage(NamedTuple):
     manner: str
 
 
+def harmless(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula, for files that are given out. `bare` and `bare_code` read
+    it as they read the text itself."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def unguarded(cell: str) -> str:
+    """The cell, trimmed before its text, without the apostrophe that `harmless` puts before it. The same
+    apostrophe of a sender's own stands before nothing but a formula, and is none of the text either."""
+    cell = cell.lstrip()
+    while cell[:1] == "'" and cell[1:].startswith(_FORMULA):
+        cell = cell[1:].lstrip()
+    return cell
+
+
 def bare(cell: str) -> str:
-    """The text of a cell without what tells a spreadsheet that it is text: `="…"`, or an apostrophe before
-    what would be calculated."""
-    if cell[:1] == "'" and cell[1:].startswith(_CALCULATED):
-        cell = cell[1:]
+    """The text of a cell, trimmed, without what tells a spreadsheet that it is text: `="…"`, or an apostrophe
+    before what would be calculated."""
+    cell = unguarded(cell).rstrip()
     as_text = _AS_TEXT.fullmatch(cell)
-    return as_text[1] if as_text else cell
+    return as_text[1].strip() if as_text else cell
 
 
 def bare_code(cell: str) -> str:
     """As `bare`, of a number or serial: these begin with no apostrophe, and their spaces are plain."""
-    return bare(cell.strip().translate(_SPACES).lstrip("'’‘")).strip()
+    return bare(_LEADING.sub("", cell.translate(_SPACES), count=1))
 
 
 def damage(text: str) -> Damage | None:
