@@ -122,6 +122,9 @@ def test_an_imei_may_be_a_number() -> None:
     assert rows(book(head + row(2, f'<c r="A2"><v>{A}</v></c>')))[0].keys == [int(A[:14])]
     for number, code, rejected in (
         (f"{A[0]}.{A[1:]}E+14", "imei-repaired", False),
+        (f"{A[0]}.{A[1:]}E14", "imei-repaired", False),
+        ("3.5209900176158E14", "imei-repaired", False),
+        ("3.5209900176148E14", "imei-not-digits", True),
         ("3.52099E+14", "imei-not-digits", True),
         ("10154203237519", "imei-length", True),
     ):

@@ -23,6 +23,8 @@ _VALUE_LIMIT = Decimal(10**12)
 _NUMBER = re.compile(r"[0-9]{1,12}(?:[.,][0-9]{1,20})?")
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 _WRITTEN_RIGHT = "write it like 1234.50, with at most 12 digits before the point"
+# `3E14` may be a serial; nobody's serial is `3.52099E14`.
+_EXPONENT = re.compile(r"[.,][0-9]+E", re.IGNORECASE)
 _CONTROL = frozenset(("Cc", "Cs", "Zl", "Zp"))
 _WIDE_SPACES = str.maketrans("\u00a0\u2007\u202f", "   ")
 
@@ -75,8 +77,9 @@ def serial(value: str, found: list[Finding]) -> str:
     """
     value = text("serial", spreadsheet.bare_code(value), found, _CONTROL | {"Cf"})
     damage = spreadsheet.damage(value)
-    if damage and "+" in value:
-        found.append(flaw("serial", value, "serial-rounded", spreadsheet.lost(value, "a serial", damage)))
+    if damage and (_EXPONENT.search(value) or "+" in value):
+        sentence = spreadsheet.lost(value, "a serial", damage, "nothing confirms the digits of a serial")
+        found.append(flaw("serial", value, "serial-rounded", sentence))
     elif damage and value[-2:] in (".0", ",0"):
         sentence = f"The serial {shown(value)} may be a number to which a spreadsheet has added decimals."
         found.append(warning("serial", value, "serial-decimals", f"{sentence} {spreadsheet.EXPORT}"))
