@@ -85,6 +85,22 @@ ANSWERS: dict[str, Any] = {
         "warnings_url": "/v1/receipts/9/warnings",
         "updates_url": "/v1/receipts/9/updates",
     },
+    "findDevices": {
+        "devices": [
+            {
+                "id": 17,
+                **_PHONE,
+                "brand": "Nordlys",
+                "receipt_id": 9,
+                "registered_at": "2026-12-21T09:12:44.018Z",
+                "arrived": True,
+                "left_at": "2026-12-22T01:35:00Z",
+                "seen_at": "2026-12-21T18:00:00Z",
+                "status": "blocked",
+            }
+        ],
+        "next": None,
+    },
     "askStatus": {
         "imei": "490154203237518",
         "status": "blocked",

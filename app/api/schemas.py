@@ -46,8 +46,12 @@ def _structs(kind: Any) -> Iterator[type[msgspec.Struct]]:
 def _complete(schema: dict[str, Any], struct: type[msgspec.Struct]) -> None:
     """Says of times that they are times, which msgspec leaves out."""
     for field in msgspec.structs.fields(struct):
-        if field.type is datetime or datetime in get_args(field.type):
+        if _is_time(field.type):
             said = schema["properties"][field.encode_name]
             for form in (said, *said.get("anyOf", ())):
                 if form.get("type") == "string":
                     form["format"] = "date-time"
+
+
+def _is_time(kind: Any) -> bool:
+    return kind is datetime or any(map(_is_time, get_args(kind)))

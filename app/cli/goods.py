@@ -9,17 +9,9 @@ from typing import BinaryIO
 
 import msgspec
 import rich_click as click
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from app.access.roles import Principal
-from app.cli import desk, options, receipt, show
+from app.cli import desk, options, receipt, rows, show
 from app.cli.failures import ROWS_REJECTED
 from app.cli.receipt import Findings
 from app.core.clock import utc_now
@@ -35,13 +27,13 @@ _BLOCK = 1024 * 1024
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A submission at hand: it can be read again, and its lines were counted."""
+    """A submission at hand: it can be read again. `rows` is about how many it has, None where nobody can say."""
 
     source: BinaryIO
     format: Format
     defaults: Defaults
     terms: Terms
-    lines: int
+    rows: int | None
     mapping: str
     columns: dict[str, str]
 
@@ -154,9 +146,10 @@ def _sent(
         digest.update(block)
         lines += block.count(b"\n")
     source.seek(0)
-    found = Format(form) if form else guess(file.name, "", source.read(4096))
+    head = source.read(4096)
+    found = Format(form) if form else guess(file.name, "", head)
     terms = msgspec.structs.replace(terms, source=f"cli:{found}", digest=digest.digest())
-    return Sent(source, found, defaults, terms, lines, mapping, columns)
+    return Sent(source, found, defaults, terms, rows.expected(found, head, lines), mapping, columns)
 
 
 def rereadable(file: BinaryIO) -> BinaryIO:
@@ -172,12 +165,7 @@ def rereadable(file: BinaryIO) -> BinaryIO:
 
 async def _register(pool: Pool, actor: Principal, goods: Sent, rejects: Path | None, bars: bool) -> Findings:
     now = utc_now()
-    with _bar(bars) as bar:
-        task = bar.add_task("Reading rows", total=goods.lines or None)
-
-        def on_rows(rows: int) -> None:
-            done = rows >= goods.lines - 1
-            bar.update(task, completed=rows, description="Registering devices" if done else "Reading rows")
+    with rows.counted(goods.rows, show.console(stderr=True), shown=bars) as on_rows:
 
         async def work(conn: Connection) -> Receipt:
             columns = await mappings.chosen(
@@ -195,10 +183,3 @@ async def _register(pool: Pool, actor: Principal, goods: Sent, rejects: Path | N
             async for part in written(pool, made.receipt_id, columns):
                 file.write(part)
     return found
-
-
-def _bar(shown: bool) -> Progress:
-    parts = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(
-        *parts, TimeElapsedColumn(), console=show.console(stderr=True), transient=True, disable=not shown
-    )

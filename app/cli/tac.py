@@ -18,7 +18,7 @@ from app.cli.goods import rereadable
 from app.core.clock import utc_now
 from app.core.db import Connection, Pool, transaction
 from app.devices import tac as tacs
-from app.devices.rejects import harmless
+from app.devices.intake import harmless
 from app.devices.tac import Tac, TacFinding, TacImport
 from app.devices.tac_file import TacFile, TacFormat, read
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 
 import asyncpg
 import msgspec
@@ -19,11 +20,17 @@ from app.devices.tac import brands
 
 _SQL = queries("find")
 _STATUS = ("clear", "suspect", "blocked")
+_LEFT = "When it, or its pallet, was last told to leave a site: shipping, departing or loading in EPCIS."
+_SEEN = (
+    "When it, or its pallet, was last told to be at a site: counted or inspected in EPCIS, received with its pallet, or"
+    " observed on it."
+)
 
 
 class Device(msgspec.Struct, frozen=True):
     """One registered unit. `status` is blocked or suspect as soon as one of its identifiers is; `brand` is that of
-    its TAC as it is known now, '' where it is not."""
+    its TAC as it is known now, '' where it is not. `left_at` and `seen_at` are the latest times that EPCIS events
+    tell, in whatever order they came, and null where none tells one."""
 
     id: int
     imeis: list[str]
@@ -40,6 +47,8 @@ class Device(msgspec.Struct, frozen=True):
     registered_at: datetime
     arrived: bool
     """False: it was announced, and has not been seen yet."""
+    left_at: Annotated[datetime | None, msgspec.Meta(description=_LEFT)]
+    seen_at: Annotated[datetime | None, msgspec.Meta(description=_SEEN)]
     status: str
 
 

@@ -9,25 +9,26 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from app.core.db import Connection, Pool
 from app.devices import receipts
+from app.devices.intake import harmless
 from app.devices.receipts import Rejected
 
 CODE, SENTENCE = "reject_code", "reject_sentence"
 
 _PAGE = 2_000
-# A spreadsheet runs a cell that begins like a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FIELDS: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 async def written(pool: Pool, receipt_id: int, columns: Sequence[str]) -> AsyncIterator[bytes]:
     """The file in parts; no connection is held while somebody reads slowly."""
     if columns:
-        yield _csv([[*columns, CODE, SENTENCE]])
+        yield _csv([[*map(harmless, columns), CODE, SENTENCE]])
     after = 0
     while page := await _page(pool, receipt_id, after):
         yield _csv([_row(each, len(columns)) for each in page]) if columns else b"".join(map(_object, page))
@@ -45,11 +46,6 @@ def _row(reject: Rejected, width: int) -> list[str]:
     return [*map(harmless, cells), " ".join(reject.codes), " ".join(reject.sentences)]
 
 
-def harmless(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
 def _csv(rows: Sequence[Sequence[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
@@ -57,11 +53,10 @@ def _csv(rows: Sequence[Sequence[str]]) -> bytes:
 
 
 def _object(reject: Rejected) -> bytes:
-    """The object with two fields more; what is no object is given back as the text that it is."""
+    """The object with two fields more, its numbers digit by digit as they came; what is no object is given back as
+    the text that it is."""
     why: dict[str, Any] = {CODE: " ".join(reject.codes), SENTENCE: " ".join(reject.sentences)}
-    text = reject.cells[0]
-    try:
-        said = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        said = None
-    return msgspec.json.encode({**said, **why} if isinstance(said, dict) else {"text": text, **why}) + b"\n"
+    said: dict[str, Any] = {"text": reject.cells[0]}
+    with suppress(msgspec.DecodeError, UnicodeError, RecursionError):
+        said = {**_FIELDS.decode(reject.cells[0])}
+    return msgspec.json.encode({**said, **why}) + b"\n"

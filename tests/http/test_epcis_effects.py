@@ -81,6 +81,27 @@ async def test_an_event_that_is_declared_wrong_moved_nothing(goods_in, auditor):
     assert (await found(auditor, imei=number))[0]["pallet"] == ""
 
 
+async def _times(client: Any, number: str) -> tuple[str | None, str | None]:
+    (device,) = await found(client, imei=number)
+    return device["left_at"], device["seen_at"]
+
+
+async def test_a_device_says_when_it_was_last_seen_and_when_it_left(goods_in, auditor):
+    (number, epc), (other, beside), (_, parent) = phone(), phone(), pallet()
+    received = event(action="ADD", bizStep="receiving", epcList=[epc, beside])
+    await captured(goods_in, received, packed(parent, epc, eventTime="2026-11-01T10:00:00+01:00"))
+    assert await _times(auditor, number) == (None, None)
+    counted = event(epcList=[parent], bizStep="cycle_counting", eventTime="2026-11-01T18:00:00+01:00")
+    gone = event(epcList=[parent], bizStep="departing", eventTime="2026-11-02T02:35:00+01:00")
+    await captured(goods_in, counted, gone)
+    assert await _times(auditor, number) == ("2026-11-02T01:35:00Z", "2026-11-01T17:00:00Z")
+    late = event(epcList=[epc], bizStep="shipping", eventTime="2026-11-01T12:00:00+01:00")
+    again = packed(parent, epc, action="OBSERVE", eventTime="2026-11-03T09:00:00+01:00")
+    await captured(goods_in, late, again)
+    assert await _times(auditor, number) == ("2026-11-02T01:35:00Z", "2026-11-03T08:00:00Z")
+    assert await _times(auditor, other) == (None, None)
+
+
 async def test_a_reported_theft_is_a_draft_that_nobody_has_decided(goods_in, manager, auditor, carrier):
     (number, epc), (sscc, parent) = phone(), pallet()
     stolen = event(epcList=[parent], disposition="stolen", eventTime="2026-11-02T02:00:00+01:00")

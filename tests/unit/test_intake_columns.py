@@ -135,7 +135,7 @@ def test_names_in_quotes_may_have_line_breaks() -> None:
     text = f'"IMEI\n1";"Serial\r\nNo.";"Unit\nprice;\n(net)";"Site\n"\n{A};S1;x;"PAR\n1"\n{B};S2;x;LYS\n'
     rows, found = answers(text)
     assert [(row.line, row.serial, row.shared.site) for row in rows if row] == [(9, "S2", "LYS")]
-    assert [(finding.line, finding.code) for finding in found] == [(1, "column-ignored"), (7, "text-control")]
+    assert [(finding.line, finding.code) for finding in found] == [(7, "text-control"), (1, "column-ignored")]
 
 
 def test_a_quote_that_a_header_never_closes_takes_no_rows_with_it() -> None:

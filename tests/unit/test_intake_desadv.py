@@ -107,7 +107,7 @@ def test_a_whole_advice(kind: str) -> None:
     ]  # fmt: skip
     phone, laptop = found[0].shared, found[-1].shared
     assert found[2].shared == phone
-    assert phone[:5] == (f"0{GTIN}", CARTON, GLN, "", "Phone X 128 GB black")
+    assert phone[:5] == (f"0{GTIN}", PALLET, GLN, "", "Phone X 128 GB black")
     assert laptop[:5] == (f"0{OTHER_GTIN}", PALLET, GLN, "", "Laptop 14")
     assert [(str(it.unit_value), it.currency) for it in (phone, laptop)] == [
         ("499.50", "EUR"),
@@ -127,39 +127,6 @@ def test_the_submission_goes_before_the_delivery_party() -> None:
 def test_only_a_gln_of_the_delivery_party_is_a_site(party: str) -> None:
     (row,) = rows(advice(party, "CPS+1", LINE, f"GIN+BN+{A}"))
     assert (row.shared.site, row.shared.owner) == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("segments", "pallet"),
-    [
-        (["CPS+1", f"GIN+BJ+{PALLET}", LINE], PALLET),
-        (["CPS+1", f"GIN+AW+{PALLET}", "CPS+2+1", "CPS+3+2", LINE], PALLET),
-        (["CPS+1", f"GIN+BJ+{PALLET}", "CPS+2+1", f"GIN+BJ+{CARTON}", "CPS+3", LINE], ""),
-        (["CPS+1", f"GIN+BJ+{PALLET}", "CPS+2+1", f"GIN+BJ+{CARTON}:{SECOND}", LINE], PALLET),
-        (["CPS+1+1", f"GIN+BJ+{PALLET}", LINE], PALLET),
-        (["CPS+1", f"GIN+BJ+{PALLET}+{SECOND}", LINE, "QTY+12:1", "PCI+33E", f"GIN+BJ+{SECOND}"], SECOND),
-        (["CPS+1", f"GIN+BJ+{PALLET}", LINE, "GIN+BX+BATCH7"], PALLET),
-    ],
-)
-def test_the_pallet_is_the_nearest_sscc_above(segments: list[str], pallet: str) -> None:
-    source = advice(*segments, f"GIN+BN+{A}")
-    assert [row.shared.pallet for row in rows(source)] == [pallet]
-    assert findings(source) == []
-
-
-def test_each_package_of_an_item_has_its_own_serials() -> None:
-    source = advice(
-        "CPS+1", LINE, "QTY+12:2", "PCI+33E", f"GIN+BJ+{PALLET}", f"GIN+BN+{A}", "PCI+33E", "QTY+12:1",
-        f"GIN+BJ+{SECOND}", f"GIN+BN+{B}",
-    )  # fmt: skip
-    assert [row.shared.pallet for row in rows(source)] == [PALLET, SECOND]
-    assert findings(source) == []
-
-
-def test_several_ssccs_without_a_choice_are_no_pallet() -> None:
-    source = advice("CPS+1", f"GIN+BJ+{PALLET}:{SECOND}", LINE, f"GIN+BN+{A}", f"GIN+BN+{B}")
-    assert [row.shared.pallet for row in rows(source)] == ["", ""]
-    assert coded(source) == [(5, "pallet-unclear")]
 
 
 @pytest.mark.parametrize(

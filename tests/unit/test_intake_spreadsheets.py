@@ -11,7 +11,7 @@ from stdnum import ean
 from stdnum import imei as oracle
 
 from app.core import gs1, imei
-from app.devices.intake import Defaults, Finding, Row, at_once, imeis
+from app.devices.intake import Defaults, Finding, Row, at_once, harmless, imeis
 from app.devices.intake.rows import Read, Rows
 
 A, B, C, D, E = (imei.full(35_209900_176148 + n) for n in range(5))
@@ -20,6 +20,10 @@ OLD, OLDER = imei.full(1_332700_123456), imei.full(1_015420_323751)
 GTIN = "09506000134352"
 PALLET = "106141412345678908"
 KEYS = st.integers(10**12, imei.KEY_LIMIT - 1)
+# Those that carry far when they are rounded up.
+NINES = st.builds(
+    lambda head, places: (head + 1) * 10**places - 1, st.integers(10**8, 10**9), st.integers(1, 4)
+)
 
 
 def reading(*cells: str, serial: str = "", gtin: str = "", pallet: str = "", site: str = "") -> Read:
@@ -37,8 +41,18 @@ def only(answer: Read) -> Finding:
     return finding
 
 
+def codes(answer: Read) -> list[str]:
+    return [finding.code for finding in answer[1]]
+
+
 def scientific(digits: str, mark: str = ".") -> str:
     return f"{digits[0]}{mark}{digits[1:]}E+{len(digits) - 1}"
+
+
+def shortened(number: str) -> str:
+    """As programs write a number that leave out zeros at its end."""
+    mantissa, _, exponent = number.partition("E")
+    return f"{mantissa.rstrip('0').rstrip('.')}E{exponent}"
 
 
 def thousands(digits: str, mark: str) -> str:
@@ -85,6 +99,7 @@ def test_what_only_marks_a_number_as_text_is_no_damage(cell: str) -> None:
     [
         "3.51234E+14", "3,51234E+14", "3.52E+14", "3E+14", scientific(A[:14]).replace("13", "14"),
         scientific("352099001761480")[:-5] + "E+14", f"{A}00.0", f"{A[0]}.{A[1:]}5E+14",
+        scientific("1" * 400),
     ],
 )  # fmt: skip
 def test_a_number_whose_digits_are_lost_is_rejected_with_the_way_to_export_it(cell: str) -> None:
@@ -167,6 +182,25 @@ def test_a_gs1_key_that_cannot_be_repaired_is_rejected_for_what_it_is(field: str
     assert "format the column as text" in finding.sentence
 
 
+@pytest.mark.parametrize("cell", ["9.50600013439E+12", "9.50600013439E12", "9,506000134390E+12"])
+def test_a_gtin_is_repaired_although_its_last_zero_is_not_written(cell: str) -> None:
+    assert row_of(reading(A, gtin=cell)).shared.gtin == "09506000134390"
+    assert only(reading(A, gtin=cell)).code == "gtin-repaired"
+
+
+def test_a_pallet_with_all_its_digits_is_repaired_unless_a_float_may_have_rounded_it() -> None:
+    answer = reading(A, pallet=scientific(PALLET))
+    assert (row_of(answer).shared.pallet, only(answer).code) == (PALLET, "pallet-repaired")
+    for body in ("10614141234567881", "10614141234567883"):
+        digits = f"{body}{gs1.check_digit(body)}"
+        assert digits[-1] == "0" or int(float(digits)) == int(digits)
+        assert only(reading(A, pallet=scientific(digits))).code == "pallet-malformed"
+
+
+def test_an_imeisv_in_scientific_notation_is_called_one() -> None:
+    assert "that is an IMEISV" in only(reading(scientific(f"{A[:14]}12"))).sentence
+
+
 @pytest.mark.parametrize("mark", ["'{}", '="{}"', "{}\u00a0", '\'="{}"'])
 def test_what_only_marks_a_text_is_read_past(mark: str) -> None:
     answer = reading(A, serial=mark.format("00012"), gtin=mark.format(GTIN), pallet=mark.format(PALLET))
@@ -182,10 +216,42 @@ def test_an_apostrophe_of_a_name_stays(cell: str, site: str) -> None:
     assert row_of(reading(A, site=cell)).shared.site == site
 
 
-@pytest.mark.parametrize("cell", ["1.23457E+11", "1,23E+08", "1.23456789012E+11", "'1.2E+09"])
+FIELDS = ["imeis", "serial", "gtin", "pallet", "site", "owner", "model", "unit_value", "currency"]
+CLEAN = [A, "S1", GTIN, PALLET, "PAR1", "ACME", "Phone X", "499.90", "EUR"]
+MARKS = st.text("'’=+-@\t\r\n \u00a0\"A1,;", max_size=4) | st.text(max_size=2)
+MARKED = st.builds(
+    "{}{}{}".format, MARKS, st.sampled_from([*CLEAN, f"{A}; {B}", f"{A[:6]} {A[6:]}", f'="{A}"', ""]), MARKS
+)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@given(cell=MARKED)
+@example("\t")
+@example("\n'X")
+@example("\t'=X")
+@example(f"\t{A}")
+def test_a_cell_that_was_made_harmless_is_read_as_it_came(field: str, cell: str) -> None:
+    def read(cell: str) -> tuple[Row | None, list[str]]:
+        cells = [cell if name == field else clean for name, clean in zip(FIELDS, CLEAN, strict=True)]
+        row, found = Rows(Defaults(currency="USD")).read(7, cells[:1], cells[1], (*cells[2:],))  # type: ignore[arg-type]
+        return row, [finding.code for finding in found]
+
+    assert not harmless(cell).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert read(harmless(cell)) == read(cell)
+
+
+@pytest.mark.parametrize("mark", ["\t", "\n", "\r"])
+def test_a_blank_that_was_made_harmless_says_nothing(mark: str) -> None:
+    assert codes(reading("", serial="S1", gtin=harmless(mark))) == ["not-identified"]
+
+
+@pytest.mark.parametrize(
+    "cell", ["1.23457E+11", "1,23E+08", "1.23456789012E+11", "1.23456789012E11", "'1.2E+09", "1E+09"]
+)
 def test_a_serial_in_scientific_notation_is_rejected_as_nothing_confirms_it(cell: str) -> None:
     finding = only(reading(A, serial=cell))
     assert (finding.rejected, finding.code) == (True, "serial-rounded")
+    assert "nothing confirms" in finding.sentence
 
 
 def test_a_serial_with_decimals_is_kept_and_said() -> None:
@@ -221,11 +287,39 @@ def test_every_imei_is_what_it_was_before_the_spreadsheet(key: int, mark: str) -
     assert row_of(reading(thousands(digits, ","))).keys == [key] if key >= 10**13 else True
 
 
-@given(KEYS, st.integers(1, 13))
-def test_no_rounded_imei_is_ever_taken_for_another(key: int, decimals: int) -> None:
+@given(KEYS | NINES, st.integers(1, 15), st.booleans())
+@example(35_209900_005499, 13, False)
+def test_no_rounded_imei_is_ever_taken_for_another(key: int, decimals: int, short: bool) -> None:
     rounded = f"{int(imei.full(key)):.{decimals}E}"
-    row, _ = reading(rounded)
+    row, _ = reading(shortened(rounded) if short else rounded)
     assert row is None or row.keys == [key]
+
+
+@given(st.integers(10**10, 10**13 - 1) | NINES, st.integers(1, 13), st.booleans())
+@example(950600_010499, 11, False)
+def test_no_rounded_gtin_is_ever_taken_for_another(body: int, decimals: int, short: bool) -> None:
+    digits = f"{body}{gs1.check_digit(str(body))}"
+    rounded = f"{int(digits):.{decimals}E}"
+    row, _ = reading(A, gtin=shortened(rounded) if short else rounded)
+    assert row is None or row.shared.gtin in ("", digits.zfill(14))
+
+
+@given(st.integers(10**16, 10**17 - 1), st.integers(14, 17), st.booleans())
+def test_no_pallet_that_a_float_has_rounded_is_taken_for_another(
+    body: int, decimals: int, short: bool
+) -> None:
+    digits = f"{body}{gs1.check_digit(str(body))}"
+    rounded = f"{float(digits):.{decimals}E}"
+    row, _ = reading(A, pallet=shortened(rounded) if short else rounded)
+    assert row is None or row.shared.pallet == digits
+
+
+@given(KEYS.filter(lambda key: imei.check_digit(key) == 0 and key % 10 > 0))
+def test_a_zero_at_the_end_may_go_unwritten(key: int) -> None:
+    digits = imei.full(key)
+    for text in (shortened(scientific(digits)), shortened(scientific(digits)).replace("+", "")):
+        assert row_of(reading(text)).keys == [key]
+        assert codes(reading(text))[0] == "imei-repaired"
 
 
 @given(st.integers(10**6, 10**14 - 1).filter(lambda number: len(str(number)) in (8, 12, 13, 14)))

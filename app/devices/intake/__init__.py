@@ -7,6 +7,7 @@ from app.devices.intake.cells import Finding
 from app.devices.intake.columns import REJECT_COLUMNS, read_columns
 from app.devices.intake.read import MOST_UNPACKED, Format, guess, is_packed, read
 from app.devices.intake.rows import Defaults, Reading, Row, Shared, Submission, read_defaults
+from app.devices.intake.spreadsheet import harmless
 
 __all__ = [
     "MOST_UNPACKED",
@@ -19,6 +20,7 @@ __all__ = [
     "Shared",
     "Submission",
     "guess",
+    "harmless",
     "is_packed",
     "read",
     "read_columns",

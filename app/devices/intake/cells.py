@@ -23,6 +23,8 @@ _VALUE_LIMIT = Decimal(10**12)
 _NUMBER = re.compile(r"[0-9]{1,12}(?:[.,][0-9]{1,20})?")
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 _WRITTEN_RIGHT = "write it like 1234.50, with at most 12 digits before the point"
+# `3E14` may be a serial; nobody's serial is `3.52099E14`.
+_EXPONENT = re.compile(r"[.,][0-9]+E", re.IGNORECASE)
 _CONTROL = frozenset(("Cc", "Cs", "Zl", "Zp"))
 _WIDE_SPACES = str.maketrans("\u00a0\u2007\u202f", "   ")
 
@@ -50,7 +52,7 @@ def warning(field: str, value: str, code: str, sentence: str, line: int = 0) -> 
 
 def text(field: str, value: str, found: list[Finding], refused: frozenset[str] = _CONTROL) -> str:
     """A word of the sender: trimmed, at most 200 characters, no control character."""
-    value = spreadsheet.bare(value.strip()).strip()
+    value = spreadsheet.bare(value)
     if not value.isprintable():
         value = value.translate(_WIDE_SPACES)
         char = next((char for char in value if category(char) in refused), "")
@@ -75,8 +77,9 @@ def serial(value: str, found: list[Finding]) -> str:
     """
     value = text("serial", spreadsheet.bare_code(value), found, _CONTROL | {"Cf"})
     damage = spreadsheet.damage(value)
-    if damage and "+" in value:
-        found.append(flaw("serial", value, "serial-rounded", spreadsheet.lost(value, "a serial", damage)))
+    if damage and (_EXPONENT.search(value) or "+" in value):
+        sentence = spreadsheet.lost(value, "a serial", damage, "nothing confirms the digits of a serial")
+        found.append(flaw("serial", value, "serial-rounded", sentence))
     elif damage and value[-2:] in (".0", ",0"):
         sentence = f"The serial {shown(value)} may be a number to which a spreadsheet has added decimals."
         found.append(warning("serial", value, "serial-decimals", f"{sentence} {spreadsheet.EXPORT}"))
@@ -85,6 +88,7 @@ def serial(value: str, found: list[Finding]) -> str:
 
 def description(value: str, found: list[Finding]) -> str:
     """A model's name, in which a line break or a tab counts as a space."""
+    value = spreadsheet.bare(value)
     return text("model", value if value.isprintable() else re.sub(r"[\r\n\t]+", " ", value), found)
 
 
@@ -187,7 +191,7 @@ def _amount(value: str, found: list[Finding]) -> Decimal | None:
 
 def currency(value: str, found: list[Finding]) -> str:
     """A currency in its three letters (ISO 4217), or '' for none."""
-    value = spreadsheet.bare(value.strip()).strip()
+    value = spreadsheet.bare(value)
     if value and not (len(value) == 3 and value.isascii() and value.isalpha()):
         sentence = f"'{shown(value)}' is not a currency; it would be three letters, such as EUR."
         found.append(flaw("currency", value, "currency-malformed", sentence))

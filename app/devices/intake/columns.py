@@ -10,7 +10,7 @@ from unicodedata import normalize
 
 from app.core.errors import Flaw, Invalid
 from app.core.imei import shown
-from app.devices.intake import names
+from app.devices.intake import names, spreadsheet
 
 IMEI = "imei"
 UNREAD = "-"
@@ -25,8 +25,8 @@ _MOST_LISTED = 400
 
 def plain(name: str) -> str:
     """A column's name without case, accents, spaces and punctuation; of signs alone, the signs."""
-    bare = "".join(char for char in normalize("NFKD", name) if char.isalnum()).casefold()
-    return bare or name.strip()
+    letters = "".join(char for char in normalize("NFKD", name) if char.isalnum()).casefold()
+    return letters or spreadsheet.bare(name)
 
 
 def _each(synonyms: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Dispatch advices (EANCOM DESADV, D.96A and D.01B) as goods-in: a reading per serial or IMEI that they name.
 
-After EANCOM 1997 and 2002: CPS nests packages, PCI and GIN+BJ (or AW) give a package's SSCC, LIN an item with its
-GTIN (SRV, EN, UP), QTY+12 what was dispatched, NAD+DP the delivery party. What GIN and GIR may say is in serials.py.
+After EANCOM 1997 and 2002: CPS names a package and the one around it, PCI and GIN+BJ (or AW) give a package's SSCC,
+LIN an item with its GTIN (SRV, EN, UP), QTY+12 what was dispatched, NAD+DP the delivery party. What GIN and GIR may
+say is in serials.py. A device's pallet is the outermost package around it that has an SSCC (see `Marks`).
 A line is a segment's number in the file. BY and SU are parties and no owners, so they give none.
 """
 
@@ -84,9 +85,9 @@ class _Advice:
         self._message, self._packages, self._marks, self._item = _NO_MESSAGE, {}, Marks(), None
 
     def _begin_package(self, segment: Segment) -> None:
-        above = self._packages.get(segment.get(1))
-        self._marks = Marks(above.pallet if above is not None else "")
-        self._packages[segment.get(0)] = self._marks
+        number, around = segment.get(0), segment.get(1)
+        self._marks = Marks(self._packages.get(around) if around != number else None)
+        self._packages[number] = self._marks
         if len(self._packages) > _MOST_PACKAGES:
             raise broken(segment, f"the message has more than {_MOST_PACKAGES:,} packages; send it in parts")
         self._begin_item(segment)

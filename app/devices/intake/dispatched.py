@@ -39,12 +39,17 @@ class Message(NamedTuple):
 
 
 class Marks:
-    """The SSCCs of a package, of which one is a device's pallet: the nearest that is the only one of its level."""
+    """The SSCCs of a package, and what the packages around it say: a device's pallet is the outermost SSCC that is
+    the only one of its level.
 
-    __slots__ = ("_above", "_own")
+    When pallets are gone, their SSCCs are named, and not those of the cartons or layers on them.
+    """
 
-    def __init__(self, above: str = "") -> None:
-        self._above = above
+    __slots__ = ("_above", "_own", "_unclear_above")
+
+    def __init__(self, around: Marks | None = None) -> None:
+        self._above = around.pallet if around else ""
+        self._unclear_above = around is not None and around.unclear
         self._own: set[str] = set()
 
     def add(self, segment: Segment) -> None:
@@ -56,12 +61,12 @@ class Marks:
     @property
     def pallet(self) -> str:
         """The SSCC, or ''."""
-        return next(iter(self._own)) if len(self._own) == 1 else self._above
+        return self._above or (next(iter(self._own)) if len(self._own) == 1 else "")
 
     @property
     def unclear(self) -> bool:
         """Whether there are several, and nothing says on which of them a device stands."""
-        return len(self._own) > 1 and not self._above
+        return not self.pallet and (len(self._own) > 1 or self._unclear_above)
 
 
 class _Named(NamedTuple):
@@ -135,7 +140,7 @@ class Item:
         if segment.get(0) not in ("BJ", "AW"):
             return
         if self._start.tag == "LIN" and not self._marking:
-            self._marks = Marks(self._around.pallet)
+            self._marks = Marks(self._around)
             self._marking = True
         self._marks.add(segment)
 

@@ -46,6 +46,7 @@ def texts(cells: Sequence[str]) -> list[str]:
 
 
 def _texts(cell: str) -> list[str]:
+    cell = spreadsheet.unguarded(cell)
     parts = [match[0] for match in _IMEI_IN_CELL.finditer(cell)]
     if len(parts) > 1 and max(map(len, parts)) <= _LONGEST_GROUP:
         return [cell.strip()]

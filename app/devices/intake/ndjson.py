@@ -77,13 +77,13 @@ def read_document(source: BinaryIO, defaults: Defaults, columns: Mapping[str, st
 
 
 def _noted(readings: Iterator[Reading], notes: Sequence[Finding]) -> Iterator[Reading]:
-    """The readings, of which the first tells what is to be said of the file as a whole."""
+    """The readings, of which the first tells, after its own, what is to be said of the file as a whole."""
     return _first_noted(readings, notes) if notes else readings
 
 
 def _first_noted(readings: Iterator[Reading], notes: Sequence[Finding]) -> Iterator[Reading]:
     for row, findings, cells in readings:
-        yield row, [*notes, *findings], cells
+        yield row, [*findings, *notes], cells
         notes = ()
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
 from app.core.errors import Flaw, Invalid
-from app.devices.intake import cells, imeis
+from app.devices.intake import cells, imeis, spreadsheet
 from app.devices.intake.cells import Finding, flaw
 
 _SHARED_KEPT = 256
@@ -63,6 +63,7 @@ Read: TypeAlias = tuple[Row | None, Sequence[Finding]]
 
 # The answer to one data row: what it says, and its own cells, so that it can be given back as it came (as the
 # one cell: of a JSON object its text, of a device in a dispatch advice the segments of its item and its own).
+# With the first row, after its own findings, comes what is said of the file as a whole.
 Reading: TypeAlias = tuple[Row | None, Sequence[Finding], Sequence[str]]
 
 
@@ -127,7 +128,7 @@ def _read_closely(line: int, imei_cells: Sequence[str], serial: str, gtin: str, 
     texts = imeis.texts(imei_cells)
     keys = imeis.read(texts, found)
     serial = cells.serial(serial, found)
-    if not texts and not (serial and gtin.strip()):
+    if not texts and not (serial and spreadsheet.bare_code(gtin)):
         sentence = (
             "A device without IMEI needs a serial and a GTIN; the row names no IMEI and not both of them."
         )
@@ -143,7 +144,7 @@ def _check(defaults: Defaults, shared: SharedCells) -> _Checked:
     gtin, pallet, site, owner, model, unit_value, currency = shared
     found: list[Finding] = []
     amount = cells.unit_value(unit_value, found)
-    named = currency.strip() or defaults.currency
+    named = spreadsheet.bare(currency) or defaults.currency
     code = cells.currency(named, found)
     if amount is not None and not named:
         sentence = "The unit value has no currency; name one in three letters, such as EUR."

@@ -13,61 +13,99 @@ from app.core.imei import BadImei, shown, written
 
 EXPORT = "In the spreadsheet, format the column as text, see that it shows all digits, and export it again."
 
-# A spreadsheet keeps 15 digits of a number.
+# A spreadsheet keeps 15 digits of a number; a float holds every integer up to 2 to the 53rd.
 _KEPT = 15
+_EXACT = 2**53
+# No identifier has more digits than an SSCC.
+_LONGEST = 18
 _SCIENTIFIC = re.compile(r"([0-9])(?:[.,]([0-9]+))?E\+?([0-9]{1,3})", re.IGNORECASE)
 _DECIMALS = re.compile(r"([0-9]{8,})[.,]0+")
 _THOUSANDS = re.compile(r"([0-9]{1,3}(?:([.,'’ ])[0-9]{3})(?:\2[0-9]{3})+)(?:[.,]0+)?")
 _AS_TEXT = re.compile(r"""=\s*"([^"]*)"\s*""")
 _SPACES = str.maketrans("\u00a0\u2007\u2009\u202f", "    ")
 _SPACING = str.maketrans("", "", " -")
-_CALCULATED = ("=", "+", "-", "@", "\t", "\r")
+_LEADING = re.compile(r"[\s'’‘]*")
+# A spreadsheet runs a cell that begins like this.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Damage(NamedTuple):
-    """What became of a number: its digits, '' where some are lost, and how it looks now."""
+    """What became of a number: its digits, '' where some are lost, how it looks now, and whether a zero at the end
+    of its digits is one that was not written."""
 
     digits: str
     manner: str
+    assumed: bool = False
+
+
+def harmless(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula, for files that are given out. `bare` and `bare_code` read
+    it as they read the text itself."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def unguarded(cell: str) -> str:
+    """The cell, trimmed before its text, without the apostrophe that `harmless` puts before it. The same
+    apostrophe of a sender's own stands before nothing but a formula, and is none of the text either."""
+    cell = cell.lstrip()
+    while cell[:1] == "'" and cell[1:].startswith(_FORMULA):
+        cell = cell[1:].lstrip()
+    return cell
 
 
 def bare(cell: str) -> str:
-    """The text of a cell without what tells a spreadsheet that it is text: `="…"`, or an apostrophe before
-    what would be calculated."""
-    if cell[:1] == "'" and cell[1:].startswith(_CALCULATED):
-        cell = cell[1:]
+    """The text of a cell, trimmed, without what tells a spreadsheet that it is text: `="…"`, or an apostrophe
+    before what would be calculated."""
+    cell = unguarded(cell).rstrip()
     as_text = _AS_TEXT.fullmatch(cell)
-    return as_text[1] if as_text else cell
+    return as_text[1].strip() if as_text else cell
 
 
 def bare_code(cell: str) -> str:
     """As `bare`, of a number or serial: these begin with no apostrophe, and their spaces are plain."""
-    return bare(cell.strip().translate(_SPACES).lstrip("'’‘")).strip()
+    return bare(_LEADING.sub("", cell.translate(_SPACES), count=1))
 
 
 def damage(text: str) -> Damage | None:
     """What a spreadsheet did to a number; None for a text that looks like none that one has damaged."""
     if scientific := _SCIENTIFIC.fullmatch(text):
-        digits = scientific[1] + (scientific[2] or "")
-        length = int(scientific[3]) + 1
-        # A zero that is not written may as well be a digit that was rounded away.
-        whole = len(digits) >= length and not digits[length:].strip("0")
-        return _damage(digits[:length] if whole else "", "in scientific notation")
+        return _expanded(scientific[1] + (scientific[2] or ""), int(scientific[3]) + 1)
     if decimals := _DECIMALS.fullmatch(text):
-        return _damage(decimals[1], "with decimals")
+        return _kept(decimals[1], "with decimals")
     if thousands := _THOUSANDS.fullmatch(text):
-        return _damage("".join(re.findall("[0-9]+", thousands[1])), "with thousands separators")
+        return _kept("".join(re.findall("[0-9]+", thousands[1])), "with thousands separators")
     return None
 
 
-def _damage(digits: str, manner: str) -> Damage:
+def _kept(digits: str, manner: str) -> Damage:
     return Damage(digits if len(digits) <= _KEPT else "", manner)
 
 
-def lost(text: str, what: str, found: Damage) -> str:
+def _expanded(digits: str, length: int) -> Damage:
+    """A number of that length that was written in scientific notation with these digits.
+
+    One zero at its end may go unwritten. Had another digit been rounded away in its place, no check digit would
+    hold with the zero: rounding up by one asks for a last digit of 2 or 3 (Luhn) or of 3 (GS1), and those are
+    rounded down; unless it carries, which makes the last written digit a zero. Of two digits nothing is certain.
+    """
+    manner = "in scientific notation"
+    if len(digits) == length - 1 < _KEPT and not digits.endswith("0"):
+        return Damage(f"{digits}0", manner, assumed=True)
+    whole = len(digits) >= length and not digits[length:].strip("0")
+    kept = whole and length <= _LONGEST and not _is_rounded(digits[:length])
+    return Damage(digits[:length] if kept else "", manner)
+
+
+def _is_rounded(digits: str) -> bool:
+    """Whether a long number may be what a float, or the 15 digits of a spreadsheet, have made of another."""
+    number = int(digits)
+    return len(digits) > _KEPT and (digits[-1] == "0" or (number > _EXACT and int(float(number)) == number))
+
+
+def lost(text: str, what: str, found: Damage, why: str = "") -> str:
     """The sentence of a number that cannot be repaired."""
-    why = "its check digit is wrong" if found.digits else "digits of it are lost"
-    return f"'{shown(text)}' is {what} that a spreadsheet has written {found.manner}, and {why}. {EXPORT}"
+    wrong = "its check digit is wrong" if found.digits and not found.assumed else "digits of it are lost"
+    return f"'{shown(text)}' is {what} that a spreadsheet has written {found.manner}, and {why or wrong}. {EXPORT}"
 
 
 def imei(text: str) -> tuple[int, str]:
@@ -91,8 +129,13 @@ def _whole(text: str, found: Damage) -> tuple[int, str]:
     try:
         return written(found.digits), f"a spreadsheet had written it {found.manner}"
     except BadImei as error:
-        sentence = f"'{shown(text)}' is a number that a spreadsheet has written {found.manner}. {error}"
-        key, manner = _with_its_zero(found.digits, text, BadImei(error.code, f"{sentence} {EXPORT}"))
+        sentence = (
+            f"'{shown(text)}' is a number that a spreadsheet has written {found.manner}. {error} {EXPORT}"
+        )
+        problem = BadImei(error.code, sentence)
+        if found.assumed:
+            problem = BadImei("imei-not-digits", lost(text, "an IMEI", found))
+        key, manner = _with_its_zero(found.digits, text, problem)
         return key, f"{manner} and written it {found.manner}"
 
 

@@ -97,7 +97,7 @@ def submission(
     if first is None:
         raise Invalid("The file has a header and no rows.", "file-empty")
     row, findings, cells = first
-    noted: Reading = row, [*notes, *_ignored(found), *findings], cells
+    noted: Reading = row, [*findings, *notes, *_ignored(found)], cells
     names, readings = tuple(found.names), chain((noted,), readings)
     if not found.verdict:
         return Submission(names, readings)
