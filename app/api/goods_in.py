@@ -117,7 +117,7 @@ async def submit(
             async with opened(spool, form, defaults, columns) as incoming:
                 return _answer(await register.register(conn, actor, incoming, terms, now=now))
 
-        async with turn(spool):
+        async with turn(spool, form):
             return await once(work, location=_url, also=register.MET_ANOTHER)
 
 

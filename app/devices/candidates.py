@@ -133,7 +133,8 @@ def batches(readings: Iterator[Reading], size: int = ROWS) -> Callable[[], Batch
         batch, rows, held, some = Batch(), _Rows(), 0, False
         for row, findings, cells in islice(readings, size):
             some = True
-            held += len(cells)
+            # One cell may be the text of a whole object or item.
+            held += len(cells) if len(cells) > 1 else len(cells[0]) // 16 if cells else 0
             if findings:
                 batch.findings += findings
             if row is not None:

@@ -27,6 +27,8 @@ from app.devices.reader import Broken, Columns, End, Frame, Job, Refused, too_he
 
 # How many files are read apart at once.
 _turns = asyncio.Semaphore(4)
+# Bytes of a batch: twenty thousand rows of 20 kB are no list of devices.
+_MOST_AT_ONCE = 400 << 20
 # Bytes of a file that a thread reads sooner than a process starts.
 _SMALL = 1 << 20
 _REFUSALS: Mapping[str, type[GatewayError]] = {"Invalid": Invalid, "TooLarge": TooLarge}
@@ -70,7 +72,7 @@ async def opened(
 ) -> AsyncIterator[Incoming]:
     """The file from its start; the arguments are those of `intake.read`, which raises the same. Raises
     Invalid `file-too-slow`, TooLarge `file-too-heavy`, Unavailable."""
-    if _is_small(source):
+    if _is_small(source, form):
         source.seek(0)
         yield here(read(source, form, defaults, columns, most=most))
         return
@@ -80,19 +82,21 @@ async def opened(
 
 
 @asynccontextmanager
-async def turn(source: BinaryIO) -> AsyncIterator[None]:
+async def turn(source: BinaryIO, form: Format) -> AsyncIterator[None]:
     """Waits until one more file may be read apart, where this one is. To be waited for before a transaction."""
-    async with nullcontext() if _is_small(source) else _turns:
+    async with nullcontext() if _is_small(source, form) else _turns:
         yield
 
 
-def _is_small(source: BinaryIO) -> bool:
+def _is_small(source: BinaryIO, form: Format) -> bool:
+    """Whether it is read here: it holds little, and no more than it has bytes."""
     try:
         size = os.fstat(source.fileno()).st_size
     except UnsupportedOperation:
         return True
     source.seek(0)
-    return size <= _SMALL and not is_packed(source.read(8))
+    # A range in a dispatch advice names ten thousand devices.
+    return size <= _SMALL and form is not Format.DESADV and not is_packed(source.read(8))
 
 
 class _Reader:
@@ -128,7 +132,10 @@ class _Reader:
 
     def _next(self) -> Columns | Batch | End:
         deadline = time.monotonic() + self._patience
-        said: Frame = _decode(self._read(int.from_bytes(self._read(4, deadline), "big"), deadline))
+        size = int.from_bytes(self._read(4, deadline), "big")
+        if size > _MOST_AT_ONCE:
+            raise TooLarge(*too_heavy(_MOST_AT_ONCE))
+        said: Frame = _decode(self._read(size, deadline))
         match said:
             case Refused(kind, detail, code, flaws):
                 raise _REFUSALS[kind](detail, code, flaws)

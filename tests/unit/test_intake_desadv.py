@@ -365,3 +365,11 @@ def test_arbitrary_bytes_raise_nothing_but_invalid(source: bytes, start: bytes) 
         list(readings(start + source))
     except Invalid:
         return
+
+
+def test_a_segment_that_names_thousands_is_not_given_back_with_each() -> None:
+    ranges = "+".join(f"A{number:04d}0000:A{number:04d}0999" for number in range(50))
+    found = list(readings(advice("CPS+1", LINE, f"GIN+BN+{ranges}")))
+    assert len(found) == 50_000
+    assert max(len(cells[0]) for _, _, cells in found) < 400
+    assert found[-1][2][0].endswith("\u2026 A00490999")

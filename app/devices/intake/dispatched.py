@@ -19,7 +19,7 @@ from app.devices.intake.lines import LINE_LIMIT
 from app.devices.intake.rows import Read, Reading, Rows, SharedCells
 
 _HELD = 4 * LINE_LIMIT
-_TEXT_KEPT = 4_096
+_TEXT_KEPT, _SEGMENT_KEPT = 4_096, 256
 _MOST_NOTES = 50
 _GTIN = frozenset(("SRV", "EN", "UP"))
 # 7077: free text, long or short; 7081: none, article name, description, product.
@@ -205,11 +205,10 @@ class Item:
         held, self._held, self._size, self._given = self._held, [], 0, True
         text = "".join(self._texts)
         for segment, pallet in held:
-            cells = [text + segment.text]
             shared = (self._gtin, pallet, self._message.site, "", self._model, *self._worth())
             for unit in self._units(segment, known):
                 row, found = self._read(segment.number, unit, shared)
-                yield row, found, cells
+                yield row, found, [text + _own(segment, unit)]
         yield from self._noted()
 
     def _noted(self) -> Iterator[Reading]:
@@ -262,6 +261,14 @@ _TELLS: dict[str, Callable[[Item, Segment], None]] = {
     "GIN": Item._mark, "PCI": Item._pack, "PIA": Item._identify, "IMD": Item._describe, "QTY": Item._measure,
     "PRI": Item._prices, "MOA": Item._values,
 }  # fmt: skip
+
+
+def _own(segment: Segment, unit: serials.Unit) -> str:
+    """The segment that names the unit; of one that names thousands the beginning, and the unit."""
+    if len(segment.text) <= _SEGMENT_KEPT:
+        return segment.text
+    named = " ".join((*unit.imeis, unit.serial)).strip()
+    return f"{segment.text[:_SEGMENT_KEPT]}\u2026 {named}"
 
 
 def _gtin(segment: Segment, place: int) -> str:
