@@ -18,7 +18,7 @@ from app.access.roles import Permission, Principal
 from app.adapters.contract import Op
 from app.audit.record import Entry, record
 from app.core.db import Connection
-from app.core.errors import Conflict
+from app.core.errors import Conflict, Unavailable
 from app.core.sql import queries
 from app.delivery.commands import Command, order, somebody_enrols
 from app.devices import receipts, verdicts
@@ -62,13 +62,14 @@ async def register(
     """Registers what can be registered, and says of every other row why not.
 
     `on_rows` hears how many rows have been judged. Raises Invalid where the submission as a whole cannot be
-    read, Conflict `size-unusual`; MET_ANOTHER where another submission registered the same device at this very
-    moment: run the transaction again.
+    read, Conflict `size-unusual`, Unavailable `same-under-way`; MET_ANOTHER where another submission registered
+    the same device at this very moment: run the transaction again.
     """
     actor.require(Permission.RECEIPTS_WRITE)
     most = _most(terms, await receipts.usual_rows(conn, actor, terms.supplier))
     number = await receipts.open_receipt(conn, actor, terms, incoming.columns, now)
     await conn.execute(_SQL.be_patient)
+    await _wait_for_twin(conn, terms)
     merge = Merge(conn, number, arrives=terms.kind is Goods.ARRIVAL, by=actor.label, now=now)
     tally = _Tally()
     async with aclosing(_read(incoming.following)) as ready:
@@ -83,6 +84,19 @@ async def register(
     await _enrol(conn, actor, receipt, now)
     await record(conn, _entries(actor, receipt, terms, tally, now))
     return receipt
+
+
+async def _wait_for_twin(conn: Connection, terms: Terms) -> None:
+    await conn.execute(_SQL.bear_waiting)
+    try:
+        await conn.execute(_SQL.wait_for_twin, int.from_bytes(terms.digest[:8], "big", signed=True))
+    except asyncpg.LockNotAvailableError:
+        raise Unavailable(
+            "The same file is being registered at this moment. Nothing was done with this one; when the other is"
+            " done, sending it again tells what it came to.",
+            "same-under-way",
+        ) from None
+    await conn.execute(_SQL.bear_all_waiting)
 
 
 def _most(terms: Terms, usual: int | None) -> int | None:

@@ -2,6 +2,17 @@
 -- For this transaction. Between its batches it waits for the one who reads the file, and nobody else.
 SET LOCAL idle_in_transaction_session_timeout = '90s';
 
+-- name: bear_waiting
+SET LOCAL lock_timeout = '20s';
+
+-- name: wait_for_twin
+-- Senders who hear nothing send again: the second waits until the first is done, and finds all as it would be.
+-- $1 the submission's digest as a number
+SELECT pg_advisory_xact_lock($1);
+
+-- name: bear_all_waiting
+SET LOCAL lock_timeout = 0;
+
 -- name: known_keys
 SELECT key, device_id FROM device_imei WHERE key = ANY ($1::bigint []);
 

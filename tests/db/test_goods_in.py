@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,8 @@ from app.devices.pallets import reconcile
 from app.devices.receipts import Goods, Kind
 from app.incidents import decide
 from app.incidents.scope import Scope
+
+from .conftest import HEADER
 
 AUDITOR = Principal("audrey", "Audrey", Role.AUDITOR)
 OTHER = "340123450000000018"
@@ -343,3 +346,14 @@ async def test_serials_that_were_declared_before_they_came_are_told(pool, regist
     async with pool.acquire() as conn:
         (alert,) = await conn.fetch("SELECT body FROM audit_entry WHERE kind = 'alert.raised'")
     assert "registered-while-stolen" in alert["body"]
+
+
+async def test_who_sends_a_file_again_before_it_is_done_waits_for_it(pool, registers, phones):
+    lines = phones(0, 50)
+    digest = hashlib.sha256(f"{HEADER}{lines}".encode()).digest()
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT pg_advisory_xact_lock($1)", int.from_bytes(digest[:8], "big", signed=True))
+        again = asyncio.ensure_future(registers(lines))
+        other = await registers(phones(60, 1))
+        assert not again.done()
+    assert (other.registered, (await again).registered) == (1, 50)
