@@ -1,5 +1,6 @@
-"""Puts rows into the registry, a batch at a time: new devices are copied straight into their tables, and only
-rows that share a name with another device or row are judged one against the other.
+"""Puts rows into the registry, a batch at a time, by the first of these that will do: the very rows of an earlier
+submission are known by their digest; rows that are all new are copied straight into their tables; rows that say
+what is registered, to the letter, are looked up; the others are judged one against the other.
 
 All of it in the caller's transaction. Two submissions that register the same device at once meet in the unique
 indexes: the later one gets asyncpg.UniqueViolationError and runs again from its start.

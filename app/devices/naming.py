@@ -88,6 +88,11 @@ async def devices(conn: Connection, names: Sequence[Name]) -> dict[Name, int]:
     return {name: ids[0] for name, ids in found.items()}
 
 
+async def number_unknown(conn: Connection, serials: Sequence[str], gtins: Sequence[str]) -> None:
+    """Gives serials that nobody registered a number each, by which they can be listed."""
+    await conn.execute(_SQL.number_unknown, serials, gtins)
+
+
 def _columns(names: Iterable[Name]) -> tuple[list[int | None], list[str], list[str]]:
     rows = [(name.imei, "" if name.imei is not None else name.serial, name.gtin) for name in names]
     keys, serials, gtins = zip(*rows, strict=True) if rows else ((), (), ())

@@ -107,7 +107,7 @@ async def close(conn: Connection, receipt_id: int, counts: Sequence[int]) -> Rec
     return await _read(conn, receipt_id)
 
 
-async def note(conn: Connection, receipt_id: int, findings: Iterable[Finding]) -> None:
+async def keep_findings(conn: Connection, receipt_id: int, findings: Iterable[Finding]) -> None:
     """Keeps the findings, in their order."""
     records = [(receipt_id, f.line, _kind(f), f.field, f.value, f.code, f.sentence) for f in findings]
     if records:
@@ -120,7 +120,7 @@ def _kind(finding: Finding) -> Kind:
     return Kind.UPDATE if finding.code == "device-updated" else Kind.WARNING
 
 
-async def keep(conn: Connection, receipt_id: int, rejects: Iterable[Reject]) -> None:
+async def keep_rejects(conn: Connection, receipt_id: int, rejects: Iterable[Reject]) -> None:
     """Keeps rejected rows as they came."""
     records = [(receipt_id, *reject) for reject in rejects]
     if records:

@@ -7,7 +7,7 @@ although others are not. While the database works on one batch of rows the next 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from datetime import datetime
 
@@ -72,7 +72,7 @@ async def register(
     await _wait_for_twin(conn, terms)
     merge = Merge(conn, number, arrives=terms.kind is Goods.ARRIVAL, by=actor.label, now=now)
     tally = _Tally()
-    async with aclosing(_read(incoming.following)) as ready:
+    async with aclosing(_prefetched(incoming.following)) as ready:
         async for batch in ready:
             judged = await merge.merge(batch)
             await _note(conn, number, batch, judged, merge, tally)
@@ -113,7 +113,7 @@ def _unusual(terms: Terms, most: int) -> Conflict:
     )
 
 
-async def _read(following: Callable[[], Batch | None]) -> AsyncGenerator[Batch, None]:
+async def _prefetched(following: Callable[[], Batch | None]) -> AsyncGenerator[Batch, None]:
     """Batches, each read while the one before is worked on. No thread is left behind."""
     reading = asyncio.ensure_future(asyncio.to_thread(following))
     try:
@@ -133,11 +133,11 @@ async def _note(
     found = [*batch.findings, *against, *map(verdicts.update, judged.updates)]
     found += judged.listed
     found.sort(key=lambda finding: finding.line)
-    await receipts.note(conn, receipt_id, found)
+    await receipts.keep_findings(conn, receipt_id, found)
     pairs = zip(judged.conflicts, against, strict=True)
     refused = [*batch.rejects, *(Reject.of(batch.cells(each), [finding]) for (each, _), finding in pairs)]
     refused.sort(key=lambda reject: reject.line)
-    await receipts.keep(conn, receipt_id, refused)
+    await receipts.keep_rejects(conn, receipt_id, refused)
     tally.rows += batch.rows
     tally.registered += judged.registered
     tally.updated += judged.updated
@@ -151,7 +151,7 @@ async def _note(
 
 async def _check_declared(conn: Connection, receipt_id: int, terms: Terms, tally: _Tally) -> None:
     if terms.declared is not None and terms.declared != tally.rows:
-        await receipts.note(conn, receipt_id, [verdicts.miscounted(terms.declared, tally.rows)])
+        await receipts.keep_findings(conn, receipt_id, [verdicts.miscounted(terms.declared, tally.rows)])
         tally.warnings += 1
 
 
@@ -176,8 +176,3 @@ async def _enrol(conn: Connection, actor: Principal, receipt: Receipt, now: date
         keys = [row["key"] for row in await conn.fetch(_SQL.new_keys, receipt.receipt_id)]
         command = Command(Op.ENROL, now, actor.label, receipt_id=receipt.receipt_id)
         await order(conn, command, keys, [0] * len(keys))
-
-
-async def number_unknown(conn: Connection, serials: Sequence[str], gtins: Sequence[str]) -> None:
-    """Gives serials that nobody registered a number each, by which they can be listed."""
-    await conn.execute(_SQL.number_unknown, serials, gtins)

@@ -17,8 +17,7 @@ from app.core.db import Connection
 from app.core.errors import Flaw, Invalid, told
 from app.core.sql import queries
 from app.devices.moves import on_pallets
-from app.devices.naming import Name, by_serial, devices
-from app.devices.register import number_unknown
+from app.devices.naming import Name, by_serial, devices, number_unknown
 
 _SQL = queries("incidents")
 _MOST_FLAWS = 1000
