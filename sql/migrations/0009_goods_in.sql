@@ -1,10 +1,6 @@
 -- Goods-in as warehouses live it: announced before it arrives, corrected where something was left open, moved
 -- from pallet to pallet. A device without arrived_in was announced and has not been seen yet.
--- When it was last seen to leave a site, and last seen at one (counted, received, moved).
-ALTER TABLE device
-ADD COLUMN arrived_in bigint,
-ADD COLUMN left_at timestamptz,
-ADD COLUMN seen_at timestamptz;
+ALTER TABLE device ADD COLUMN arrived_in bigint;
 UPDATE device SET arrived_in = receipt_id;
 
 ALTER TABLE receipt
@@ -55,7 +51,3 @@ CREATE TABLE movement (
 CREATE INDEX movement_device ON movement (device_id, moved_at);
 CREATE INDEX movement_pallet ON movement (pallet, device_id) WHERE pallet <> '';
 CREATE INDEX movement_source ON movement (source);
-
--- What reported an incident, if no person drafted it: the event that said so.
-ALTER TABLE incident ADD COLUMN reported_by text NOT NULL DEFAULT '';
-CREATE INDEX incident_reported_by ON incident (reported_by) WHERE reported_by <> '';
