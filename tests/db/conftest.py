@@ -72,7 +72,9 @@ def registers(pool: Pool, warehouse: Principal, now: datetime) -> Registers:
     """Registers the text of a CSV (its header is put before it where it has none) or of a dispatch advice."""
 
     async def submit(text: str, **terms: Any) -> Receipt:
-        body = (text if text.startswith(("imei", "serial", "UNB")) else HEADER + text).encode()
+        body = (text if text.startswith(("imei", "serial", "UNB")) else HEADER + text).encode(
+            "utf-8", "surrogateescape"
+        )
         return await transaction(
             pool,
             lambda conn: register(

@@ -357,3 +357,23 @@ async def test_who_sends_a_file_again_before_it_is_done_waits_for_it(pool, regis
         other = await registers(phones(60, 1))
         assert not again.done()
     assert (other.registered, (await again).registered) == (1, 50)
+
+
+async def test_rejected_units_of_one_segment_bear_their_own_reasons_alone(pool, registers):
+    before, gtin = "UNB+UNOA:3+A+B+261221:1000+1'UNH+1+DESADV:D:96A:UN'BGM+351+1'", "08806090000003"
+    line = f"LIN+1++{gtin}:SRV'"
+    await registers(f"{before}NAD+DP+4012345500004::9'CPS+1'{line}GIN+BN+A1:A5'UNT+7+1'UNZ+1+1'")
+    again = await registers(f"{before}NAD+DP+4012345500011::9'CPS+1'{line}GIN+BN+A1:A5'UNT+7+1'UNZ+1+1'")
+    assert (again.registered, again.rejected) == (0, 5)
+    async with pool.acquire() as conn:
+        kept = await receipts.rejects(conn, again.receipt_id, after=0, limit=10)
+    assert [len(one.sentences) for one in kept] == [1] * 5
+    assert [f"serial A{number} " in one.sentences[0] for number, one in enumerate(kept, 1)] == [True] * 5
+
+
+async def test_a_header_with_bytes_that_are_no_text_is_kept_as_what_can_be_read(pool, registers, phones):
+    first = phones(0, 1).split(",")[0]
+    receipt = await registers(f"imei1,St\udc81ckwert\n{first},5\n12345,6\n")
+    assert (receipt.registered, receipt.rejected) == (1, 1)
+    async with pool.acquire() as conn:
+        assert await receipts.columns(conn, AUDITOR, receipt.receipt_id) == ["imei1", "St?ckwert"]
