@@ -119,9 +119,7 @@ class Merge:
         for row in await self._conn.fetch(_SQL.known_keys, [key for each in left for key in each.keys]):
             known[row["key"]] = row["device_id"]
         names = [each.name for each in left]
-        for row in (
-            await self._conn.fetch(_SQL.known_serials, *map(list, zip(*names, strict=True))) if names else ()
-        ):
+        for row in await self._conn.fetch(_SQL.known_serials, *_columns(names)):
             known[row["serial"], row["gtin"]] = row["device_id"]
         self._meets_known = bool(known or same)
         return left, known
@@ -177,7 +175,7 @@ class Merge:
         if not bare:
             return []
         names = [Candidate(0, text, 0).name for text in bare]
-        rows = await self._conn.fetch(_SQL.numbered, *map(list, zip(*names, strict=True)))
+        rows = await self._conn.fetch(_SQL.numbered, *_columns(names))
         numbers = {(row["serial"], row["gtin"]): row["serial_id"] for row in rows}
         new = [name for name in names if name not in numbers]
         numbers |= zip(new, await self._conn.fetchval(_SQL.serial_numbers, len(new)) or (), strict=True)
@@ -230,3 +228,8 @@ class Merge:
     async def _copy(self, table: str, columns: Sequence[str], rows: Iterable[str]) -> None:
         text = io.BytesIO("".join(rows).encode())
         await self._conn.copy_to_table(table, source=text, columns=columns, format="text")
+
+
+def _columns(names: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """Serials and GTINs, in step."""
+    return [serial for serial, _ in names], [gtin for _, gtin in names]

@@ -49,6 +49,12 @@ class _Tally(msgspec.Struct):
     listed: int = 0
     """Names of new devices that are suspect or blocked already."""
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """In the order of `receipts.close`."""
+        became = (self.registered, self.updated, self.arrived, self.unchanged, self.rejected)
+        return (self.rows, *became, self.warnings)
+
 
 async def register(
     conn: Connection,
@@ -80,7 +86,7 @@ async def register(
                 raise _unusual(terms, most)
             on_rows(tally.rows)
     await _check_declared(conn, number, terms, tally)
-    receipt = await receipts.close(conn, number, msgspec.structs.astuple(tally)[:-2])
+    receipt = await receipts.close(conn, number, tally.counts)
     await _enrol(conn, actor, receipt, now)
     await record(conn, _entries(actor, receipt, terms, tally, now))
     return receipt
