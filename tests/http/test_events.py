@@ -105,12 +105,20 @@ async def commits(gateway: Gateway) -> int:
     return found
 
 
+async def fewest_commits(gateway: Gateway, windows: int) -> int:
+    """Of so many windows of 4 s: an idle connection reports what it did before only after 10 s."""
+    counts = []
+    for _ in range(windows):
+        before = await commits(gateway)
+        await asyncio.sleep(4)
+        counts.append(await commits(gateway) - before)
+    return min(counts)
+
+
 async def test_many_watchers_cost_one_reading(gateway, manager, auditor):
     incident = await drafted(manager, imeis=stock(5_000).imeis)
     url = f"/v1/incidents/{incident}/events"
-    before = await commits(gateway)
-    await asyncio.sleep(4)
-    quiet = await commits(gateway) - before
+    quiet = await fewest_commits(gateway, 1)
     async with AsyncExitStack() as stack, gateway.bare() as client:
         headers = {"authorization": f"Bearer {gateway.keys['auditor']}"}
         # Whose lines nobody keeps is closed.
@@ -123,10 +131,7 @@ async def test_many_watchers_cost_one_reading(gateway, manager, auditor):
             assert first[0] == "event: progress"
             assert len(first[1]) < 2_000
             assert json.loads(first[1].removeprefix("data: "))["named"]["imeis"] == 10_000
-        await asyncio.sleep(1.5)
-        before = await commits(gateway)
-        await asyncio.sleep(4)
-        assert await commits(gateway) - before < quiet + 100
+        assert await fewest_commits(gateway, 4) < quiet + 100
 
 
 async def test_a_stream_ends_when_its_key_is_revoked(gateway, manager):
