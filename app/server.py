@@ -22,8 +22,8 @@ from app.core import config, log
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import open_pool
+from app.epcis.carry import Carry
 from app.incidents.tidings import carry as carried
-from app.movements.carry import Carry
 
 POOL_SIZE = 12
 

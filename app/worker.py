@@ -22,9 +22,9 @@ from app.delivery.partners import Partner
 from app.delivery.send import DEADLINE, Desk
 from app.delivery.wire import HttpWire
 from app.devices.register import MET_ANOTHER
+from app.epcis import capture
+from app.epcis.carry import Carry
 from app.incidents.tidings import carry as carried
-from app.movements import capture
-from app.movements.carry import Carry
 from app.replies.reply import forget
 
 POOL_SIZE = 12

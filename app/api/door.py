@@ -19,7 +19,7 @@ from app.blocklist.ask import Counter
 from app.core.config import Settings
 from app.core.db import Pool
 from app.core.errors import Unauthorised
-from app.movements.carry import Carry
+from app.epcis.carry import Carry
 
 
 async def actor(request: AnyRequest, pool: NamedDependency[Pool]) -> Principal:

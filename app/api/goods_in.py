@@ -21,7 +21,7 @@ from app.core.errors import TooLarge
 from app.devices import mappings, register
 from app.devices.incoming import opened, turn
 from app.devices.intake import Defaults, Format, guess, read_defaults
-from app.devices.receipts import Goods, Receipt, Terms
+from app.devices.receipts import Receipt, ReceiptKind, Terms
 
 
 class ReceiptAnswer(Receipt, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class Said(NamedTuple):
     filename: str
     supplier: str
     mapping: str
-    kind: Goods
+    kind: ReceiptKind
     declared: int | None
     confirm: int
 
@@ -85,8 +85,9 @@ async def submit(
         str, QueryParameter(description="The stored mapping by which its columns are read.", max_length=200)
     ] = "",
     kind: Annotated[
-        Goods, QueryParameter(description="An announcement is of goods on their way; they arrive later.")
-    ] = Goods.ARRIVAL,
+        ReceiptKind,
+        QueryParameter(description="An announcement is of goods on their way; they arrive later."),
+    ] = ReceiptKind.ARRIVAL,
     declared: Annotated[
         int | None, QueryParameter(description="How many rows it should hold.", ge=0, le=2**31 - 1)
     ] = None,

@@ -15,7 +15,7 @@ from app.api.goods_in import submit
 from app.api.notes import Notes
 from app.core.db import Pool
 from app.devices import receipts
-from app.devices.receipts import Kind, Receipt, Verdict
+from app.devices.receipts import FindingKind, Receipt, Verdict
 from app.devices.rejects import written
 
 
@@ -59,7 +59,7 @@ async def rejections(
     after: Cursor = 0,
 ) -> Rejections:
     """Line, value, code and sentence of each rejected row; a row with several flaws has several."""
-    return Rejections(*await _findings(pool, actor, receipt_id, Kind.REJECTION, after, limit))
+    return Rejections(*await _findings(pool, actor, receipt_id, FindingKind.REJECTION, after, limit))
 
 
 @get(
@@ -74,7 +74,7 @@ async def warnings(
     limit: Limit = 1000,
     after: Cursor = 0,
 ) -> Findings:
-    return Findings(*await _findings(pool, actor, receipt_id, Kind.WARNING, after, limit))
+    return Findings(*await _findings(pool, actor, receipt_id, FindingKind.WARNING, after, limit))
 
 
 @get("/{receipt_id:int}/updates", operation_id="listUpdates", summary="What rows have set that was left open")
@@ -87,11 +87,11 @@ async def updates(
 ) -> Findings:
     """Devices that were registered already and of which a row filled in more. That announced devices have
     arrived is counted in the receipt, and listed here only where they came to another pallet or site."""
-    return Findings(*await _findings(pool, actor, receipt_id, Kind.UPDATE, after, limit))
+    return Findings(*await _findings(pool, actor, receipt_id, FindingKind.UPDATE, after, limit))
 
 
 async def _findings(
-    pool: Pool, actor: Principal, receipt_id: int, kind: Kind, after: int, limit: int
+    pool: Pool, actor: Principal, receipt_id: int, kind: FindingKind, after: int, limit: int
 ) -> tuple[int, list[Verdict], str | None]:
     async with pool.acquire(timeout=10) as conn:
         found = await receipts.findings(conn, actor, receipt_id, kind, after=after, limit=limit)

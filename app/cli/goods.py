@@ -20,7 +20,7 @@ from app.devices import mappings, receipts
 from app.devices import register as devices
 from app.devices.incoming import opened
 from app.devices.intake import Defaults, Format, guess, read_columns, read_defaults
-from app.devices.receipts import Goods, Receipt, Terms
+from app.devices.receipts import Receipt, ReceiptKind, Terms
 from app.devices.rejects import written
 
 _BLOCK = 1024 * 1024
@@ -105,7 +105,7 @@ def register(
       $ imei-gateway register asn.xlsx --announced --supplier ACME --map "Handset ID=imei" --save-mapping
       $ imei-gateway register goods-in.csv.gz --json
     """
-    kind = Goods.ANNOUNCEMENT if announced else Goods.ARRIVAL
+    kind = ReceiptKind.ANNOUNCEMENT if announced else ReceiptKind.ARRIVAL
     terms = Terms("cli", b"", kind, supplier.strip(), declared, confirm)
     columns = read_columns(_pair(text) for text in pairs)
     if save_mapping:

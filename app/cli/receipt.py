@@ -13,7 +13,7 @@ from app.cli import desk, options, show
 from app.cli.options import Number
 from app.core.db import Connection
 from app.devices import receipts
-from app.devices.receipts import Kind, Receipt, Verdict
+from app.devices.receipts import FindingKind, Receipt, Verdict
 
 SHOWN = 10
 _PAGE = 10_000
@@ -60,11 +60,11 @@ async def _read(conn: Connection, actor: Principal, receipt_id: int) -> Findings
 
 async def findings(conn: Connection, actor: Principal, of: Receipt) -> Findings:
     """All that was found on the lines of a receipt."""
-    rejections, warnings, updates = [await _all(conn, actor, of, kind) for kind in Kind]
+    rejections, warnings, updates = [await _all(conn, actor, of, kind) for kind in FindingKind]
     return Findings(of, rejections, warnings, updates)
 
 
-async def _all(conn: Connection, actor: Principal, of: Receipt, kind: Kind) -> list[Verdict]:
+async def _all(conn: Connection, actor: Principal, of: Receipt, kind: FindingKind) -> list[Verdict]:
     found: list[Verdict] = []
     after = 0
     while page := await receipts.findings(conn, actor, of.receipt_id, kind, after=after, limit=_PAGE):

@@ -65,7 +65,7 @@ class Reject(NamedTuple):
         return cls(wrong[0].line, told(cells), codes, sentences)
 
 
-class Fresh(msgspec.Struct):
+class Distinct(msgspec.Struct):
     """Rows no two of which name the same device, in the order of their serials, which the indexes like; those
     without IMEI stand last. `lines`, `texts` and `places` are in step."""
 
@@ -87,7 +87,7 @@ class Batch(msgspec.Struct, tag=True, dict=True):
     """Some thousand rows of a file, `rows` of them."""
 
     rows: int = 0
-    fresh: Fresh = msgspec.field(default_factory=Fresh)
+    distinct: Distinct = msgspec.field(default_factory=Distinct)
     doubtful: list[Candidate] = []
     """Rows that name a device that a row above names, too."""
     findings: list[Finding] = []
@@ -114,14 +114,14 @@ class _Rows:
         self.cells: list[Sequence[str]] = []
 
     def into(self, batch: Batch) -> None:
-        """As fresh rows, or doubtful ones where several may name the same device."""
+        """As distinct rows, or doubtful ones where several may name the same device."""
         keys, serials = list(chain.from_iterable(self.keys)), list(filter(None, self.serials))
         places = range(len(self.lines))
         if len(set(keys)) == len(keys) and len(set(serials)) == len(serials):
-            batch.fresh = _ordered(self.lines, self.texts, places, self.keys, self.serials)
+            batch.distinct = _ordered(self.lines, self.texts, places, self.keys, self.serials)
         else:
-            fresh, batch.doubtful = split(map(Candidate, self.lines, self.texts, places), ())
-            batch.fresh = ordered(fresh)
+            distinct, batch.doubtful = split(map(Candidate, self.lines, self.texts, places), ())
+            batch.distinct = ordered(distinct)
         batch.packed = _packed(self.cells)
 
 
@@ -173,7 +173,7 @@ def told(cells: Iterable[str]) -> list[str]:
     return [cell.encode("utf-8", "replace").decode().replace("\0", "?") for cell in cells]
 
 
-def ordered(candidates: Sequence[Candidate]) -> Fresh:
+def ordered(candidates: Sequence[Candidate]) -> Distinct:
     """Candidates no two of which name the same device, in the order in which they are entered."""
     lines, texts, places = zip(*candidates, strict=True) if candidates else ((), (), ())
     keys, serials = [each.keys for each in candidates], [each.name[0] for each in candidates]
@@ -186,12 +186,12 @@ def _ordered(
     places: Sequence[int],
     keys: Sequence[list[int]],
     serials: Sequence[str],
-) -> Fresh:
+) -> Distinct:
     by_serial = sorted(range(len(lines)), key=serials.__getitem__)
     named = [number for number in by_serial if keys[number]]
     order = named + [number for number in by_serial if not keys[number]]
     in_order = [texts[number] for number in order]
-    return Fresh(
+    return Distinct(
         lines=[lines[number] for number in order],
         texts=in_order,
         places=[places[number] for number in order],
@@ -236,11 +236,11 @@ def split(
     A doubtful candidate's names count as heard: whoever shares one must wait for its verdict.
     """
     heard: set[Handle] = set()
-    fresh: list[Candidate] = []
+    distinct: list[Candidate] = []
     doubtful: list[Candidate] = []
     for candidate in candidates:
         handles = candidate.handles
         is_doubtful = any(handle in heard or handle in known for handle in handles)
-        (doubtful if is_doubtful else fresh).append(candidate)
+        (doubtful if is_doubtful else distinct).append(candidate)
         heard.update(handles)
-    return fresh, doubtful
+    return distinct, doubtful

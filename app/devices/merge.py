@@ -21,7 +21,7 @@ import msgspec
 from app.core.db import Connection
 from app.core.sql import queries
 from app.devices import moves, verdicts
-from app.devices.candidates import BODY, Batch, Candidate, Fresh, Handle, escaped, ordered, split
+from app.devices.candidates import BODY, Batch, Candidate, Distinct, Handle, escaped, ordered, split
 from app.devices.intake import Finding
 from app.devices.naming import Name
 
@@ -67,8 +67,8 @@ class Merge:
         """Registers what is new of these rows, and judges the others."""
         judged = Judged()
         doubtful = batch.doubtful
-        if not (await self._recalled(batch.fresh, judged) or await self._entered(batch.fresh, judged)):
-            left, known = await self._unsettled(batch.fresh, judged)
+        if not (await self._recalled(batch.distinct, judged) or await self._entered(batch.distinct, judged)):
+            left, known = await self._unsettled(batch.distinct, judged)
             new, more = split(left, known)
             await self._enter(ordered(new), judged)
             doubtful = sorted(more + doubtful, key=_line)
@@ -79,23 +79,23 @@ class Merge:
             doubtful = sorted(more + waiting, key=_line)
         return judged
 
-    async def _recalled(self, fresh: Fresh, judged: Judged) -> bool:
+    async def _recalled(self, distinct: Distinct, judged: Judged) -> bool:
         """Whether an earlier submission brought these very rows, and what they registered is as they say."""
         self._parts += 1
-        said = fresh.digest, self._arrives, self._receipt_id, self._parts
+        said = distinct.digest, self._arrives, self._receipt_id, self._parts
         devices: int | None = await self._conn.fetchval(_SQL.recall, *said)
         judged.unchanged += devices or 0
         return bool(devices)
 
-    async def _entered(self, fresh: Fresh, judged: Judged) -> bool:
+    async def _entered(self, distinct: Distinct, judged: Judged) -> bool:
         """Whether all of these are new. A file mostly brings new devices, so that is tried first, and looked up
         only in files that have been seen to name registered ones."""
         if self._meets_known:
             return False
         try:
             async with self._conn.transaction():
-                await self._enter(fresh, judged)
-                await self._keep_part(fresh)
+                await self._enter(distinct, judged)
+                await self._keep_part(distinct)
         except asyncpg.UniqueViolationError:
             self._meets_known = True
         return not self._meets_known
@@ -106,15 +106,17 @@ class Merge:
         found = place < len(self._ids) and self._ids[place] == device_id
         return self._lines[place] if found else None
 
-    async def _keep_part(self, fresh: Fresh) -> None:
-        if fresh.lines:
-            ids = self._ids[-len(fresh.lines) :].tolist()
-            await self._conn.execute(_SQL.keep_part, self._receipt_id, self._parts, fresh.digest, ids)
+    async def _keep_part(self, distinct: Distinct) -> None:
+        if distinct.lines:
+            ids = self._ids[-len(distinct.lines) :].tolist()
+            await self._conn.execute(_SQL.keep_part, self._receipt_id, self._parts, distinct.digest, ids)
 
-    async def _unsettled(self, fresh: Fresh, judged: Judged) -> tuple[Sequence[Candidate], dict[Handle, int]]:
+    async def _unsettled(
+        self, distinct: Distinct, judged: Judged
+    ) -> tuple[Sequence[Candidate], dict[Handle, int]]:
         """Rows that do not simply repeat what is registered, and the devices that their names belong to."""
-        same = await self._repeats(fresh, judged)
-        left = [each for place, each in enumerate(fresh.candidates()) if place not in same]
+        same = await self._repeats(distinct, judged)
+        left = [each for place, each in enumerate(distinct.candidates()) if place not in same]
         known: dict[Handle, int] = {}
         for row in await self._conn.fetch(_SQL.known_keys, [key for each in left for key in each.keys]):
             known[row["key"]] = row["device_id"]
@@ -124,42 +126,42 @@ class Merge:
         self._meets_known = bool(known or same)
         return left, known
 
-    async def _repeats(self, fresh: Fresh, judged: Judged) -> set[int]:
+    async def _repeats(self, distinct: Distinct, judged: Judged) -> set[int]:
         """The places of rows that say what is registered of the first device that they name, and nothing else."""
         self._parts += 1
-        said = fresh.firsts, fresh.texts, self._arrives, self._receipt_id, self._parts
+        said = distinct.firsts, distinct.texts, self._arrives, self._receipt_id, self._parts
         places: list[int] = await self._conn.fetchval(_SQL.repeats, *said) or []
         judged.unchanged += len(places)
         return {place - 1 for place in places}
 
-    async def _enter(self, fresh: Fresh, judged: Judged) -> None:
+    async def _enter(self, distinct: Distinct, judged: Judged) -> None:
         """Copies new devices."""
-        if not fresh.lines:
+        if not distinct.lines:
             return
-        ids: list[int] = await self._conn.fetchval(_SQL.device_numbers, len(fresh.lines))
-        texts = [*fresh.texts[: len(fresh.firsts)], *await self._numbered(fresh)]
+        ids: list[int] = await self._conn.fetchval(_SQL.device_numbers, len(distinct.lines))
+        texts = [*distinct.texts[: len(distinct.firsts)], *await self._numbered(distinct)]
         tail = self._tail
         await self._copy(
             "device", _DEVICE, [f"{number}\t{text}{tail}" for number, text in zip(ids, texts, strict=True)]
         )
-        pairs = [f"{pair >> 16}\t{ids[pair & 0xFFFF]}\n" for pair in fresh.owned]
+        pairs = [f"{pair >> 16}\t{ids[pair & 0xFFFF]}\n" for pair in distinct.owned]
         await self._copy("device_imei", ("key", "device_id"), pairs)
         self._ids.extend(ids)
-        self._lines.extend(fresh.lines)
+        self._lines.extend(distinct.lines)
         judged.registered += len(ids)
-        await self._look_for_listed(fresh, judged)
+        await self._look_for_listed(distinct, judged)
 
-    async def _look_for_listed(self, fresh: Fresh, judged: Judged) -> None:
+    async def _look_for_listed(self, distinct: Distinct, judged: Judged) -> None:
         """Finds new devices that were declared stolen before they were registered."""
-        rows = await self._conn.fetch(_SQL.listed_already, [pair >> 16 for pair in fresh.owned])
+        rows = await self._conn.fetch(_SQL.listed_already, [pair >> 16 for pair in distinct.owned])
         if rows:
-            lines = {pair >> 16: fresh.lines[pair & 0xFFFF] for pair in fresh.owned}
+            lines = {pair >> 16: distinct.lines[pair & 0xFFFF] for pair in distinct.owned}
             judged.listed += [verdicts.listed(lines[row["key"]], row["key"], row["status"]) for row in rows]
         if await self._conn.fetchval(_SQL.some_serial_is_listed):
-            judged.listed += await self._listed_serials(fresh)
+            judged.listed += await self._listed_serials(distinct)
 
-    async def _listed_serials(self, fresh: Fresh) -> list[Finding]:
-        lines = {each.name: each.line for each in fresh.candidates()}
+    async def _listed_serials(self, distinct: Distinct) -> list[Finding]:
+        lines = {each.name: each.line for each in distinct.candidates()}
         rows = await self._conn.fetch(_SQL.listed_serials, [serial for serial, _ in lines if serial])
         declared = {(row["serial"], row["gtin"]): row["status"] for row in rows}
         return [
@@ -169,9 +171,9 @@ class Merge:
             if (serial, said) in declared
         ]
 
-    async def _numbered(self, fresh: Fresh) -> list[str]:
+    async def _numbered(self, distinct: Distinct) -> list[str]:
         """The rows without IMEI, each with the negative number by which it can be listed for a key."""
-        bare = fresh.texts[len(fresh.firsts) :]
+        bare = distinct.texts[len(distinct.firsts) :]
         if not bare:
             return []
         names = [Candidate(0, text, 0).name for text in bare]

@@ -19,14 +19,14 @@ _SQL = queries("receipts")
 _FINDING = ("receipt_id", "line", "kind", "field", "value", "code", "sentence")
 
 
-class Goods(StrEnum):
+class ReceiptKind(StrEnum):
     """Whether the goods are here, or only on their way."""
 
     ARRIVAL = "arrival"
     ANNOUNCEMENT = "announcement"
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What a finding does to its row."""
 
     REJECTION = "rejection"
@@ -40,7 +40,7 @@ class Receipt(msgspec.Struct, frozen=True):
 
     receipt_id: int
     source: str
-    kind: Goods
+    kind: ReceiptKind
     supplier: str
     received_at: datetime
     received_by: str
@@ -63,7 +63,7 @@ class Terms(msgspec.Struct, frozen=True):
 
     source: str
     digest: bytes
-    kind: Goods = Goods.ARRIVAL
+    kind: ReceiptKind = ReceiptKind.ARRIVAL
     supplier: str = ""
     declared: int | None = None
     confirmed: int = 0
@@ -114,10 +114,10 @@ async def keep_findings(conn: Connection, receipt_id: int, findings: Iterable[Fi
         await conn.copy_records_to_table("receipt_finding", records=records, columns=_FINDING)
 
 
-def _kind(finding: Finding) -> Kind:
+def _kind(finding: Finding) -> FindingKind:
     if finding.rejected:
-        return Kind.REJECTION
-    return Kind.UPDATE if finding.code == "device-updated" else Kind.WARNING
+        return FindingKind.REJECTION
+    return FindingKind.UPDATE if finding.code == "device-updated" else FindingKind.WARNING
 
 
 async def keep_rejects(conn: Connection, receipt_id: int, rejects: Iterable[Reject]) -> None:
@@ -148,7 +148,7 @@ async def _read(conn: Connection, receipt_id: int) -> Receipt:
 
 
 async def findings(
-    conn: Connection, actor: Principal, receipt_id: int, kind: Kind, *, after: int, limit: int
+    conn: Connection, actor: Principal, receipt_id: int, kind: FindingKind, *, after: int, limit: int
 ) -> list[Verdict]:
     """A page of a receipt's findings of one kind, after finding number `after`. Raises Missing, Forbidden."""
     await find_receipt(conn, actor, receipt_id)

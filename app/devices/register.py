@@ -25,7 +25,7 @@ from app.devices import receipts, verdicts
 from app.devices.candidates import Batch, Reject
 from app.devices.incoming import Incoming
 from app.devices.merge import Judged, Merge
-from app.devices.receipts import Goods, Receipt, Terms
+from app.devices.receipts import Receipt, ReceiptKind, Terms
 
 _SQL = queries("devices")
 # A submission this many times as large as the supplier's usual one wants a second look, if it is large at all.
@@ -76,7 +76,7 @@ async def register(
     number = await receipts.open_receipt(conn, actor, terms, incoming.columns, now)
     await conn.execute(_SQL.be_patient)
     await _wait_for_twin(conn, terms)
-    merge = Merge(conn, number, arrives=terms.kind is Goods.ARRIVAL, by=actor.label, now=now)
+    merge = Merge(conn, number, arrives=terms.kind is ReceiptKind.ARRIVAL, by=actor.label, now=now)
     tally = _Tally()
     async with aclosing(_prefetched(incoming.following)) as ready:
         async for batch in ready:

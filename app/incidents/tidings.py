@@ -18,14 +18,12 @@ from app.core.errors import Flaw, Invalid
 from app.devices import moves, naming, presence, register
 from app.devices.incoming import here
 from app.devices.intake import Defaults, Reading, Submission
-from app.devices.intake.rows import Rows
+from app.devices.intake.rows import Rows, shared_cells
 from app.devices.receipts import Terms
-from app.incidents import decide
-from app.incidents.scope import Scope
-from app.movements.effects import (
+from app.epcis.effects import (
+    Aggregated,
     Effect,
     Left,
-    Move,
     Register,
     ReportedRecovered,
     ReportedStolen,
@@ -33,8 +31,10 @@ from app.movements.effects import (
     Withdrawn,
     effects,
 )
-from app.movements.events import Action, AggregationEvent, Event
-from app.movements.store import unpacked_after
+from app.epcis.events import Action, AggregationEvent, Event
+from app.epcis.store import unpacked_after
+from app.incidents import decide
+from app.incidents.scope import Scope
 
 _MOST_FLAWS = 10
 
@@ -49,8 +49,8 @@ async def carry(
         match effect:
             case Register():
                 await _register(conn, actor, effect, source, now)
-            case Move():
-                await _move(conn, actor, event, effect, source, now)
+            case Aggregated():
+                await _aggregated(conn, actor, event, effect, source, now)
             case Left():
                 await presence.left(conn, effect.devices, effect.pallets, effect.at)
             case Seen():
@@ -73,12 +73,12 @@ async def _register(conn: Connection, actor: Principal, said: Register, source: 
 
 def _readings(said: Register) -> Iterator[Reading]:
     rows = Rows(Defaults())
-    shared = ("", said.site, said.owner, said.model, "", "")
     flaws: list[Flaw] = []
     rejected = 0
     for line, each in enumerate(said.devices, 1):
         number = imei.full(each.imei) if each.imei is not None else ""
-        row, findings = rows.read(line, (number,), each.serial, (each.gtin, *shared))
+        shared = shared_cells(gtin=each.gtin, site=said.site, owner=said.owner, model=said.model)
+        row, findings = rows.read(line, (number,), each.serial, shared)
         if row is None:
             rejected += 1
             flaws += [Flaw(f"{each.text}: {one.sentence}", code=one.code) for one in findings if one.rejected]
@@ -92,8 +92,8 @@ def _readings(said: Register) -> Iterator[Reading]:
         )
 
 
-async def _move(
-    conn: Connection, actor: Principal, event: Event, told: Move, source: str, now: datetime
+async def _aggregated(
+    conn: Connection, actor: Principal, event: Event, told: Aggregated, source: str, now: datetime
 ) -> None:
     if told.how is Action.OBSERVE:
         await presence.seen(conn, told.devices, (told.pallet,), told.at)
@@ -104,7 +104,7 @@ async def _move(
 
 
 async def _put_on(
-    conn: Connection, actor: Principal, event: Event, told: Move, source: str, now: datetime
+    conn: Connection, actor: Principal, event: Event, told: Aggregated, source: str, now: datetime
 ) -> None:
     """Devices that nobody registered are registered now: they stand on that pallet. What is known to have been
     taken off it later is taken off then."""
@@ -118,12 +118,12 @@ async def _put_on(
     await moves.keep(conn, rows, source=source, by=actor.label, now=now)
     for later in await unpacked_after(conn, event) if isinstance(event, AggregationEvent) else ():
         for off in effects(later):
-            if isinstance(off, Move):
+            if isinstance(off, Aggregated):
                 among = put.intersection(await _on(conn, off))
                 await _take_off(conn, actor, off, among, f"event:{later.event_id}", now)
 
 
-async def _on(conn: Connection, told: Move) -> Collection[int]:
+async def _on(conn: Connection, told: Aggregated) -> Collection[int]:
     """The devices that are named, or all that stood on the pallet."""
     if told.devices:
         return (await naming.devices(conn, told.devices)).values()
@@ -131,7 +131,7 @@ async def _on(conn: Connection, told: Move) -> Collection[int]:
 
 
 async def _take_off(
-    conn: Connection, actor: Principal, told: Move, ids: Collection[int], source: str, now: datetime
+    conn: Connection, actor: Principal, told: Aggregated, ids: Collection[int], source: str, now: datetime
 ) -> None:
     """A device that stands elsewhere by then is left there: who closes a pallet names all that it ever held."""
     rows = [(number, "", told.at) for number in await moves.stood_on(conn, ids, told.pallet, told.at)]

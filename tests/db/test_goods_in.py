@@ -15,7 +15,7 @@ from app.devices import receipts
 from app.devices.find import Wanted, find
 from app.devices.moves import Move, history, move, on_pallets, withdraw
 from app.devices.pallets import reconcile
-from app.devices.receipts import Goods, Kind
+from app.devices.receipts import FindingKind, ReceiptKind
 from app.incidents import decide
 from app.incidents.scope import Scope
 
@@ -23,7 +23,7 @@ from .conftest import HEADER
 
 AUDITOR = Principal("audrey", "Audrey", Role.AUDITOR)
 OTHER = "340123450000000018"
-ASN = {"kind": Goods.ANNOUNCEMENT}
+ASN = {"kind": ReceiptKind.ANNOUNCEMENT}
 
 
 async def devices(pool, **wanted):
@@ -31,7 +31,7 @@ async def devices(pool, **wanted):
         return await find(conn, AUDITOR, Wanted(**wanted), after=0, limit=1000)
 
 
-async def found(pool, receipt, kind=Kind.REJECTION):
+async def found(pool, receipt, kind=FindingKind.REJECTION):
     async with pool.acquire() as conn:
         return await receipts.findings(conn, AUDITOR, receipt.receipt_id, kind, after=0, limit=1000)
 
@@ -58,7 +58,7 @@ async def test_what_was_announced_arrives(pool, registers, phones):
     assert counts(announced) == (3, 0, 0, 0, 0)
     arrived = await registers(phones(0, 2))
     assert counts(arrived) == (0, 2, 2, 0, 0)
-    assert not await found(pool, arrived, Kind.UPDATE)
+    assert not await found(pool, arrived, FindingKind.UPDATE)
     assert counts(await registers(phones(0, 2))) == (0, 0, 0, 2, 0)
     assert counts(await registers(phones(0, 2), **ASN)) == (0, 0, 0, 2, 0)
     assert len(await devices(pool, receipt=announced.receipt_id)) == 3
@@ -87,7 +87,7 @@ async def test_a_row_fills_in_what_was_left_open_and_overwrites_nothing(pool, re
     await registers(",".join(bare) + "\n")
     filled = await registers(",".join(whole) + "\n")
     assert counts(filled) == (0, 1, 0, 0, 0)
-    (update,) = await found(pool, filled, Kind.UPDATE)
+    (update,) = await found(pool, filled, FindingKind.UPDATE)
     assert (update.line, update.code) == (2, "device-updated")
     assert "serial, gtin, pallet, owner, model, unit_value" in update.sentence
     (device,) = await devices(pool, serial=whole[2])
@@ -125,7 +125,7 @@ async def test_a_declared_number_of_rows_is_held_against_the_file(pool, register
     assert (await registers(phones(0, 3), declared=3)).warnings == 0
     receipt = await registers(phones(3, 3), declared=4)
     assert (receipt.registered, receipt.warnings) == (3, 1)
-    (warning,) = await found(pool, receipt, Kind.WARNING)
+    (warning,) = await found(pool, receipt, FindingKind.WARNING)
     assert (warning.code, "4 rows were declared" in warning.sentence) == ("quantity-differs", True)
 
 
@@ -338,7 +338,7 @@ async def test_serials_that_were_declared_before_they_came_are_told(pool, regist
     await transaction(pool, lambda conn: decide.approve(conn, approver, made.id, now))
     receipt = await registers(f"serial,gtin\nS-1,{gtin}\nS-2,{gtin}\nS-3,{gtin}\n")
     assert (receipt.registered, receipt.warnings) == (3, 2)
-    told = await found(pool, receipt, Kind.WARNING)
+    told = await found(pool, receipt, FindingKind.WARNING)
     assert [(one.line, one.code, one.value) for one in told] == [
         (2, "serial-listed", "S-1"),
         (3, "serial-listed", "S-2"),

@@ -13,13 +13,13 @@ from app.core.db import Pool
 from app.core.errors import Forbidden, Invalid
 from app.devices.find import Wanted, find
 from app.devices.intake import Submission
-from app.devices.receipts import Kind, Terms, findings
+from app.devices.receipts import FindingKind, Terms, findings
 from app.devices.register import register
 from app.incidents import decide
 from app.incidents.scope import Scope
 
 
-async def rejections(pool: Pool, receipt_id: int, kind: Kind = Kind.REJECTION):
+async def rejections(pool: Pool, receipt_id: int, kind: FindingKind = FindingKind.REJECTION):
     auditor = Principal("audrey", "Audrey", Role.AUDITOR)
     async with pool.acquire() as conn:
         return await findings(conn, auditor, receipt_id, kind, after=0, limit=1000)
@@ -117,7 +117,7 @@ async def test_the_segments_of_a_dispatch_advice_name_many_devices_each(pool, re
     assert (receipt.rows, receipt.registered, receipt.unchanged, receipt.rejected) == (5, 3, 1, 1)
     (flaw,) = await rejections(pool, receipt.receipt_id)
     assert (flaw.line, flaw.code, "line 7" in flaw.sentence) == (8, "duplicate-in-file", True)
-    (odd,) = await rejections(pool, receipt.receipt_id, Kind.WARNING)
+    (odd,) = await rejections(pool, receipt.receipt_id, FindingKind.WARNING)
     assert (odd.line, odd.code) == (4, "quantity-differs")
 
 
@@ -167,7 +167,7 @@ async def test_a_device_declared_stolen_before_it_arrived_is_named(
                 await step(conn)
     receipt = await registers(phones(0, 1))
     assert receipt.registered == 1
-    (warning,) = await rejections(pool, receipt.receipt_id, Kind.WARNING)
+    (warning,) = await rejections(pool, receipt.receipt_id, FindingKind.WARNING)
     assert (warning.code, number in warning.sentence) == ("imei-listed", True)
 
 

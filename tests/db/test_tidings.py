@@ -16,12 +16,12 @@ from app.devices.incoming import here
 from app.devices.intake import Defaults, Format, read
 from app.devices.receipts import Terms
 from app.devices.register import MET_ANOTHER, register
+from app.epcis import capture
+from app.epcis.store import Behaviour
 from app.incidents.tidings import carry
-from app.movements import capture
-from app.movements.store import Behaviour
 
 from .conftest import NOW
-from .test_movements import packed, phone, reads, received
+from .test_epcis import packed, phone, reads, received
 
 
 def number(phone_number: int) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from app.api import openapi
 from app.api.routes import application
-from app.movements.document import STANDARD_CONTEXT
+from app.epcis.document import STANDARD_CONTEXT
 
 from .asking import JSON, problem
 from .conftest import MAX_EVENTS, MAX_FILE, Gateway

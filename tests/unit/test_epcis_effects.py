@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.movements import effects as meaning
-from app.movements.effects import (
+from app.epcis import effects as meaning
+from app.epcis.effects import (
+    Aggregated,
     Left,
-    Move,
     Name,
     Register,
     ReportedRecovered,
@@ -21,9 +21,9 @@ from app.movements.effects import (
     Withdrawn,
     effects,
 )
-from app.movements.events import Action
-from app.movements.reading import read_event
-from app.movements.words import DISPOSITIONS, STEPS
+from app.epcis.events import Action
+from app.epcis.reading import read_event
+from app.epcis.words import DISPOSITIONS, STEPS
 
 AT = datetime(2026, 12, 21, 9, 0, tzinfo=UTC)
 IMEI, OTHER = "urn:gsma:imei:49015420-323751-0", "urn:gsma:imei:35209900-176148-1"
@@ -98,7 +98,7 @@ def test_what_left(step):
     assert found == (Left((PHONE,), (PALLET,), "9506000134369.4", AT),)
     found = aggregated("OBSERVE", parentID=SSCC, childEPCs=[UNIT, INNER], bizStep=step)
     assert found == (
-        Move(PALLET, (TABLET,), Action.OBSERVE, AT),
+        Aggregated(PALLET, (TABLET,), Action.OBSERVE, AT),
         Left((TABLET,), (PALLET, CARTON), "", AT),
     )
 
@@ -112,19 +112,19 @@ def test_what_was_seen(step):
 
 def test_devices_go_onto_a_pallet_and_come_off_it():
     assert aggregated("ADD", parentID=SSCC, childEPCs=[IMEI, UNIT]) == (
-        Move(PALLET, (PHONE, TABLET), Action.ADD, AT),
+        Aggregated(PALLET, (PHONE, TABLET), Action.ADD, AT),
     )
     assert aggregated("DELETE", parentID=SSCC, childEPCs=[IMEI]) == (
-        Move(PALLET, (PHONE,), Action.DELETE, AT),
+        Aggregated(PALLET, (PHONE,), Action.DELETE, AT),
     )
     assert aggregated("OBSERVE", parentID=SSCC, childEPCs=[IMEI]) == (
-        Move(PALLET, (PHONE,), Action.OBSERVE, AT),
+        Aggregated(PALLET, (PHONE,), Action.OBSERVE, AT),
     )
 
 
 def test_all_come_off_where_none_is_named():
-    assert aggregated("DELETE", parentID=SSCC) == (Move(PALLET, (), Action.DELETE, AT),)
-    assert aggregated("DELETE", parentID=SSCC, childEPCs=[]) == (Move(PALLET, (), Action.DELETE, AT),)
+    assert aggregated("DELETE", parentID=SSCC) == (Aggregated(PALLET, (), Action.DELETE, AT),)
+    assert aggregated("DELETE", parentID=SSCC, childEPCs=[]) == (Aggregated(PALLET, (), Action.DELETE, AT),)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_report_comes_after_what_the_step_says():
 
 def test_an_aggregation_reports_no_theft():
     found = aggregated("OBSERVE", parentID=SSCC, childEPCs=[IMEI], disposition="stolen")
-    assert [type(one) for one in found] == [Move]
+    assert [type(one) for one in found] == [Aggregated]
 
 
 def test_an_event_that_was_wrong_only_takes_its_effects_back():

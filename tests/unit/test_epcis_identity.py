@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core import gs1, imei
-from app.movements import identity
-from app.movements.identity import BadEpc, Epc
-from app.movements.words import DISPOSITIONS, REASONS, STEPS, word
+from app.epcis import identity
+from app.epcis.identity import BadEpc, Epc
+from app.epcis.words import DISPOSITIONS, REASONS, STEPS, word
 
 IMEI = 49015420323751
 PALLET = "106141412345678908"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from app.api.dialects.epcis import schema
 from app.core.errors import Invalid, TooLarge
-from app.movements import stamp
-from app.movements.document import STANDARD_CONTEXT, read_alone, read_document, refuse_flaws
-from app.movements.events import Action, AggregationEvent, ObjectEvent
-from app.movements.reading import read_event
+from app.epcis import stamp
+from app.epcis.document import STANDARD_CONTEXT, read_alone, read_document, refuse_flaws
+from app.epcis.events import Action, AggregationEvent, ObjectEvent
+from app.epcis.reading import read_event
 
 EPC = "urn:gsma:imei:49015420-323751-0"
 PALLET = "https://id.gs1.org/00/106141412345678908"

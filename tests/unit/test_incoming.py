@@ -64,7 +64,7 @@ async def test_a_file_that_is_read_apart_says_the_same(large):
     assert len(batches) == len(said) == 3
     for one, other in zip(batches, said, strict=True):
         assert one == other
-        for candidate in one.fresh.candidates():
+        for candidate in one.distinct.candidates():
             assert one.cells(candidate) == other.cells(candidate)
 
 

@@ -78,6 +78,11 @@ class Submission(NamedTuple):
 SharedCells: TypeAlias = tuple[str, str, str, str, str, str | Decimal, str]
 
 
+def shared_cells(*, gtin: str = "", site: str = "", owner: str = "", model: str = "") -> SharedCells:
+    """Cells of a device that nobody has put on a pallet or priced."""
+    return gtin, "", site, owner, model, "", ""
+
+
 class _Checked(NamedTuple):
     shared: Shared
     findings: tuple[Finding, ...]

@@ -20,9 +20,9 @@ from app.api.once import Once
 from app.api.problems import AnyRequest, Problem
 from app.core.config import Settings
 from app.core.db import Pool
-from app.movements import capture
-from app.movements.document import read_document
-from app.movements.store import Behaviour, Capture, Failure
+from app.epcis import capture
+from app.epcis.document import read_document
+from app.epcis.store import Behaviour, Capture, Failure
 
 _READING = Notes(headers=speech.RANGE_HEADERS, unacceptable=speech.UNACCEPTABLE)
 

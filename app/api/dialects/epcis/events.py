@@ -22,11 +22,11 @@ from app.api.problems import AnyRequest
 from app.core.config import Settings
 from app.core.db import Pool
 from app.devices.register import MET_ANOTHER
-from app.movements import capture, query
-from app.movements.carry import Carry
-from app.movements.document import STANDARD_CONTEXT, read_alone
-from app.movements.query import Wanted
-from app.movements.stamp import written
+from app.epcis import capture, query
+from app.epcis.carry import Carry
+from app.epcis.document import STANDARD_CONTEXT, read_alone
+from app.epcis.query import Wanted
+from app.epcis.stamp import written
 
 PATH = "/epcis/events/"
 _READING = (*speech.RANGE_HEADERS, speech.FORMAT_HEADER)

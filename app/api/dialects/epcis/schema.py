@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.movements.document import STANDARD_CONTEXT
-from app.movements.words import DISPOSITIONS, REASONS, STEPS, Vocabulary
+from app.epcis.document import STANDARD_CONTEXT
+from app.epcis.words import DISPOSITIONS, REASONS, STEPS, Vocabulary
 
 _REF = "#/components/schemas/"
 

@@ -12,7 +12,7 @@ from app.api.problems import AnyRequest, Problem
 from app.core.config import Settings
 from app.core.errors import GatewayError, Invalid
 from app.core.imei import shown
-from app.movements.store import Behaviour
+from app.epcis.store import Behaviour
 
 VERSIONS = {"GS1-EPCIS-Version": "2.0", "GS1-CBV-Version": "2.0"}
 ALWAYS = [ResponseHeader(name=name, value=value) for name, value in VERSIONS.items()]

@@ -14,9 +14,9 @@ import msgspec
 
 from app.core.errors import Flaw, Invalid, TooLarge
 from app.core.imei import shown
-from app.movements.events import Event
-from app.movements.members import Members
-from app.movements.reading import read_event
+from app.epcis.events import Event
+from app.epcis.members import Members
+from app.epcis.reading import read_event
 
 STANDARD_CONTEXT = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
 # More flaws than this help nobody, and an answer must end.

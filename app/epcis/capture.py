@@ -19,13 +19,13 @@ from app.core.db import Connection, asks_again
 from app.core.errors import Conflict, GatewayError, Missing
 from app.core.imei import shown
 from app.devices.register import MET_ANOTHER
-from app.movements import store
-from app.movements.carry import Carry
-from app.movements.document import Read, refuse_flaws
-from app.movements.effects import effects
-from app.movements.events import Event
-from app.movements.reading import read_event
-from app.movements.store import Behaviour, Capture, Claimed, Failure, Row
+from app.epcis import store
+from app.epcis.carry import Carry
+from app.epcis.document import Read, refuse_flaws
+from app.epcis.effects import effects
+from app.epcis.events import Event
+from app.epcis.reading import read_event
+from app.epcis.store import Behaviour, Capture, Claimed, Failure, Row
 
 # How many events one statement stores; in `proceed`, how many one transaction does.
 SLICE = 500

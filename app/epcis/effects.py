@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from app.devices.naming import Name
-from app.movements.events import Action, AggregationEvent, Event, ObjectEvent
-from app.movements.identity import Epc
+from app.epcis.events import Action, AggregationEvent, Event, ObjectEvent
+from app.epcis.identity import Epc
 
 STOLEN = "stolen"
 ARRIVING = frozenset({"commissioning", "receiving"})
@@ -37,7 +37,7 @@ class Register(msgspec.Struct, frozen=True):
     model: str = ""
 
 
-class Move(msgspec.Struct, frozen=True):
+class Aggregated(msgspec.Struct, frozen=True):
     """ADD: these devices went onto the pallet. DELETE: they came off it, all where none is named. OBSERVE: they
     were seen on it, which moves nothing."""
 
@@ -92,7 +92,7 @@ class Withdrawn(msgspec.Struct, frozen=True):
     corrective_ids: tuple[str, ...]
 
 
-Effect: TypeAlias = Register | Move | Left | Seen | ReportedStolen | ReportedRecovered | Withdrawn
+Effect: TypeAlias = Register | Aggregated | Left | Seen | ReportedStolen | ReportedRecovered | Withdrawn
 
 
 def effects(event: Event) -> tuple[Effect, ...]:
@@ -135,7 +135,7 @@ def _of_aggregation(event: AggregationEvent) -> Iterator[Effect]:
     # Off the pallet came all, or those that are named; where what is named is no device, nothing of ours did.
     empties = event.action is Action.DELETE and not event.children and not event.partial
     if parent and (devices or empties):
-        yield Move(parent, devices, event.action, event.time)
+        yield Aggregated(parent, devices, event.action, event.time)
     yield from _around(event, devices, tuple(dict.fromkeys((*((parent,) if parent else ()), *pallets))))
 
 

@@ -13,9 +13,9 @@ from app.access.roles import Principal, Role
 from app.core.db import Connection
 from app.core.errors import Flaw
 from app.core.sql import queries
-from app.movements import stamp
-from app.movements.document import Read
-from app.movements.events import (
+from app.epcis import stamp
+from app.epcis.document import Read
+from app.epcis.events import (
     AggregationEvent,
     AssociationEvent,
     Event,
@@ -23,10 +23,10 @@ from app.movements.events import (
     TransactionEvent,
     TransformationEvent,
 )
-from app.movements.identity import Epc
-from app.movements.reading import read_event
+from app.epcis.identity import Epc
+from app.epcis.reading import read_event
 
-_SQL = queries("movements")
+_SQL = queries("epcis")
 _PART = 500
 
 

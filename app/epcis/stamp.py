@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from app.movements.document import STANDARD_CONTEXT, Read, own_context
+from app.epcis.document import STANDARD_CONTEXT, Read, own_context
 
 # What may be added to an event later without making it another one.
 _BESIDE = ("eventID", "recordTime", "errorDeclaration", "@context")

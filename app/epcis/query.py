@@ -17,13 +17,13 @@ from app.core.db import Connection
 from app.core.errors import Flaw, Invalid, Missing
 from app.core.imei import shown
 from app.core.sql import queries
-from app.movements import identity, words
-from app.movements.events import Action
-from app.movements.identity import BadEpc
-from app.movements.members import moment, no_time
-from app.movements.words import DISPOSITIONS, STEPS, Vocabulary
+from app.epcis import identity, words
+from app.epcis.events import Action
+from app.epcis.identity import BadEpc
+from app.epcis.members import moment, no_time
+from app.epcis.words import DISPOSITIONS, STEPS, Vocabulary
 
-_SQL = queries("movements")
+_SQL = queries("epcis")
 _TYPES = ("ObjectEvent", "AggregationEvent", "TransactionEvent", "TransformationEvent", "AssociationEvent")
 
 

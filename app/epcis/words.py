@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from app.movements.identity import is_uri
+from app.epcis.identity import is_uri
 
 _STANDARD = re.compile(
     r"(?:https?://ref\.gs1\.org/cbv/|cbv:)([A-Za-z]+)-(\w+)\Z|urn:epcglobal:cbv:([a-z]+):(\w+)\Z"

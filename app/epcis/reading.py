@@ -13,8 +13,8 @@ from typing import Any
 
 from app.core.errors import Flaw
 from app.core.imei import shown
-from app.movements import identity
-from app.movements.events import (
+from app.epcis import identity
+from app.epcis.events import (
     Action,
     AggregationEvent,
     AssociationEvent,
@@ -24,8 +24,8 @@ from app.movements.events import (
     TransactionEvent,
     TransformationEvent,
 )
-from app.movements.members import Members
-from app.movements.words import DISPOSITIONS, REASONS, STEPS
+from app.epcis.members import Members
+from app.epcis.words import DISPOSITIONS, REASONS, STEPS
 
 _OFFSET = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)\Z")
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)

@@ -14,9 +14,9 @@ import msgspec
 
 from app.core.errors import Flaw, below
 from app.core.imei import shown
-from app.movements import identity, words
-from app.movements.identity import BadEpc, Epc
-from app.movements.words import Vocabulary
+from app.epcis import identity, words
+from app.epcis.identity import BadEpc, Epc
+from app.epcis.words import Vocabulary
 
 _ZONED = re.compile(r"[Tt].*(?:[Zz]|[+-][0-9]{2}:[0-9]{2})\Z")
 

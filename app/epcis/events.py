@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from app.movements.identity import Epc
+from app.epcis.identity import Epc
 
 
 class Action(StrEnum):

@@ -12,8 +12,8 @@ from typing import Protocol, runtime_checkable
 
 from app.access.roles import Principal
 from app.core.db import Connection
-from app.movements.effects import Effect
-from app.movements.events import Event
+from app.epcis.effects import Effect
+from app.epcis.events import Event
 
 
 @runtime_checkable

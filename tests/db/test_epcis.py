@@ -12,11 +12,11 @@ import pytest
 from app.audit.read import entries
 from app.core.db import transaction
 from app.core.errors import Conflict, Forbidden, Invalid, Missing
-from app.movements import capture, query
-from app.movements.document import STANDARD_CONTEXT, read_alone, read_document
-from app.movements.effects import Move, Register
-from app.movements.query import Wanted
-from app.movements.store import Behaviour
+from app.epcis import capture, query
+from app.epcis.document import STANDARD_CONTEXT, read_alone, read_document
+from app.epcis.effects import Aggregated, Register
+from app.epcis.query import Wanted
+from app.epcis.store import Behaviour
 
 from .conftest import NOW
 
@@ -130,7 +130,7 @@ async def test_a_capture_waits_and_is_stored(accepts, works, stored, job):
     one, two = await stored()
     assert one == {**received(1), "recordTime": "2026-12-22T02:00:02.000Z"}
     assert two["eventID"] == "urn:x:2"
-    assert heard.told == [("urn:x:1", [Register]), ("urn:x:2", [Move])]
+    assert heard.told == [("urn:x:1", [Register]), ("urn:x:2", [Aggregated])]
     assert heard.actors == {"dock"}
 
 
