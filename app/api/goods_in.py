@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from app.access.roles import Permission, Principal
-from app.api import body, upload
+from app.api import upload
 from app.api.notes import Notes
 from app.api.once import Once
 from app.api.problems import AnyRequest
@@ -103,15 +103,14 @@ async def submit(
     Valid rows are registered although others are not; the same submission sent again changes nothing. `site`,
     `owner` and `currency` stand in where a row names none.
 
-    A form may say what the query may, in a field of the same name, but nothing twice. Under an `Idempotency-Key`,
-    a form is the same only with the same boundary."""
+    A form may say what the query may, in a field of the same name, but nothing twice."""
     actor.require(Permission.RECEIPTS_WRITE)
     said = Said(site, owner, currency, filename, supplier, mapping, kind, declared, confirm)
     # What is wrong in a query is told before its file comes.
     said.defaults()
     async with upload.opened() as spool:
-        said, form = await _spool(request, spool, said, settings)
-        defaults, terms = said.defaults(), said.terms(form, await body.digest(request))
+        said, form, digest = await _spool(request, spool, said, settings)
+        defaults, terms = said.defaults(), said.terms(form, digest)
 
         async def work(conn: Connection) -> ReceiptAnswer:
             columns = await mappings.chosen(conn, actor, name=said.mapping, supplier=terms.supplier, own={})
@@ -122,8 +121,10 @@ async def submit(
             return await once(work, location=_url, also=register.MET_ANOTHER)
 
 
-async def _spool(request: AnyRequest, spool: BinaryIO, said: Said, settings: Settings) -> tuple[Said, Format]:
-    """What is said of the file, in its form as well, and its format; it is on the spool then."""
+async def _spool(
+    request: AnyRequest, spool: BinaryIO, said: Said, settings: Settings
+) -> tuple[Said, Format, bytes]:
+    """What is said of the file, in its form as well, its format and its digest; it is on the spool then."""
     sent = await upload.spooled(request, spool, settings.max_upload)
     said = said._replace(**sent.said)
     size = spool.tell()
@@ -134,7 +135,7 @@ async def _spool(request: AnyRequest, spool: BinaryIO, said: Said, settings: Set
             f"A JSON document may have {settings.max_body:,} bytes; as NDJSON or CSV it may be larger.",
             "body-too-large",
         )
-    return said, form
+    return said, form, sent.digest
 
 
 def _url(receipt: Receipt) -> str:

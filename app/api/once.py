@@ -30,6 +30,8 @@ PATTERN = r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--~]{1,255})$'
 
 _KEY = re.compile(PATTERN)
 _ESCAPED = re.compile(r"\\(.)")
+# A form has another one each time it is sent.
+_BOUNDARY = re.compile(r";\s*boundary=(\"[^\"]*\"|[^;]*)", re.IGNORECASE)
 
 
 class Once:
@@ -111,7 +113,7 @@ class Once:
     async def _call(self, key: str) -> Call:
         request, scope = self._request, self._request.scope
         target = f"{request.method} {scope['path']}"
-        sent_as = request.headers.get("content-type", "")
+        sent_as = _BOUNDARY.sub("", request.headers.get("content-type", ""))
         sent = [target, scope["query_string"], sent_as, await body.digest(request)]
         sent += request.headers.getall("content-encoding", [])
         digest = hashlib.sha256(msgspec.json.encode(sent)).digest()

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from app.access.roles import Permission, Principal
-from app.api import body, upload
+from app.api import upload
 from app.api.notes import Notes
 from app.api.once import Once
 from app.api.problems import AnyRequest
@@ -75,11 +75,11 @@ async def submit(
     async with upload.opened() as spool:
         sent = await upload.spooled(request, spool, settings.max_upload)
         said: dict[str, Any] = {"source": source, "replace": replace} | sent.said
-        digest = await body.digest(request)
 
         async def work(conn: Connection) -> TacImportAnswer:
             spool.seek(0)
-            return _answer(await tac.import_tacs(conn, actor, read(spool), **said, digest=digest, now=now))
+            done = await tac.import_tacs(conn, actor, read(spool), **said, digest=sent.digest, now=now)
+            return _answer(done)
 
         return await once(work, location=lambda done: f"/v1/tacs/imports/{done.import_id}")
 

@@ -5,11 +5,14 @@ no transaction waits for a slow client, and is never held in memory.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, NamedTuple, cast
+
+import msgspec
 
 from app.api import body, form
 from app.api.problems import AnyRequest, NotTaken
@@ -29,9 +32,10 @@ _PACKED = 65_536
 
 
 class Upload(NamedTuple):
-    """A file that is on the spool: its content type and its name, '' where there is none, and what the form said
-    beside it, by the names of the handler's parameters."""
+    """A file that is on the spool: its SHA-256, its content type and its name, '' where there is none, and what the
+    form said beside it, by the names of the handler's parameters."""
 
+    digest: bytes
     sent_as: str
     filename: str
     said: dict[str, Any]
@@ -56,12 +60,37 @@ async def spooled(request: AnyRequest, spool: BinaryIO, limit: int) -> Upload:
     if between is None:
         if sent_as.strip().lower().startswith("multipart/"):
             raise _other_parts()
-        await _taken(request, limit, spool.write)
-        return Upload(sent_as, "", {})
-    found = form.Form(request.route_handler, between, spool.write, request.query_params)
+        digest = await _written(request, limit, spool)
+        return Upload(digest, sent_as, "", {})
+    file = _Hashed(spool)
+    found = form.Form(request.route_handler, between, file.write, request.query_params)
     await _taken(request, limit, found.take)
     found.end()
-    return Upload(found.sent_as, found.filename, found.said)
+    sent = Upload(file.digest, found.sent_as, found.filename, found.said)
+    body.stands_for(request, msgspec.json.encode([sent.digest.hex(), *sent[1:]], order="sorted"))
+    return sent
+
+
+async def _written(request: AnyRequest, limit: int, spool: BinaryIO) -> bytes:
+    if not body.coding(request, CODINGS):
+        await _taken(request, limit, spool.write)
+        return await body.digest(request)
+    file = _Hashed(spool)
+    await _taken(request, limit, file.write)
+    return file.digest
+
+
+class _Hashed:
+    def __init__(self, spool: BinaryIO) -> None:
+        self._spool, self._read = spool, hashlib.sha256()
+
+    def write(self, part: bytes) -> None:
+        self._read.update(part)
+        self._spool.write(part)
+
+    @property
+    def digest(self) -> bytes:
+        return self._read.digest()
 
 
 def _other_parts() -> NotTaken:

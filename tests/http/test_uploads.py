@@ -293,30 +293,33 @@ async def test_a_tac_database_comes_in_a_form_and_in_a_coding(admin):
     body = b"tac,brand,model\n35871001,Formland,Phone X\n"
     done = await admin.post("/v1/tacs", data={"source": "formed"}, files={"db": ("tac.csv", body)})
     assert (done.status_code, done.json()["source"], done.json()["imported"]) == (201, "formed", 1)
-    packed = gzip.compress(body.replace(b"Phone X", b"Phone Y"))
-    parts = form(field("replace", b"true"), file(body.replace(b"Phone X", b"Phone Z")))
-    for content, headers, updated in (
-        (packed, {**CSV, "content-encoding": "gzip"}, 0),
-        (gzip.compress(parts), {**FORM, "content-encoding": "gzip"}, 1),
+    one, other = body.replace(b"Phone X", b"Phone Y"), body.replace(b"Phone X", b"Phone Z")
+    parts = form(field("replace", b"true"), file(other))
+    for sent, content, headers, updated in (
+        (one, gzip.compress(one), {**CSV, "content-encoding": "gzip"}, 0),
+        (other, gzip.compress(parts), {**FORM, "content-encoding": "gzip"}, 1),
     ):
         done = await admin.post("/v1/tacs", content=content, headers=headers)
         assert (done.status_code, done.json()["updated"]) == (201, updated), done.text
         detail = await entry(admin, f"tac-import:{done.json()['import_id']}")
-        assert detail["sha256"] == hashlib.sha256(content).hexdigest()
+        assert detail["sha256"] == hashlib.sha256(sent).hexdigest()
     answer = await admin.post("/v1/tacs", data={"replace": "perhaps"}, files={"db": body})
     assert "replace" in places(problem(answer, 400, "form-wrong"))
 
 
-async def test_what_is_kept_of_a_body_is_the_digest_of_what_came(admin):
-    for body, headers in (
-        (form(file(stock(1).csv)), FORM),
-        (gzip.compress(stock(1).csv), {**CSV, "content-encoding": "gzip"}),
-        (gzip.compress(form(file(stock(1).csv))), {**FORM, "content-encoding": "gzip"}),
+async def test_what_is_kept_of_a_file_is_its_own_digest_however_it_came(admin):
+    csv, packed = stock(1).csv, gzip.compress(stock(1).csv)
+    for sent, body, headers in (
+        (csv, csv, CSV),
+        (packed, packed, CSV),
+        (csv, form(file(csv)), FORM),
+        (csv, gzip.compress(csv), {**CSV, "content-encoding": "gzip"}),
+        (packed, gzip.compress(form(file(packed))), {**FORM, "content-encoding": "gzip"}),
     ):
         answer = await admin.post(URL, content=in_pieces(body, 100), headers=headers)
         assert answer.status_code == 201, answer.text
         detail = await entry(admin, f"receipt:{answer.json()['receipt_id']}")
-        assert detail["sha256"] == hashlib.sha256(body).hexdigest()
+        assert detail["sha256"] == hashlib.sha256(sent).hexdigest()
 
 
 async def test_the_same_bytes_under_a_key_are_done_once(goods_in):
@@ -330,12 +333,23 @@ async def test_the_same_bytes_under_a_key_are_done_once(goods_in):
     other = gzip.compress(csv, mtime=1)
     problem(await goods_in.post(URL, content=other, headers=headers), 422)
     problem(await goods_in.post(URL, content=packed, headers={**CSV, **key}), 422)
-    body, key = form(file(stock(1).csv)), {"idempotency-key": str(uuid4())}
-    first = await goods_in.post(URL, content=body, headers={**FORM, **key})
-    again = await goods_in.post(URL, content=body, headers={**FORM, **key})
+
+
+async def test_the_same_form_under_a_key_is_done_once(goods_in):
+    csv, key = stock(1).csv, {"idempotency-key": str(uuid4())}
+
+    async def sent(content: bytes = csv, name: str = "goods.csv", **fields: str) -> httpx.Response:
+        """With another boundary each time."""
+        return await goods_in.post(URL, files={"file": (name, content)}, data=fields, headers=key)
+
+    first = await sent(site="PAR-1", owner="ACME")
+    again = await sent(owner="ACME", site="PAR-1")
     assert (first.status_code, again.content) == (201, first.content)
-    headers = {"content-type": "multipart/form-data; boundary=y", **key}
-    problem(await goods_in.post(URL, content=body.replace(b"--x", b"--y"), headers=headers), 422)
+    assert again.headers["idempotency-replayed"] == "true"
+    problem(await sent(csv + b"\n", site="PAR-1", owner="ACME"), 422)
+    problem(await sent(name="other.csv", site="PAR-1", owner="ACME"), 422)
+    problem(await sent(site="PAR-2", owner="ACME"), 422)
+    problem(await sent(site="PAR-1"), 422)
 
 
 async def test_an_upload_is_spooled_beside_the_data(gateway, goods_in):
