@@ -92,11 +92,13 @@ async def move(
     """Records the moves, in order. Raises Invalid with every flaw (nothing is moved then), Forbidden."""
     actor.require(Permission.RECEIPTS_WRITE)
     wanted = _read(moves, now)
+    found = await devices(conn, list(dict.fromkeys(name for each in wanted for name in each.names)))
     telling = _Telling(source, actor.label, now)
     unknown: list[str] = []
     for each in wanted:
-        found = await devices(conn, each.names)
-        ids = {*found.values(), *(await _standing(conn, each, telling) if each.pallet else ())}
+        ids = {found[name] for name in each.names if name in found}
+        if each.pallet:
+            ids.update(await _standing(conn, each, telling))
         telling.add([(number, each.to, each.at) for number in sorted(ids)])
         unknown += [name.text for name in each.names if name not in found]
     await _write(conn, telling)
