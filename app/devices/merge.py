@@ -26,10 +26,11 @@ from app.devices.intake import Finding
 from app.devices.naming import Name
 
 _SQL = queries("devices")
+_STAGE = queries("stage")
 _DEVICE = ("device_id", "keys", *BODY, "receipt_id", "registered_at", "arrived_in")
 _STAGED = ("place", "line", "keys", *BODY)
 _NULL = "\\N"
-_NAMING = {"serial", "gtin"}
+_NAMING = {"imeis", "serial", "gtin"}
 _line = attrgetter("line")
 
 NEW, UNCHANGED, UPDATED, DIFFERS, WAITS = range(5)
@@ -46,7 +47,9 @@ class Judged(msgspec.Struct):
     updates: list[asyncpg.Record] = []
     conflicts: list[tuple[Candidate, asyncpg.Record]] = []
     listed: list[Finding] = []
-    """New devices that were declared before they came."""
+    """New names of devices that were declared before they came, or that do not bear what their device bears."""
+    added: list[int] = []
+    """Keys of IMEIs that registered devices turned out to have."""
 
 
 class Merge:
@@ -190,32 +193,41 @@ class Merge:
     ) -> tuple[list[Candidate], list[Candidate]]:
         """Gives those that turn out to be new, and those that have to wait for another one."""
         if not self._stands:
-            await self._conn.execute(_SQL.open_stage)
+            await self._conn.execute(_STAGE.open_stage)
             self._stands = True
-        await self._conn.execute(_SQL.clear_stage)
+        await self._conn.execute(_STAGE.clear_stage)
         await self._copy(
             "staged", _STAGED, (f"{place}\t{each.line}\t{each.text}\n" for place, each in enumerate(doubtful))
         )
-        await self._conn.execute(_SQL.analyse_stage)
-        await self._conn.execute(_SQL.match)
+        await self._conn.execute(_STAGE.analyse_stage)
+        await self._conn.execute(_STAGE.match)
         await self._conn.execute(_SQL.hold_matched)
-        await self._conn.execute(_SQL.judge, self._arrives)
-        judged.unchanged += await self._conn.fetchval(_SQL.count_unchanged)
-        conflicts = await self._conn.fetch(_SQL.conflicts)
+        await self._conn.execute(_STAGE.judge, self._arrives)
+        judged.unchanged += await self._conn.fetchval(_STAGE.count_unchanged)
+        conflicts = await self._conn.fetch(_STAGE.conflicts)
         judged.conflicts += [(doubtful[row["place"]], row) for row in conflicts]
-        await self._move(await self._conn.fetch(_SQL.arrivals_elsewhere))
+        await self._move(await self._conn.fetch(_STAGE.arrivals_elsewhere))
+        await self._add_imeis(judged)
         updates = await self._conn.fetch(_SQL.update, self._receipt_id)
         judged.updated += len(updates)
         judged.arrived += sum(row["arrives"] for row in updates)
         judged.updates += [row for row in updates if row["changed"]]
-        await self._remember([row["device_id"] for row in await self._conn.fetch(_SQL.named_again)])
-        left = {row["place"]: row["verdict"] for row in await self._conn.fetch(_SQL.undecided)}
+        await self._remember([row["device_id"] for row in await self._conn.fetch(_STAGE.named_again)])
+        left = {row["place"]: row["verdict"] for row in await self._conn.fetch(_STAGE.undecided)}
         new = [each for place, each in enumerate(doubtful) if left.get(place) == NEW]
         waiting = [each for place, each in enumerate(doubtful) if left.get(place) == WAITS]
-        # A device that has just got its serial or GTIN may be the one that a row below means.
+        # A device that has just got an IMEI, its serial or its GTIN may be the one that a row below means.
         return (
             ([], new + waiting) if any(_NAMING & set(row["changed"]) for row in updates) else (new, waiting)
         )
+
+    async def _add_imeis(self, judged: Judged) -> None:
+        for row in await self._conn.fetch(_SQL.own_more):
+            judged.added.append(row["key"])
+            if row["status"]:
+                judged.listed.append(verdicts.listed(row["line"], row["key"], row["status"]))
+            elif row["device_status"]:
+                judged.listed.append(verdicts.not_claimed(row["line"], row["key"], row["device_status"]))
 
     async def _move(self, arrivals: list[asyncpg.Record]) -> None:
         """An announced device that arrives on another pallet has moved there."""

@@ -47,7 +47,8 @@ class _Tally(msgspec.Struct):
     alarming: list[int] = []
     """Devices that are suspect or blocked, and of which a row says otherwise."""
     listed: int = 0
-    """Names of new devices that are suspect or blocked already."""
+    """New names of devices that are suspect or blocked already, or whose device is."""
+    added: list[int] = []
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -87,7 +88,7 @@ async def register(
             on_rows(tally.rows)
     await _check_declared(conn, number, terms, tally)
     receipt = await receipts.close(conn, number, tally.counts)
-    await _enrol(conn, actor, receipt, now)
+    await _enrol(conn, actor, receipt, tally.added, now)
     await record(conn, _entries(actor, receipt, terms, tally, now))
     return receipt
 
@@ -152,6 +153,7 @@ async def _note(
     tally.rejected += len(refused)
     tally.warnings += len([1 for finding in found if not finding.rejected]) - len(judged.updates)
     tally.listed += len(judged.listed)
+    tally.added += judged.added
     tally.alarming += [row["device_id"] for _, row in judged.conflicts if row["listed"]]
 
 
@@ -176,9 +178,12 @@ def _entries(actor: Principal, receipt: Receipt, terms: Terms, tally: _Tally, no
     return entries
 
 
-async def _enrol(conn: Connection, actor: Principal, receipt: Receipt, now: datetime) -> None:
+async def _enrol(
+    conn: Connection, actor: Principal, receipt: Receipt, added: list[int], now: datetime
+) -> None:
     """Brand partners must know a device before they can lock it."""
-    if receipt.registered and await somebody_enrols(conn):
-        keys = [row["key"] for row in await conn.fetch(_SQL.new_keys, receipt.receipt_id)]
+    if (receipt.registered or added) and await somebody_enrols(conn):
+        new = [row["key"] for row in await conn.fetch(_SQL.new_keys, receipt.receipt_id)]
+        keys = sorted({*new, *added})
         command = Command(Op.ENROL, now, actor.label, receipt_id=receipt.receipt_id)
         await order(conn, command, keys, [0] * len(keys))

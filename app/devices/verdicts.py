@@ -18,7 +18,7 @@ def conflict(row: asyncpg.Record, other_line: int | None) -> Finding:
     name = named(row["keys"], row["serial"])
     known = named(row["known_keys"], row["known_serial"])
     differing = row["differing"] or ["imeis"]
-    about = ", ".join("the set of IMEIs" if field == "imeis" else field for field in differing)
+    about = ", ".join(_known(field, row) for field in differing)
     known_as = "" if known == name else f" as {known}"
     if other_line is not None:
         sentence = (
@@ -28,9 +28,24 @@ def conflict(row: asyncpg.Record, other_line: int | None) -> Finding:
         return Finding(row["line"], True, differing[0], name, "duplicate-in-file", sentence)
     sentence = (
         f"{name} is registered already{known_as} (receipt {row['known_receipt']}), and this row says otherwise"
-        f" about: {about}. What is registered stays; correct the row, or move the device to another pallet."
+        f" about: {about}. What is registered stays; {_way_out(row, differing)}."
     )
     return Finding(row["line"], True, differing[0], name, "registered-differently", sentence)
+
+
+def _known(field: str, row: asyncpg.Record) -> str:
+    """A field, and what the registry has in it."""
+    if field == "imeis":
+        return "the set of IMEIs"
+    return f"{field} ({shown(str(row[f'known_{field}']), 60)})"
+
+
+def _way_out(row: asyncpg.Record, differing: list[str]) -> str:
+    if row["known_keys"][0] < 0 and "imeis" in differing and row["listed"]:
+        return "it is declared stolen by its serial, so declare its IMEIs as well"
+    if differing == ["pallet"]:
+        return "correct the row, or tell the device's movement to the other pallet"
+    return "correct the row"
 
 
 def update(row: asyncpg.Record) -> Finding:
@@ -48,6 +63,16 @@ def listed(line: int, key: int, status: int) -> Finding:
         f" {_STANDING[status]}; look at its incidents."
     )
     return Finding(line, False, "imeis", number, "imei-listed", sentence)
+
+
+def not_claimed(line: int, key: int, status: int) -> Finding:
+    """An IMEI that came later than the incident that holds its device; status 1 is suspect, 2 blocked."""
+    number = imei.full(key)
+    sentence = (
+        f"The device that turns out to have IMEI {number} is {_STANDING[status]}, and this IMEI is not: declare it"
+        " too."
+    )
+    return Finding(line, False, "imeis", number, "imei-not-claimed", sentence)
 
 
 def listed_serial(line: int, name: Name, status: int) -> Finding:

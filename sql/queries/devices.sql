@@ -114,61 +114,6 @@ SELECT array_agg(nextval('device_device_id_seq')) FROM generate_series(1, $1::in
 -- name: serial_numbers
 SELECT array_agg(nextval('serial_number_serial_id_seq')) FROM generate_series(1, $1::integer);
 
--- name: open_stage
--- Rows that share a name with a device. verdict: 0 new after all, 1 unchanged, 2 updates the device, 3 says
--- otherwise than what is registered, 4 waits for a row above that updates the same device.
-CREATE TEMPORARY TABLE IF NOT EXISTS staged (
-    place integer PRIMARY KEY,
-    line integer NOT NULL,
-    keys bigint [] NOT NULL,
-    serial text NOT NULL,
-    gtin text NOT NULL,
-    pallet text NOT NULL,
-    site text NOT NULL,
-    owner text NOT NULL,
-    model text NOT NULL,
-    unit_value numeric(14, 2),
-    currency text NOT NULL,
-    -- how many devices it names, and the first of them
-    devices integer NOT NULL DEFAULT 0,
-    device_id bigint,
-    verdict smallint NOT NULL DEFAULT 0,
-    changed text [],
-    differing text [],
-    arrives boolean,
-    -- the change of pallet is a movement
-    moves boolean
-) ON COMMIT DROP;
-
--- name: clear_stage
-TRUNCATE staged;
-
--- name: analyse_stage
-ANALYZE staged;
-
--- name: match
-WITH hit AS (
-    SELECT s.place, i.device_id
-    FROM staged AS s
-    CROSS JOIN unnest(s.keys) AS k (key)
-    CROSS JOIN LATERAL (SELECT device_id FROM device_imei AS i WHERE i.key = k.key OFFSET 0) AS i
-    UNION
-    SELECT s.place, d.device_id
-    FROM staged AS s
-    CROSS JOIN LATERAL (
-        SELECT device_id FROM device AS d
-        WHERE d.serial = s.serial AND d.gtin = s.gtin AND d.serial <> ''
-        OFFSET 0
-    ) AS d
-    WHERE s.serial <> ''
-),
-found AS (
-    SELECT place, min(device_id) AS device_id, count(*) AS devices FROM hit GROUP BY place
-)
-UPDATE staged AS s SET device_id = found.device_id, devices = found.devices
-FROM found
-WHERE s.place = found.place;
-
 -- name: hold_matched
 -- Nobody moves or updates these devices from here on; in order, so that two submissions wait and do not block.
 SELECT d.device_id
@@ -177,138 +122,36 @@ WHERE d.device_id IN (SELECT s.device_id FROM staged AS s)
 ORDER BY d.device_id
 FOR UPDATE;
 
--- name: judge
--- $1 whether the devices are here. What a row leaves empty it does not contradict, and what the registry
--- leaves empty a row may fill in; a device that was announced may arrive on another pallet and site. One that has
--- moved since is not contradicted by the row that registered it.
-WITH compared AS (
-    SELECT
-        s.place,
-        d.device_id,
-        coalesce(nullif(d.serial, ''), s.serial) AS serial,
-        coalesce(nullif(d.gtin, ''), s.gtin) AS gtin,
-        arriving.arrives,
-        d.pallet <> '' OR moved.pallet IS NOT NULL AS has_stood,
-        array_remove(
-            ARRAY[
-                CASE WHEN s.devices > 1 OR NOT s.keys <@ d.keys THEN 'imeis' END,
-                CASE WHEN s.serial NOT IN ('', d.serial) AND d.serial <> '' THEN 'serial' END,
-                CASE WHEN s.gtin NOT IN ('', d.gtin) AND d.gtin <> '' THEN 'gtin' END,
-                CASE
-                    WHEN
-                        s.pallet NOT IN ('', d.pallet, coalesce(moved.pallet, d.pallet))
-                        AND (d.pallet <> '' OR moved.pallet IS NOT NULL) AND NOT arriving.arrives
-                        THEN 'pallet'
-                END,
-                CASE WHEN s.site NOT IN ('', d.site) AND d.site <> '' AND NOT arriving.arrives THEN 'site' END,
-                CASE WHEN s.owner NOT IN ('', d.owner) AND d.owner <> '' THEN 'owner' END,
-                CASE WHEN s.model NOT IN ('', d.model) AND d.model <> '' THEN 'model' END,
-                CASE
-                    WHEN
-                        s.unit_value IS NOT NULL AND d.unit_value IS NOT NULL
-                        AND (s.unit_value, s.currency) <> (d.unit_value, d.currency)
-                        THEN 'unit_value'
-                END
-            ],
-            NULL
-        ) AS differing,
-        array_remove(
-            ARRAY[
-                CASE WHEN s.serial NOT IN ('', d.serial) THEN 'serial' END,
-                CASE WHEN s.gtin NOT IN ('', d.gtin) THEN 'gtin' END,
-                CASE
-                    WHEN s.pallet NOT IN ('', d.pallet) AND (arriving.arrives OR s.pallet IS DISTINCT FROM moved.pallet)
-                        THEN 'pallet'
-                END,
-                CASE WHEN s.site NOT IN ('', d.site) THEN 'site' END,
-                CASE WHEN s.owner NOT IN ('', d.owner) THEN 'owner' END,
-                CASE WHEN s.model NOT IN ('', d.model) THEN 'model' END,
-                CASE
-                    WHEN
-                        s.unit_value IS NOT NULL
-                        AND (s.unit_value, s.currency) IS DISTINCT FROM (d.unit_value, d.currency)
-                        THEN 'unit_value'
-                END
-            ],
-            NULL
-        ) AS changed
+-- name: own_more
+-- IMEIs that rows fill in, each with its own standing and with that of its device, before `update`.
+WITH added AS (
+    INSERT INTO device_imei (key, device_id)
+    SELECT k.key, s.device_id
     FROM staged AS s
-    CROSS JOIN LATERAL (SELECT * FROM device AS d WHERE d.device_id = s.device_id OFFSET 0) AS d
-    CROSS JOIN LATERAL (SELECT $1 AND d.arrived_in IS NULL AS arrives) AS arriving
-    LEFT JOIN LATERAL (
-        SELECT m.pallet FROM movement AS m
-        WHERE m.device_id = d.device_id AND m.moved_at = '-infinity'
-    ) AS moved ON true
-    WHERE s.device_id IS NOT NULL
-),
-unlike AS (
-    -- a serial or a GTIN filled in must not make it another device's namesake
-    SELECT
-        c.*,
-        c.differing <> '{}' OR (
-            c.serial <> '' AND c.changed && ARRAY['serial', 'gtin'] AND EXISTS (
-                SELECT FROM device AS o
-                WHERE o.serial = c.serial AND o.gtin = c.gtin AND o.serial <> '' AND o.device_id <> c.device_id
-            )
-        ) AS differs
-    FROM compared AS c
-),
-ruled AS (
-    SELECT
-        u.*,
-        CASE WHEN u.differs THEN 3 WHEN u.arrives OR u.changed <> '{}' THEN 2 ELSE 1 END AS verdict
-    FROM unlike AS u
-),
-ordered AS (
-    SELECT
-        r.*,
-        row_number() OVER (PARTITION BY r.verdict, r.device_id ORDER BY r.place) AS turn,
-        CASE
-            WHEN r.serial = '' THEN 1
-            ELSE row_number() OVER (PARTITION BY r.verdict, r.serial, r.gtin ORDER BY r.place)
-        END AS namesake
-    FROM ruled AS r
+    CROSS JOIN unnest(s.adds) AS k (key)
+    WHERE s.verdict = 2
+    ORDER BY k.key
+    RETURNING key, device_id
 )
-UPDATE staged AS s SET
-    changed = o.changed,
-    differing = CASE WHEN o.differing = '{}' THEN ARRAY['serial'] ELSE o.differing END,
-    arrives = o.arrives,
-    moves = o.has_stood AND 'pallet' = ANY (o.changed),
-    verdict = CASE WHEN o.verdict = 2 AND greatest(o.turn, o.namesake) > 1 THEN 4 ELSE o.verdict END
-FROM ordered AS o
-WHERE s.place = o.place;
-
--- name: conflicts
--- Rows that say otherwise than the registry, and whether the device is suspect or blocked.
 SELECT
-    s.place,
+    added.key,
     s.line,
-    s.keys,
-    s.serial,
-    s.differing,
-    d.device_id,
-    d.keys AS known_keys,
-    d.serial AS known_serial,
-    d.receipt_id AS known_receipt,
-    EXISTS (SELECT FROM listing AS l WHERE l.key = ANY (d.keys) AND l.status > 0) AS listed
-FROM staged AS s
-JOIN device AS d USING (device_id)
-WHERE s.verdict = 3
-ORDER BY s.place;
-
--- name: undecided
-SELECT place, verdict FROM staged WHERE verdict IN (0, 4);
-
--- name: count_unchanged
-SELECT count(*) FROM staged WHERE verdict = 1;
-
--- name: arrivals_elsewhere
--- Announced devices that are about to arrive on another pallet than the one where they stand.
-SELECT device_id, pallet FROM staged WHERE verdict = 2 AND moves;
+    coalesce(l.status, 0) AS status,
+    (
+        SELECT coalesce(max(held.status), 0)
+        FROM device AS d
+        JOIN listing AS held ON held.key = ANY (d.keys)
+        WHERE d.device_id = added.device_id
+    ) AS device_status
+FROM added
+JOIN staged AS s ON s.device_id = added.device_id AND s.verdict = 2
+LEFT JOIN listing AS l ON l.key = added.key
+ORDER BY s.line, added.key;
 
 -- name: update
 -- $1 receipt. Fills in what was left open, and lets announced devices arrive.
 UPDATE device AS d SET
+    keys = CASE WHEN s.adds <> '{}' THEN s.keys ELSE d.keys END,
     serial = coalesce(nullif(d.serial, ''), s.serial),
     gtin = coalesce(nullif(d.gtin, ''), s.gtin),
     pallet = CASE WHEN 'pallet' = ANY (s.changed) AND NOT s.moves THEN s.pallet ELSE d.pallet END,
@@ -322,9 +165,6 @@ UPDATE device AS d SET
 FROM staged AS s
 WHERE s.verdict = 2 AND d.device_id = s.device_id
 RETURNING s.line, s.changed, s.arrives, d.keys, d.serial;
-
--- name: named_again
-SELECT device_id FROM staged WHERE verdict IN (1, 2);
 
 -- name: remember_repeats
 -- $1 receipt, $2 part, $3 devices: those of earlier receipts.

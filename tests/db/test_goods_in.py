@@ -313,13 +313,17 @@ async def test_a_row_may_mean_a_device_that_a_row_above_has_just_named(pool, reg
     assert (one.line, one.field, one.code) == (3, "imeis", "registered-differently")
 
 
-async def test_a_contradiction_names_what_contradicts(pool, registers, phones):
+async def test_a_contradiction_names_what_contradicts_and_what_is_registered(pool, registers, phones):
     first, second = phones(0, 1).split(",")[:2]
-    await registers(f"imei1,serial\n{first},S-1\n")
-    receipt = await registers(f"imei1,imei2,serial,owner\n{first},{second},S-1,Retailer\n")
-    (one,) = await found(pool, receipt)
-    assert one.field == "imeis"
-    assert "about: the set of IMEIs." in one.sentence
+    await registers(f"imei1,serial,site\n{first},S-1,PAR-1\n")
+    receipt = await registers(
+        f"imei1,serial,site,owner\n{second},S-1,PAR-1,Retailer\n{first},S-1,PAR-2,Retailer\n"
+    )
+    assert counts(receipt) == (0, 0, 0, 0, 2)
+    other, elsewhere = await found(pool, receipt)
+    assert (other.field, elsewhere.field) == ("imeis", "site")
+    assert "about: the set of IMEIs. What is registered stays; correct the row." in other.sentence
+    assert "about: site (PAR-1). What is registered stays; correct the row." in elsewhere.sentence
 
 
 async def test_an_announcement_that_arrives_twice_at_once_arrives_once(pool, registers, phones):

@@ -1,0 +1,69 @@
+"""Rows that know more IMEIs of a device than the registry does."""
+
+from __future__ import annotations
+
+from app.blocklist.ask import look_up
+from app.core.db import transaction
+from app.devices.receipts import FindingKind
+from app.incidents import decide
+from app.incidents.scope import Scope
+
+from .test_goods_in import counts, devices, found
+
+
+async def test_a_row_fills_in_more_imeis_of_the_same_device(pool, registers, phones):
+    first, second = phones(0, 1).split(",")[:2]
+    third, fourth = phones(1, 1).split(",")[:2]
+    await registers(f"imei1,serial,gtin\n{first},,\n,S-2,08806090000003\n")
+    rows = f"imei1,imei2,serial,gtin\n{first},{second},,\n{third},{fourth},S-2,08806090000003\n"
+    receipt = await registers(rows)
+    assert counts(receipt) == (0, 2, 0, 0, 0)
+    updates = await found(pool, receipt, FindingKind.UPDATE)
+    assert [(one.line, one.field, "has set: imeis" in one.sentence) for one in updates] == [
+        (2, "imeis", True),
+        (3, "imeis", True),
+    ]
+    for imeis in ([first, second], sorted([third, fourth])):
+        found_by = [await devices(pool, imei=number) for number in imeis]
+        assert found_by[0] == found_by[1]
+        assert sorted(found_by[0][0].imeis) == imeis
+    assert counts(await registers(rows)) == (0, 0, 0, 2, 0)
+    assert counts(await registers(f"imei1\n{second}\n")) == (0, 0, 0, 1, 0)
+    other = await registers(f"imei1,imei2\n{first},{third}\n")
+    (one,) = await found(pool, other)
+    assert (one.field, "about: the set of IMEIs." in one.sentence) == ("imeis", True)
+
+
+async def test_one_more_imei_is_filled_in_for_one_device_alone(pool, registers, phones):
+    one, two, same = (phones(place, 1).split(",")[0] for place in (0, 1, 2))
+    await registers(f"imei1\n{one}\n{two}\n")
+    receipt = await registers(f"imei1,imei2\n{one},{same}\n{two},{same}\n{same},\n")
+    assert counts(receipt) == (0, 1, 0, 1, 1)
+    assert [flaw.line for flaw in await found(pool, receipt)] == [3]
+    assert (await devices(pool, imei=same))[0].imeis == sorted([one, same])
+
+
+async def test_more_imeis_of_a_stolen_device_raise_an_alert_and_block_nothing(
+    pool, registers, phones, manager, approver, now
+):
+    first, second = phones(0, 1).split(",")[:2]
+    third = phones(1, 1).split(",")[0]
+    await registers(f"imei1,serial,gtin\n{first},,\n,S-2,08806090000003\n")
+    draft = decide.Draft(title="Paris", scope=Scope(imeis=(first,), serials=("S-2",)))
+    made = await transaction(pool, lambda conn: decide.draft(conn, manager, draft, now))
+    await transaction(pool, lambda conn: decide.submit(conn, manager, made.id, now))
+    await transaction(pool, lambda conn: decide.approve(conn, approver, made.id, now))
+    receipt = await registers(f"imei1,imei2,serial,gtin\n{first},{second},,\n{third},,S-2,08806090000003\n")
+    assert (counts(receipt), receipt.warnings) == ((0, 1, 0, 0, 1), 1)
+    (warning,) = await found(pool, receipt, FindingKind.WARNING)
+    assert (warning.line, warning.code, warning.value) == (2, "imei-not-claimed", second)
+    (refused,) = await found(pool, receipt)
+    assert "declared stolen by its serial, so declare its IMEIs as well" in refused.sentence
+    async with pool.acquire() as conn:
+        told = await look_up(conn, [int(number[:14]) for number in (first, second, third)])
+        alerts = await conn.fetch("SELECT body FROM audit_entry WHERE kind = 'alert.raised'")
+    assert [str(each.status) for each in told.values()] == ["blocked", "clear"]
+    assert {word for word in ("contradicts-stolen", "registered-while-stolen") if word in str(alerts)} == {
+        "contradicts-stolen",
+        "registered-while-stolen",
+    }
