@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from app.blocklist.ask import look_up
 from app.core.db import transaction
+from app.delivery import partners
+from app.delivery.partners import Limits
+from app.delivery.scope import PartnerScope
 from app.devices.receipts import FindingKind
 from app.incidents import decide
 from app.incidents.scope import Scope
@@ -67,3 +70,15 @@ async def test_more_imeis_of_a_stolen_device_raise_an_alert_and_block_nothing(
         "contradicts-stolen",
         "registered-while-stolen",
     }
+
+
+async def test_more_imeis_are_enrolled_with_brand_partners(pool, registers, phones, now):
+    first, second = phones(0, 1).split(",")[:2]
+    settings = {"url": "https://knox.example", "api_token": "t", "email": "help@retailer.example"}
+    said = {"adapter": "knox_guard", "settings": settings, "scope": PartnerScope(), "limits": Limits()}
+    await transaction(pool, lambda conn: partners.add(conn, name="Brand", now=now, **said))
+    await registers(f"imei1\n{first}\n")
+    await registers(f"imei1,imei2\n{first},{second}\n")
+    async with pool.acquire() as conn:
+        chunks = await conn.fetch("SELECT keys FROM chunk ORDER BY chunk_id")
+    assert [row["keys"] for row in chunks] == [[int(first[:14])], [int(second[:14])]]
