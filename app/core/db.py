@@ -5,9 +5,11 @@ Only momentary faults are repeated here. Work that must outlast an outage keeps 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -28,6 +30,8 @@ else:
 T = TypeVar("T")
 
 _CONNECT = 10.0
+# Seconds for one COPY: of some thousand rows, which take one.
+_COPY = 60.0
 _PASSING = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -118,6 +122,23 @@ async def transaction(
     return await retrying(_once, pool, work)
 
 
+async def copied(conn: Connection, copy: Coroutine[Any, Any, str], *, within: float = _COPY) -> None:
+    """Awaits a COPY of `conn`. Raises Lost where the connection is gone, or `within` seconds have passed.
+
+    By itself asyncpg 0.32 waits for ever for a server that reads no more, and for one that is gone.
+    """
+    task = asyncio.ensure_future(copy)
+    deadline = time.monotonic() + within
+    try:
+        while not (await asyncio.wait({task}, timeout=0.5))[0]:
+            if _is_closed(conn) or time.monotonic() > deadline:
+                _drop(conn)
+                raise Lost("The connection to the database was lost, or stood still, during COPY")
+        await task
+    finally:
+        task.cancel()
+
+
 async def _once(pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
     conn = await _acquire(pool)
     try:
@@ -181,7 +202,7 @@ def _is_gone(conn: PoolConnectionProxy[asyncpg.Record], error: Exception) -> boo
     return fatal or isinstance(error, asyncpg.InternalClientError) or _is_closed(conn)
 
 
-def _is_closed(conn: PoolConnectionProxy[asyncpg.Record]) -> bool:
+def _is_closed(conn: Connection) -> bool:
     """The pool takes a lost connection out of its proxy, which then refuses even this question."""
     try:
         return conn.is_closed()
@@ -189,6 +210,6 @@ def _is_closed(conn: PoolConnectionProxy[asyncpg.Record]) -> bool:
         return True
 
 
-def _drop(conn: PoolConnectionProxy[asyncpg.Record]) -> None:
+def _drop(conn: Connection) -> None:
     with suppress(asyncpg.InterfaceError):
         conn.terminate()

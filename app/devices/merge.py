@@ -18,7 +18,7 @@ from operator import attrgetter
 import asyncpg
 import msgspec
 
-from app.core.db import Connection
+from app.core.db import Connection, copied
 from app.core.sql import queries
 from app.devices import moves, verdicts
 from app.devices.candidates import BODY, Batch, Candidate, Distinct, Handle, escaped, ordered, split
@@ -241,7 +241,8 @@ class Merge:
 
     async def _copy(self, table: str, columns: Sequence[str], rows: Iterable[str]) -> None:
         text = io.BytesIO("".join(rows).encode())
-        await self._conn.copy_to_table(table, source=text, columns=columns, format="text")
+        copy = self._conn.copy_to_table(table, source=text, columns=columns, format="text")
+        await copied(self._conn, copy)
 
 
 def _columns(names: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from app.access.roles import Permission, Principal
-from app.core.db import Connection
+from app.core.db import Connection, copied
 from app.core.errors import Missing
 from app.core.sql import queries
 from app.devices.candidates import Reject
@@ -111,7 +111,7 @@ async def keep_findings(conn: Connection, receipt_id: int, findings: Iterable[Fi
     """Keeps the findings, in their order."""
     records = [(receipt_id, f.line, _kind(f), f.field, f.value, f.code, f.sentence) for f in findings]
     if records:
-        await conn.copy_records_to_table("receipt_finding", records=records, columns=_FINDING)
+        await copied(conn, conn.copy_records_to_table("receipt_finding", records=records, columns=_FINDING))
 
 
 def _kind(finding: Finding) -> FindingKind:
@@ -125,7 +125,7 @@ async def keep_rejects(conn: Connection, receipt_id: int, rejects: Iterable[Reje
     records = [(receipt_id, *reject) for reject in rejects]
     if records:
         columns = ("receipt_id", "line", "cells", "codes", "sentences")
-        await conn.copy_records_to_table("receipt_reject", records=records, columns=columns)
+        await copied(conn, conn.copy_records_to_table("receipt_reject", records=records, columns=columns))
 
 
 async def usual_rows(conn: Connection, actor: Principal, supplier: str) -> int | None:

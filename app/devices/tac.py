@@ -18,7 +18,7 @@ import msgspec
 from app.access.roles import Permission, Principal
 from app.audit.record import Entry, record
 from app.core.brand import folded
-from app.core.db import Connection
+from app.core.db import Connection, copied
 from app.core.errors import Flaw, Invalid, Missing
 from app.core.imei import shown
 from app.core.imei import tac as tac_of
@@ -137,7 +137,7 @@ async def _stage(conn: Connection, import_id: int, readings: Iterable[TacReading
             for row, _ in batch
             if row is not None
         ]
-        await conn.copy_records_to_table("staged_tac", records=rows, columns=_STAGED)
+        await copied(conn, conn.copy_records_to_table("staged_tac", records=rows, columns=_STAGED))
         findings: list[_Finding] = [
             (it.line, "rejected" if it.rejected else "warning", it.field, it.value, it.code, it.sentence)
             for _, found in batch
@@ -159,7 +159,7 @@ def _batches(readings: Iterable[TacReading]) -> Iterator[list[TacReading]]:
 async def _write(conn: Connection, import_id: int, findings: Sequence[_Finding]) -> None:
     if findings:
         records = [(import_id, *finding) for finding in findings]
-        await conn.copy_records_to_table("tac_finding", records=records, columns=_FINDING)
+        await copied(conn, conn.copy_records_to_table("tac_finding", records=records, columns=_FINDING))
 
 
 async def _note(conn: Connection, import_id: int) -> None:

@@ -10,7 +10,7 @@ from itertools import islice
 import msgspec
 
 from app.access.roles import Principal, Role
-from app.core.db import Connection
+from app.core.db import Connection, copied
 from app.core.errors import Flaw
 from app.core.sql import queries
 from app.epcis import stamp
@@ -160,7 +160,7 @@ async def wait(conn: Connection, capture_id: int, reads: Sequence[Read]) -> None
             (capture_id, read.place, read.raw.decode(), msgspec.json.encode(read.context).decode())
             for read in part
         ]
-        await conn.copy_records_to_table("epcis_pending", records=records, columns=columns)
+        await copied(conn, conn.copy_records_to_table("epcis_pending", records=records, columns=columns))
 
 
 async def fail(conn: Connection, capture_id: int, failures: dict[int, Failure]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 
 import asyncpg
 import pytest
 
-from app.core.db import Connection, Lost, Pool, asks_again, open_pool, transaction
+from app.core.db import Connection, Lost, Pool, asks_again, copied, open_pool, transaction
 from app.core.errors import Unavailable
 
 END_MYSELF = "SELECT pg_terminate_backend(pg_backend_pid())"
@@ -207,6 +208,39 @@ async def test_pool_gives_up_on_slow_commands(database: str) -> None:
     with pytest.raises(TimeoutError):
         await pool.execute("SELECT pg_sleep(30)")
     pool.terminate()
+
+
+@pytest.fixture
+async def stuck(stock: Pool) -> Pool:
+    """A server that reads no more of a COPY once it has begun."""
+    await stock.execute(
+        "CREATE FUNCTION test_sleep() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN PERFORM pg_sleep(60); RETURN new; END'"
+    )
+    await stock.execute(
+        "CREATE TRIGGER test_stuck BEFORE INSERT ON test_stock FOR EACH ROW EXECUTE FUNCTION test_sleep()"
+    )
+    return stock
+
+
+async def copying(pool: Pool, within: float) -> None:
+    text = io.BytesIO("".join(f"{number}\t0\n" for number in range(2_000_000)).encode())
+    async with asyncio.timeout(20), pool.acquire() as conn:
+        await copied(conn, conn.copy_to_table("test_stock", source=text, format="text"), within=within)
+
+
+async def test_a_copy_that_stands_still_is_given_up(stuck: Pool) -> None:
+    with pytest.raises(Lost):
+        await copying(stuck, 1)
+
+
+async def test_a_copy_whose_connection_is_gone_is_given_up(stuck: Pool) -> None:
+    under_way = asyncio.create_task(copying(stuck, 60))
+    await asyncio.sleep(1)
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%test_stock%'"
+    assert await stuck.fetchval(ended)
+    with pytest.raises(Lost):
+        await under_way
 
 
 async def test_wrong_arguments_do_not_ask_again(pool: Pool) -> None:
