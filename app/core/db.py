@@ -64,7 +64,8 @@ async def open_pool(
     `statement_timeout`, the client gives up on it after `command_timeout`.
     """
     settings = {"application_name": application_name, "jit": "off"}
-    settings["idle_in_transaction_session_timeout"] = "30s"
+    # Longer than a part of a goods-in file may take to read.
+    settings["idle_in_transaction_session_timeout"] = "75s"
     # A plan that was kept from when a table was empty reads the whole of it for ever after.
     settings["plan_cache_mode"] = "force_custom_plan"
     if statement_timeout is not None:

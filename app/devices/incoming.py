@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from io import UnsupportedOperation
 from typing import BinaryIO, NamedTuple
 
@@ -82,10 +82,24 @@ async def opened(
 
 
 @asynccontextmanager
-async def turn(source: BinaryIO, form: Format) -> AsyncIterator[None]:
-    """Waits until one more file may be read apart, where this one is. To be waited for before a transaction."""
-    async with nullcontext() if _is_small(source, form) else _turns:
+async def turn(source: BinaryIO, form: Format, *, within: float = 120.0) -> AsyncIterator[None]:
+    """Waits until one more file may be read apart, where this one is. To be waited for before a transaction.
+    Raises Unavailable `readers-busy` after `within` seconds."""
+    if _is_small(source, form):
         yield
+        return
+    try:
+        async with asyncio.timeout(within):
+            await _turns.acquire()
+    except TimeoutError:
+        sentence = (
+            f"As many files as can be are being read, for {within:g} s by now, and nothing was done with this"
+        )
+        raise Unavailable(f"{sentence} one. Send it again in a minute.", "readers-busy") from None
+    try:
+        yield
+    finally:
+        _turns.release()
 
 
 def _is_small(source: BinaryIO, form: Format) -> bool:

@@ -75,7 +75,6 @@ async def register(
     actor.require(Permission.RECEIPTS_WRITE)
     most = _most(terms, await receipts.usual_rows(conn, actor, terms.supplier))
     number = await receipts.open_receipt(conn, actor, terms, incoming.columns, now)
-    await conn.execute(_SQL.be_patient)
     await _wait_for_twin(conn, terms)
     merge = Merge(conn, number, arrives=terms.kind is ReceiptKind.ARRIVAL, by=actor.label, now=now)
     tally = _Tally()

@@ -1,7 +1,3 @@
--- name: be_patient
--- For this transaction. Between its batches it waits for the one who reads the file, and nobody else.
-SET LOCAL idle_in_transaction_session_timeout = '90s';
-
 -- name: bear_waiting
 SET LOCAL lock_timeout = '20s';
 

@@ -199,7 +199,7 @@ async def test_pool_speaks_json_and_carries_its_settings(database: str) -> None:
     assert await pool.fetchval("SELECT $1::jsonb", {"a": [1, None]}) == {"a": [1, None]}
     settings = ["statement_timeout", "application_name", "jit", "idle_in_transaction_session_timeout"]
     found = [await pool.fetchval("SELECT current_setting($1)", name) for name in settings]
-    assert found == ["2500ms", "test", "off", "30s"]
+    assert found == ["2500ms", "test", "off", "75s"]
     pool.terminate()
 
 

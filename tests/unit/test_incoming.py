@@ -4,12 +4,14 @@ whatever becomes of the process, somebody hears of it."""
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import resource
 import signal
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +20,7 @@ import pytest
 from app.core import imei
 from app.core.errors import GatewayError, Invalid, TooLarge, Unavailable
 from app.devices.candidates import Batch
-from app.devices.incoming import Incoming, Limits, here, opened
+from app.devices.incoming import Incoming, Limits, here, opened, turn
 from app.devices.intake import Defaults, Format, read
 
 HEADER = "imei1,serial,gtin,colour\n"
@@ -125,3 +127,16 @@ async def test_a_reader_that_is_killed_is_told_as_a_thing_of_ours(large):
         threading.Timer(0.1, os.kill, (pid, signal.SIGKILL)).start()
         with pytest.raises(Unavailable, match="was ended"):
             all_of(apart)
+
+
+async def test_four_files_are_read_apart_at_once_and_the_fifth_waits_for_so_long(large):
+    async with AsyncExitStack() as stack:
+        for _ in range(4):
+            await stack.enter_async_context(turn(large, Format.CSV, within=1))
+        with pytest.raises(Unavailable, match=r"for 0\.2 s by now") as refused:
+            await stack.enter_async_context(turn(large, Format.CSV, within=0.2))
+        assert refused.value.code == "readers-busy"
+        async with turn(io.BytesIO(b"imei\n490154203237518\n"), Format.CSV, within=0.2):
+            pass
+    async with turn(large, Format.CSV, within=0.2):
+        pass

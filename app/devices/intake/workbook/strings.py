@@ -138,7 +138,9 @@ class _Items:
         self.depth = 0
         self.done: list[str] = []
         self._part = part
-        self._item: str | None = None
+        # The pieces of the text that is open, and what it may still be long.
+        self._item: list[str] | None = None
+        self._left = 0
         self._phonetic = self._taking = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
@@ -146,7 +148,7 @@ class _Items:
         if local == "si":
             if self._item is not None:
                 raise self._misplaced(local)
-            self._item = ""
+            self._item, self._left = [], LINE_LIMIT + 1
         elif local == "t":
             if self._taking:
                 raise self._misplaced(local)
@@ -158,7 +160,7 @@ class _Items:
     def end(self, name: str) -> None:
         local = _LOCAL.get(name)
         if local == "si":
-            self.done.append(self._item or "")
+            self.done.append("".join(self._item or ()))
             self._item = None
         elif local == "t":
             self._taking = False
@@ -167,8 +169,9 @@ class _Items:
             self._phonetic = self._phonetic and local != "rPh"
 
     def text(self, text: str) -> None:
-        if self._taking and not self._phonetic and self._item is not None:
-            self._item = (self._item + text)[: LINE_LIMIT + 1]
+        if self._left > 0 and self._taking and not self._phonetic and self._item is not None:
+            self._item.append(text[: self._left])
+            self._left -= len(text)
 
     def _misplaced(self, local: str) -> Exception:
         return broken(f"The workbook's part {shown(self._part, 80)} has an element {local} inside another")
