@@ -10,15 +10,16 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
+from litestar.types import Scope
 
 from app.api import flaws
 from app.api.problems import AnyRequest, NotTaken, TooSlow
-from app.core.errors import Flaw, Invalid, TooLarge
+from app.core import strict
+from app.core.errors import Invalid, TooLarge, Unavailable
 from app.core.imei import shown
 
 # What a route that wants a few words takes, and one that wants a scope: a million IMEIs or SSCCs.
@@ -29,10 +30,13 @@ SCOPE = 24 * 2**20
 GRACE = 10.0
 PACE = 16 * 1024
 
+# Bytes of bodies that are held at once, in all; one of a few words passes in any case.
+MOST_HELD = 256 * 2**20
+_holding: dict[int, int] = {}
+
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
 # What a text with a NUL, or a number beyond 64 bits, cannot do without.
 _SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{19}")
-_COLON = re.compile(rb"\\u003[aA]")
 
 
 def coding(request: AnyRequest, taken: Sequence[str] = ()) -> str:
@@ -101,25 +105,37 @@ def stands_for(request: AnyRequest, said: bytes) -> None:
 async def whole(request: AnyRequest) -> bytes:
     """The body, as long as the route's limit and that of all JSON documents allow."""
     limit = request.route_handler.resolve_request_max_body_size() or 0
-    parts = [part async for part in stream(request, min(limit, request.app.state.settings.max_body))]
-    return b"".join(parts)
+    return await _held(request, min(limit, request.app.state.settings.max_body))
 
 
 async def read(request: AnyRequest, form: Any) -> Any:
     """The JSON body in its form. Raises Invalid with every flaw, or NotTaken where it is not sent as JSON."""
     _sent_as_json(request)
     body = await whole(request)
-    with _told():
-        return _few(body, form) if len(body) <= FEW else await asyncio.to_thread(_many, body, form)
+    return _few(body, form) if len(body) <= FEW else await asyncio.to_thread(_many, body, form)
 
 
-async def document(request: AnyRequest, limit: int) -> tuple[bytes, Any]:
-    """The JSON body of up to `limit` bytes, as it came and parsed. Parsing runs beside the event loop: others are
-    answered meanwhile. Raises as `read` does."""
+async def text(request: AnyRequest, limit: int) -> bytes:
+    """The JSON body of up to `limit` bytes, as it came. Raises NotTaken where it is not sent as JSON."""
     _sent_as_json(request)
-    body = b"".join([part async for part in stream(request, limit)])
-    with _told():
-        return body, await asyncio.to_thread(_any, body)
+    return await _held(request, limit)
+
+
+async def _held(request: AnyRequest, limit: int) -> bytes:
+    parts, size = [], 0
+    async for part in stream(request, limit):
+        parts.append(part)
+        size += len(part)
+        _holding[id(request.scope)] = size
+        if size > FEW and sum(_holding.values()) > MOST_HELD:
+            text = "As many large bodies as can be held are under way; nothing was done with this one."
+            raise Unavailable(f"{text} Send it again in a moment.", "bodies-busy")
+    return b"".join(parts)
+
+
+def let_go(scope: Scope) -> None:
+    """The request has ended, and its body is no longer held."""
+    _holding.pop(id(scope), None)
 
 
 def _sent_as_json(request: AnyRequest) -> None:
@@ -133,78 +149,31 @@ def _sent_as_json(request: AnyRequest) -> None:
         )
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """What is no JSON is refused with why."""
-    try:
-        yield
-    except msgspec.DecodeError as error:
-        raise _malformed(str(error)) from None
-    except UnicodeDecodeError as error:
-        raise _malformed(f"byte {error.start} is not UTF-8") from None
-    except RecursionError:
-        raise _malformed("it is nested too deeply") from None
-
-
 def _few(body: bytes, form: Any) -> Any:
-    _must_say_something(body)
-    value = msgspec.json.decode(body)
-    # Only the standard library tells of a name that stands twice; msgspec keeps the last.
-    json.loads(body, object_pairs_hook=_each_once)
-    if _SUSPICIOUS.search(body) and (found := flaws.unstorable(value)):
-        raise _wrong(found)
+    strict.must_say_something(body)
+    value = strict.read(body, msgspec.json.decode)
+    # Only the standard library tells which name stands twice; msgspec keeps the last.
+    strict.read(body, lambda text: json.loads(text, object_pairs_hook=_each_once))
+    if _SUSPICIOUS.search(body) and (found := strict.unstorable(value)):
+        raise strict.wrong(found)
     try:
         return msgspec.convert(value, form)
     except msgspec.ValidationError:
-        raise _wrong(flaws.misfits(form, value)) from None
+        raise strict.wrong(flaws.misfits(form, value)) from None
 
 
 def _many(body: bytes, form: Any) -> Any:
     """The same of a large body, with its first flaw alone."""
-    try:
-        said = msgspec.json.decode(body, type=form)
-    except msgspec.ValidationError as error:
-        raise _wrong((flaws.first(str(error)),)) from None
-    _any(body)
+
+    def decoded(text: bytes) -> Any:
+        try:
+            return msgspec.json.decode(text, type=form)
+        except msgspec.ValidationError as error:
+            raise strict.wrong((flaws.first(str(error)),)) from None
+
+    said = strict.read(body, decoded)
+    strict.value(body)
     return said
-
-
-def _any(body: bytes) -> Any:
-    """A large body as whatever it holds: no name twice in an object, nothing that cannot be stored."""
-    _must_say_something(body)
-    value = msgspec.json.decode(body)
-    try:
-        again = msgspec.json.encode(value)
-    except OverflowError:
-        raise _wrong(flaws.unstorable(value)) from None
-    if _colons(body) != _colons(again):
-        text = "The body says a name twice in one object; nobody can tell which is meant."
-        raise Invalid(text, "body-name-twice")
-    if b"\\u0000" in body and (found := flaws.unstorable(value)):
-        raise _wrong(found)
-    return value
-
-
-def _must_say_something(body: bytes) -> None:
-    if not body.strip():
-        raise Invalid("The body is empty; it would be a JSON object.", "body-empty")
-
-
-def _colons(text: bytes) -> int:
-    """Those between names and values, and those in strings: a name that stands twice takes its own along."""
-    return text.count(b":") + len(_COLON.findall(text))
-
-
-def _wrong(found: tuple[Flaw, ...]) -> Invalid:
-    if len(found) == 1:
-        detail = f"The body cannot be read: {found[0].pointer or 'the whole of it'}: {found[0].detail}."
-    else:
-        detail = f"The body cannot be read: {len(found):,} things in it are wrong."
-    return Invalid(detail, "body-wrong", found)
-
-
-def _malformed(why: str) -> Invalid:
-    return Invalid(f"The body is not JSON: {why}.", "body-malformed")
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> None:

@@ -18,7 +18,6 @@ from app.core.imei import shown
 
 MOST = 1000
 
-_LARGEST = 2**63
 _STEP = re.compile(r"\.([^.\[]+)|\[([0-9]+)\]")
 _NOUNS = {
     "str": "a string",
@@ -43,11 +42,6 @@ def first(message: str) -> Flaw:
     parts = _STEP.findall(where[1]) if where else []
     pointer = "".join(below("", name or place) for name, place in parts)
     return Flaw(sentence(message), pointer, "malformed")
-
-
-def unstorable(value: object) -> tuple[Flaw, ...]:
-    """The texts with a NUL and the numbers beyond 64 bits in a value: PostgreSQL keeps neither."""
-    return tuple(islice(_unstorable(value, ""), MOST))
 
 
 def sentence(message: str) -> str:
@@ -107,20 +101,6 @@ def _said(form: Any, value: object, message: str) -> str:
     if isinstance(form, type) and issubclass(form, Enum) and isinstance(value, str):
         return f"'{shown(value)}' would be one of {', '.join(member.value for member in form)}"
     return sentence(message)
-
-
-def _unstorable(value: object, at: str) -> Iterator[Flaw]:
-    if isinstance(value, str) and "\0" in value:
-        yield Flaw("it holds the character NUL, which no text may", at, "nul")
-    elif isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
-        yield Flaw("the number is out of range; it would have at most 18 digits", at, "number-range")
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _unstorable(name, below(at, name))
-            yield from _unstorable(inner, below(at, name))
-    elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            yield from _unstorable(inner, below(at, place))
 
 
 def _noun(name: str) -> str:

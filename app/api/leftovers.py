@@ -12,6 +12,8 @@ from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
 
+from app.api.body import let_go
+
 MOST = 16 * 2**20
 PATIENCE = 5.0
 
@@ -28,6 +30,7 @@ def heard_out(app: ASGIApp) -> ASGIApp:
             await app(scope, exchange.receive, exchange.send)
         finally:
             exchange.end()
+            let_go(scope)
 
     return hear_out
 

@@ -25,7 +25,7 @@ from app.epcis.document import Read, refuse_flaws
 from app.epcis.effects import effects
 from app.epcis.events import Event
 from app.epcis.reading import read_event
-from app.epcis.store import Behaviour, Capture, Claimed, Failure, Row
+from app.epcis.store import Behaviour, Capture, Claimed, Failure, Row, Waiting
 
 # How many events one statement stores; in `proceed`, how many one transaction does.
 SLICE = 500
@@ -90,51 +90,50 @@ async def work(conn: Connection, carry: Carry, now: datetime) -> int:
     if claimed.behaviour is Behaviour.ROLLBACK:
         await _all_or_none(conn, claimed, carry, now)
         await _finish(conn, claimed, now)
-    elif reads := await _next_slice(conn, claimed):
-        await _each_alone(conn, claimed, reads, carry, now)
+    elif waiting := await store.take(conn, claimed.capture_id, SLICE):
+        await _each_alone(conn, claimed, waiting, carry, now)
     else:
         await _finish(conn, claimed, now)
     return 1
 
 
-async def _next_slice(conn: Connection, claimed: Claimed) -> list[Read]:
-    found = await store.take(conn, claimed.capture_id, SLICE)
-    return [_again(place, body, context) for place, body, context in found]
-
-
-def _again(place: int, body: str, context: tuple[object, ...]) -> Read:
-    """An event that was read before it had to wait, and had no flaw."""
-    raw = body.encode()
-    return Read(place, raw, read_event(msgspec.json.decode(raw), "", []), (), context)
+def _again(waiting: Sequence[Waiting]) -> list[Read]:
+    """Events that were read before they had to wait, and had no flaw."""
+    return [
+        Read(one.place, one.body, read_event(msgspec.json.decode(one.body), "", []), (), one.context)
+        for one in waiting
+    ]
 
 
 async def _all_or_none(conn: Connection, claimed: Claimed, carry: Carry, now: datetime) -> None:
     try:
         async with conn.transaction():
-            while reads := await _next_slice(conn, claimed):
+            while waiting := await store.take(conn, claimed.capture_id, SLICE):
+                reads = _again(waiting)
                 await _keep(conn, claimed, reads, _rows(reads, now), carry, now)
     except Exception as error:
         place, failure = _failure(error, 0)
-        while reads := await _next_slice(conn, claimed):
-            await store.advance(conn, claimed.capture_id, stored=0, known=0, failed=len(reads))
+        while waiting := await store.take(conn, claimed.capture_id, SLICE):
+            await store.advance(conn, claimed.capture_id, stored=0, known=0, failed=len(waiting))
         await store.fail(conn, claimed.capture_id, {place: failure})
 
 
 async def _each_alone(
-    conn: Connection, claimed: Claimed, reads: Sequence[Read], carry: Carry, now: datetime
+    conn: Connection, claimed: Claimed, waiting: Sequence[Waiting], carry: Carry, now: datetime
 ) -> None:
     """Tries all at once, and one by one only where one of them fails."""
     try:
         async with conn.transaction():
+            reads = _again(waiting)
             await _keep(conn, claimed, reads, _rows(reads, now), carry, now)
     except Exception as error:
-        place, failure = _failure(error, reads[0].place)
-        if len(reads) == 1:
+        place, failure = _failure(error, waiting[0].place)
+        if len(waiting) == 1:
             await store.advance(conn, claimed.capture_id, stored=0, known=0, failed=1)
             await store.fail(conn, claimed.capture_id, {place: failure})
             return
-        for read in reads:
-            await _each_alone(conn, claimed, [read], carry, now)
+        for one in waiting:
+            await _each_alone(conn, claimed, [one], carry, now)
 
 
 def _failure(error: Exception, place: int) -> tuple[int, Failure]:

@@ -1,6 +1,6 @@
 """An EPCISDocument, or one event alone, from JSON: the events as they came and as they are read, and all flaws.
 
-Pure. `value` is the parsed JSON and `body` the same as bytes, of which each event's own are kept.
+Pure. Of the body each event's own bytes are kept.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from app.core import strict
 from app.core.errors import Flaw, Invalid, TooLarge
 from app.core.imei import shown
 from app.epcis.events import Event
@@ -21,6 +22,8 @@ from app.epcis.reading import read_event
 STANDARD_CONTEXT = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
 # More flaws than this help nobody, and an answer must end.
 MOST_FLAWS = 10_000
+# Bytes: of a hundred thousand EPCs.
+MOST_OF_AN_EVENT = 4 * 2**20
 
 _EVENTS = "/epcisBody/eventList"
 _VERSION = re.compile(r"2(?:\.[0-9]+)*\Z")
@@ -28,14 +31,6 @@ _GS1 = re.compile(r"https://ref\.gs1\.org/standards/epcis/\S*\Z")
 _NAMES = """@context id type schemaVersion creationDate instanceIdentifier sender receiver epcisHeader
     epcisBody"""
 _MEMBERS = frozenset(_NAMES.split())
-
-
-class _Body(msgspec.Struct):
-    eventList: list[msgspec.Raw]
-
-
-class _Document(msgspec.Struct):
-    epcisBody: _Body
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -49,30 +44,54 @@ class Read(msgspec.Struct, frozen=True):
     context: tuple[Any, ...] = ()
 
 
-def read_document(body: bytes, value: object, limit: int) -> list[Read]:
-    """The events of an EPCISDocument, in order. Raises Invalid with every flaw of the document around them,
-    TooLarge for more than `limit` events."""
-    flaws: list[Flaw] = []
-    if not isinstance(value, dict):
+def read_document(body: bytes, limit: int) -> list[Read]:
+    """The events of an EPCISDocument, in order. Raises Invalid with every flaw of the document around them, and as
+    `strict.value` does; TooLarge for more than `limit` events."""
+    if not strict.is_object(body):
+        strict.value(body[:MOST_OF_AN_EVENT])
         raise Invalid("The body would be an EPCISDocument, a JSON object.", "document-wrong")
-    _judge(Members(value, "", flaws))
+    around, parts = _taken_apart(body)
+    flaws: list[Flaw] = []
+    _judge(Members(around, "", flaws))
     if flaws:
         raise Invalid(_count(len(flaws), "the document"), "document-wrong", tuple(flaws))
-    events = value["epcisBody"]["eventList"]
-    if len(events) > limit:
-        text = f"The document holds {len(events):,} events; {limit:,} are taken at once. Send it in parts."
+    if len(parts) > limit:
+        text = f"The document holds {len(parts):,} events; {limit:,} are taken at once. Send it in parts."
         raise TooLarge(text, "capture-limit")
-    parts = msgspec.json.decode(body, type=_Document).epcisBody.eventList
-    context = own_context(value["@context"])
-    return [
-        _read(place, bytes(part), event, context, f"{_EVENTS}/{place}")
-        for place, (part, event) in enumerate(zip(parts, events, strict=True))
-    ]
+    context = own_context(around["@context"])
+    return [_read(place, bytes(part), context, f"{_EVENTS}/{place}") for place, part in enumerate(parts)]
 
 
-def read_alone(body: bytes, value: object) -> Read:
-    """One event that came without a document. Raises Invalid with every flaw."""
-    read = _read(0, body.strip(), value, (), "")
+def _taken_apart(body: bytes) -> tuple[dict[str, Any], list[msgspec.Raw]]:
+    """The document without its events, and these. What is no list of events stays in the document."""
+    around, parts = strict.members(body), list[msgspec.Raw]()
+    held = around.get("epcisBody")
+    if held is None or not strict.is_object(held):
+        return _small(around), parts
+    inner = strict.members(bytes(around.pop("epcisBody")))
+    listed = inner.get("eventList")
+    if listed is not None and strict.is_list(listed):
+        parts = strict.elements(bytes(listed))
+        inner["eventList"] = msgspec.Raw(b"[]")
+    return _small(around) | {"epcisBody": _small(inner)}, parts
+
+
+def _small(members: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    return {name: _member(name, bytes(raw)) for name, raw in members.items()}
+
+
+def _member(name: str, text: bytes) -> Any:
+    if len(text) > MOST_OF_AN_EVENT:
+        sentence = f"The member '{shown(name)}' has {len(text):,} bytes; {MOST_OF_AN_EVENT:,} are taken."
+        raise TooLarge(sentence, "member-too-large")
+    return strict.value(text)
+
+
+def read_alone(body: bytes) -> Read:
+    """One event that came without a document. Raises Invalid with every flaw, and as `strict.value` does."""
+    value = strict.value(body)
+    flaws: list[Flaw] = []
+    read = Read(0, body.strip(), read_event(value, "", flaws), tuple(flaws[:MOST_FLAWS]))
     refuse_flaws([read])
     return read
 
@@ -89,10 +108,24 @@ def _count(number: int, where: str) -> str:
     return f"In {where} {things} wrong; nothing was captured."
 
 
-def _read(place: int, raw: bytes, value: object, context: tuple[Any, ...], at: str) -> Read:
+def _read(place: int, raw: bytes, context: tuple[Any, ...], at: str) -> Read:
     flaws: list[Flaw] = []
-    event = read_event(value, at, flaws)
+    try:
+        event = read_event(_value(raw), at, flaws)
+    except Invalid as error:
+        event = None
+        flaws += error.flaws or (Flaw(error.detail, code=error.code),)
+        flaws = [Flaw(flaw.detail, at + flaw.pointer, flaw.code) for flaw in flaws]
     return Read(place, raw, event, tuple(flaws[:MOST_FLAWS]), context)
+
+
+def _value(raw: bytes) -> Any:
+    if len(raw) > MOST_OF_AN_EVENT:
+        sentence = (
+            f"The event has {len(raw):,} bytes; {MOST_OF_AN_EVENT:,} are taken. Send its EPCs in several."
+        )
+        raise Invalid(sentence, "event-too-large")
+    return strict.value(raw)
 
 
 def _judge(members: Members) -> None:

@@ -64,7 +64,7 @@ def epc(uri: str) -> Epc:
 
 
 def is_uri(text: str) -> bool:
-    return len(text) <= _LONGEST and _URI.match(text) is not None
+    return len(text.encode()) <= _LONGEST and _URI.match(text) is not None
 
 
 def _read(uri: str) -> Epc:

@@ -64,6 +64,14 @@ class Claimed(msgspec.Struct, frozen=True):
     actor: Principal
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """An event that was taken in: its place, its JSON, and what its document defines beside the standard."""
+
+    place: int
+    body: bytes
+    context: tuple[object, ...]
+
+
 class Tally(msgspec.Struct, frozen=True):
     """What became of the events of a finished capture."""
 
@@ -180,10 +188,13 @@ async def next_capture(conn: Connection) -> Claimed | None:
     return Claimed(found["capture_id"], Behaviour(found["behaviour"]), actor)
 
 
-async def take(conn: Connection, capture_id: int, limit: int) -> list[tuple[int, str, tuple[object, ...]]]:
-    """The next events of a capture that wait, as place, JSON and context; they wait no longer."""
+async def take(conn: Connection, capture_id: int, limit: int) -> list[Waiting]:
+    """The next events of a capture that wait; they wait no longer."""
     found = await conn.fetch(_SQL.take_pending, capture_id, limit)
-    return [(one["place"], one["body"], tuple(msgspec.json.decode(one["context"]))) for one in found]
+    return [
+        Waiting(one["place"], one["body"].encode(), tuple(msgspec.json.decode(one["context"])))
+        for one in found
+    ]
 
 
 async def add(conn: Connection, capture_id: int, rows: Sequence[Row], now: datetime) -> set[int]:

@@ -64,8 +64,8 @@ async def submit(
     nothing, so the same document may be sent again."""
     actor.require(Permission.RECEIPTS_WRITE)
     behaviour = speech.behaviour(request)
-    raw, value = await body.document(request, settings.epcis_file_size_limit)
-    reads = await asyncio.to_thread(read_document, raw, value, settings.epcis_capture_limit)
+    raw = await body.text(request, settings.epcis_file_size_limit)
+    reads = await asyncio.to_thread(read_document, raw, settings.epcis_capture_limit)
     digest = hashlib.sha256(raw).digest()
     return await once.located(
         lambda conn: capture.accept(conn, actor, reads, behaviour=behaviour, digest=digest, now=now),

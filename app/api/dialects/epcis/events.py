@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import datetime
 from typing import Annotated, Any
@@ -24,7 +25,7 @@ from app.core.db import Pool
 from app.devices.register import MET_ANOTHER
 from app.epcis import capture, query
 from app.epcis.carry import Carry
-from app.epcis.document import STANDARD_CONTEXT, read_alone
+from app.epcis.document import MOST_OF_AN_EVENT, STANDARD_CONTEXT, read_alone
 from app.epcis.query import Wanted
 from app.epcis.stamp import written
 
@@ -79,8 +80,8 @@ async def submit(
     """One event, which is stored when the answer comes and stands at `Location`. One that is stored already
     changes nothing."""
     actor.require(Permission.RECEIPTS_WRITE)
-    raw, value = await body.document(request, settings.epcis_file_size_limit)
-    read = read_alone(raw, value)
+    raw = await body.text(request, min(settings.epcis_file_size_limit, MOST_OF_AN_EVENT))
+    read = await asyncio.to_thread(read_alone, raw)
     digest = hashlib.sha256(raw).digest()
     return await once.located(
         lambda conn: capture.capture_alone(conn, actor, read, carry, digest=digest, now=now),
