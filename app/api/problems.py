@@ -121,8 +121,15 @@ def _unstorable(_: AnyRequest, error: Exception) -> Response[bytes]:
     return from_error(Invalid(text, "value-unstorable"))
 
 
+def disk_full() -> Unavailable:
+    return Unavailable("There is no room left on our disk; nothing was done. Try again later.", "disk-full")
+
+
 def _unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     """A fault of the database that will pass is 503; anything else is ours to mend."""
+    if isinstance(error, asyncpg.DiskFullError):
+        _LOG.error("api.disk_full", error=repr(error))
+        return from_error(disk_full())
     if asks_again(error) or isinstance(error, TimeoutError):
         _LOG.warning("api.database_away", error=repr(error))
         text = "The database cannot be reached right now; nothing was lost. Try again in a moment."

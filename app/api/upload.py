@@ -5,7 +5,9 @@ no transaction waits for a slow client, and is never held in memory.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import os
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import msgspec
 
 from app.api import body, form
-from app.api.problems import AnyRequest, NotTaken
+from app.api.problems import AnyRequest, NotTaken, disk_full
 from app.core.errors import Invalid
 from app.devices.intake import MOST_UNPACKED
 from app.devices.intake.unpack import Unpacking, too_large
@@ -29,6 +31,9 @@ HEADER: dict[str, Any] = {
 }
 # So many bytes come of it that the event loop does not wait for them.
 _PACKED = 65_536
+# Bytes that spools leave free (of a small disk a tenth), and after how many they look.
+RESERVE, _SHARE = 2**30, 10
+_CHECKED_EVERY = 8 * 2**20
 
 
 class Upload(NamedTuple):
@@ -54,15 +59,14 @@ async def opened() -> AsyncIterator[BinaryIO]:
 async def spooled(request: AnyRequest, spool: BinaryIO, limit: int) -> Upload:
     """The body, of at most `limit` bytes as they come and MOST_UNPACKED unpacked, is on the spool then, or the file
     of its form. Raises NotTaken for another kind of multipart body, and as `body.stream` and `Form` do; of a body
-    in a content coding, TooLarge `unpacked-too-large` and Invalid `coding-broken`."""
+    in a content coding, TooLarge `unpacked-too-large` and Invalid `coding-broken`; Unavailable `disk-full`."""
     sent_as = request.headers.get("content-type", "")
-    between = form.boundary(sent_as)
+    between, file = form.boundary(sent_as), _Filling(spool)
     if between is None:
         if sent_as.strip().lower().startswith("multipart/"):
             raise _other_parts()
-        digest = await _written(request, limit, spool)
-        return Upload(digest, sent_as, "", {})
-    file = _Hashed(spool)
+        await _taken(request, limit, file.write)
+        return Upload(file.digest, sent_as, "", {})
     found = form.Form(request.route_handler, between, file.write, request.query_params)
     await _taken(request, limit, found.take)
     found.end()
@@ -71,26 +75,34 @@ async def spooled(request: AnyRequest, spool: BinaryIO, limit: int) -> Upload:
     return sent
 
 
-async def _written(request: AnyRequest, limit: int, spool: BinaryIO) -> bytes:
-    if not body.coding(request, CODINGS):
-        await _taken(request, limit, spool.write)
-        return await body.digest(request)
-    file = _Hashed(spool)
-    await _taken(request, limit, file.write)
-    return file.digest
+class _Filling:
+    """A spool that is being written, and the disk under it: the database stands on it, too, perhaps."""
 
-
-class _Hashed:
     def __init__(self, spool: BinaryIO) -> None:
         self._spool, self._read = spool, hashlib.sha256()
+        self._unchecked = 0
 
     def write(self, part: bytes) -> None:
+        """Raises Unavailable `disk-full`."""
         self._read.update(part)
-        self._spool.write(part)
+        self._unchecked += len(part)
+        if self._unchecked >= _CHECKED_EVERY:
+            self._unchecked = 0
+            self._must_leave_room()
+        try:
+            self._spool.write(part)
+        except OSError as error:
+            raise (disk_full() if error.errno == errno.ENOSPC else error) from None
 
     @property
     def digest(self) -> bytes:
         return self._read.digest()
+
+    def _must_leave_room(self) -> None:
+        disk = os.fstatvfs(self._spool.fileno())
+        size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+        if free < max(min(RESERVE, size // _SHARE), _CHECKED_EVERY):
+            raise disk_full()
 
 
 def _other_parts() -> NotTaken:

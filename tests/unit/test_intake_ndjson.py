@@ -157,6 +157,7 @@ def test_a_text_of_the_wrong_type_is_not_also_missing() -> None:
 def test_an_unknown_field_is_named_once() -> None:
     source = lines(WHOLE | {"colour": 1}, WHOLE | {"colour": 2, "a\0": 3}, WHOLE)
     assert coded(source) == [(1, "field-ignored"), (2, "field-ignored")]
+    assert [finding.field for finding in findings(source)] == ["colour", "a·"]
     assert all(row is not None for row, _ in readings(source))
 
 

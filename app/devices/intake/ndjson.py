@@ -152,7 +152,7 @@ class _Objects:
         names = record.keys() - _KNOWN - self._named if len(self._named) < _MOST_NAMED else ()
         self._named.update(names)
         return [
-            warning(name, "", "field-ignored", f"The field '{shown(name)}' is not read.", line)
+            warning(shown(name), "", "field-ignored", f"The field '{shown(name)}' is not read.", line)
             for name in sorted(names)
         ]
 
