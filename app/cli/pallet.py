@@ -10,6 +10,7 @@ from uuid import uuid4
 import msgspec
 import rich_click as click
 from rich.console import RenderableType
+from rich.text import Text
 
 from app.access.roles import Principal
 from app.cli import desk, options, show
@@ -27,6 +28,7 @@ _KINDS = {
     "elsewhere": "Announced for it, and come on another pallet",
     "surplus": "Come on it, and not announced for it",
 }
+_NAMES = {"imeis": "IMEIs", "gtin": "GTIN"}
 
 
 @click.command()
@@ -77,7 +79,10 @@ def _listed(title: str, units: Sequence[Unit], count: int, sscc: str) -> Iterato
         {name: _text(value) for name, value in msgspec.structs.asdict(it).items()} for it in units[:SHOWN]
     ]
     columns = [name for name in rows[0] if name != "id" and any(row[name] for row in rows)]
-    yield from ("", show.table(title, columns, [[row[name] for name in columns] for row in rows]))
+    named = [_NAMES.get(name, name) for name in columns]
+    # A table would break its title to its own width.
+    yield from ("", Text(title, style="bold"))
+    yield show.table("", named, [[row[name] for name in columns] for row in rows])
     if count > SHOWN:
         yield f"… and {count - SHOWN:,} more: imei-gateway pallet {sscc} --json"
 

@@ -99,7 +99,7 @@ def test_a_pallet_says_what_it_holds_and_what_is_missing_elsewhere_and_surplus(
 
 
 def _titled(number: str) -> str:
-    return f"Announced for it, and not come imeis {number}"
+    return f"Announced for it, and not come IMEIs {number}"
 
 
 def test_devices_are_moved_and_what_stood_where_stays_known(desk: Commands, tmp_path: Path) -> None:
