@@ -17,7 +17,7 @@ from app.cli.receipt import Findings
 from app.cli.rejects import RejectFile
 from app.core.clock import utc_now
 from app.core.db import Connection, Pool, transaction
-from app.core.errors import GatewayError, Invalid
+from app.core.errors import GatewayError, Invalid, Unavailable
 from app.devices import mappings
 from app.devices import register as devices
 from app.devices.incoming import opened
@@ -190,7 +190,7 @@ def rereadable(file: BinaryIO) -> BinaryIO:
 async def _register(pool: Pool, actor: Principal, goods: Sent, out: RejectFile | None, bars: bool) -> Done:
     now, supplier = utc_now(), goods.terms.supplier
     async with pool.acquire() as conn:
-        alike = await mappings.alike(conn, supplier) if not goods.mapping else []
+        alike = await mappings.alike(conn, actor, supplier) if not goods.mapping else []
     with rows.counted(goods.rows, show.console(stderr=True), shown=bars) as on_rows:
 
         async def work(conn: Connection) -> tuple[Receipt, ColumnMapping | None]:
@@ -220,7 +220,8 @@ def _advised(error: GatewayError, goods: Sent, alike: list[str]) -> GatewayError
         said.append(f"If that is right: --confirm {_number(goods)}.")
     if isinstance(error, Invalid) and alike:
         said.append(mappings.unlike(goods.terms.supplier, alike))
-    if goods.keeps:
+    # Where a connection is lost in the last moment, nobody knows.
+    if goods.keeps and not isinstance(error, Unavailable):
         said.append("The mapping was not saved.")
     return type(error)(" ".join(said), error.code, error.flaws)
 

@@ -63,8 +63,10 @@ def _check(columns: Mapping[str, str]) -> None:
     read_columns(columns.items())
 
 
-async def alike(conn: Connection, name: str) -> list[str]:
-    """The names of mappings that differ from this one in case alone; none where one has this very name."""
+async def alike(conn: Connection, actor: Principal, name: str) -> list[str]:
+    """The names of mappings that differ from this one in case alone; none where one has this very name. Raises
+    Forbidden."""
+    actor.require(Permission.RECEIPTS_WRITE)
     return [row["name"] for row in await conn.fetch(_SQL.alike, name)]
 
 
@@ -73,7 +75,7 @@ async def find(conn: Connection, actor: Principal, name: str) -> ColumnMapping:
     actor.require(Permission.RECEIPTS_WRITE)
     row = await conn.fetchrow(_SQL.find, name)
     if row is None:
-        others = await alike(conn, name)
+        others = await alike(conn, actor, name)
         raise Missing(
             unlike(name, others) or f"There is no mapping '{name}'; the list of mappings has their names."
         )
