@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, QueryParameter
+from litestar.params import QueryParameter
 
 from app.access.roles import Principal
 from app.api.receipts import Cursor, Limit
@@ -29,7 +29,9 @@ async def search(
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     imei: Annotated[str | None, QueryParameter(description="14, 15 or 16 digits.")] = None,
-    serial: FromQuery[str | None] = None,
+    serial: Annotated[
+        str | None, QueryParameter(description="As it is, or with its GTIN: (01)…(21)….")
+    ] = None,
     pallet: Annotated[str | None, QueryParameter(description="An SSCC of 18 digits.")] = None,
     receipt: Annotated[int | None, QueryParameter(ge=1, le=2**63 - 1)] = None,
     at: Annotated[

@@ -85,6 +85,27 @@ ANSWERS: dict[str, Any] = {
         "warnings_url": "/v1/receipts/9/warnings",
         "updates_url": "/v1/receipts/9/updates",
     },
+    "listReceipts": {
+        "receipts": [
+            {
+                "receipt_id": 8,
+                "source": "api:xlsx",
+                "kind": "announcement",
+                "supplier": "ACME",
+                "received_at": "2026-12-20T16:02:10.552Z",
+                "received_by": "key:k_dock (Dock 4)",
+                "declared": 200,
+                "rows": 200,
+                "registered": 199,
+                "updated": 0,
+                "arrived": 0,
+                "unchanged": 0,
+                "rejected": 1,
+                "warnings": 0,
+            }
+        ],
+        "next": None,
+    },
     "findDevices": {
         "devices": [
             {

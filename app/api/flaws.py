@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import islice
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -53,13 +53,27 @@ def sentence(message: str) -> str:
     return message
 
 
+def said(form: Any, value: object, message: str) -> str:
+    """What msgspec says of a value that was to have this form; of a word that is none of a few, these few."""
+    words = _words(_plain(form, value))
+    if words and isinstance(value, str):
+        return f"'{shown(value)}' would be one of {', '.join(words)}"
+    return sentence(message)
+
+
+def _words(form: Any) -> Sequence[str]:
+    if isinstance(form, type) and issubclass(form, Enum):
+        return [member.value for member in form]
+    return get_args(form) if get_origin(form) is Literal else ()
+
+
 def _misfits(form: Any, value: object, at: str) -> Iterator[Flaw]:
     try:
         msgspec.convert(value, form)
     except msgspec.ValidationError as error:
         inner = _inside(_plain(form, value), value, at)
         first = next(inner, None)
-        yield first or Flaw(_said(form, value, str(error)), at, "malformed")
+        yield first or Flaw(said(form, value, str(error)), at, "malformed")
         yield from inner
 
 
@@ -95,12 +109,6 @@ def _in_object(form: type[msgspec.Struct], value: Mapping[str, object], at: str)
 
 def _no_field(name: str, names: Sequence[str]) -> str:
     return f"there is no field '{shown(name)}' here; there are {', '.join(names)}"
-
-
-def _said(form: Any, value: object, message: str) -> str:
-    if isinstance(form, type) and issubclass(form, Enum) and isinstance(value, str):
-        return f"'{shown(value)}' would be one of {', '.join(member.value for member in form)}"
-    return sentence(message)
 
 
 def _noun(name: str) -> str:

@@ -129,7 +129,7 @@ class Form:
         try:
             said = msgspec.convert(value.decode(), forms[name], strict=False)
         except msgspec.ValidationError as error:
-            flaw = misfit(name, str(error))
+            flaw = misfit(name, str(error), forms[name], value.decode())
             raise _wrong(name, flaw.detail, flaw.code) from None
         self.said |= {field: said for field, it in notes.parameters(handler).items() if it == name}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, BinaryIO, NamedTuple
 
@@ -115,7 +117,8 @@ async def submit(
         async def work(conn: Connection) -> ReceiptAnswer:
             columns = await mappings.chosen(conn, actor, name=said.mapping, supplier=terms.supplier, own={})
             async with opened(spool, form, defaults, columns) as incoming:
-                return _answer(await register.register(conn, actor, incoming, terms, now=now))
+                with _confirmable():
+                    return _answer(await register.register(conn, actor, incoming, terms, now=now))
 
         async with turn(spool, form):
             return await once(work, location=_url, also=register.MET_ANOTHER)
@@ -136,6 +139,15 @@ async def _spool(
             "body-too-large",
         )
     return said, form, sent.digest
+
+
+@contextmanager
+def _confirmable() -> Iterator[None]:
+    try:
+        yield
+    except register.Unusual as error:
+        advice = "If that is right, send it again with confirm= and its number of rows."
+        raise register.Unusual(f"{error.detail} {advice}", error.code) from None
 
 
 def _url(receipt: Receipt) -> str:

@@ -198,10 +198,10 @@ def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
 
 def _parameter_schema(annotation: Any, note: QueryParameter | PathParameter, in_path: bool) -> dict[str, Any]:
     """Its schema; a parameter that is left out is left out, not null."""
-    schema: dict[str, Any] = msgspec.json.schema(annotation)
+    whole: dict[str, Any] = msgspec.json.schema(annotation)
+    schema = next((form for form in whole.get("anyOf", ()) if form.get("type") != "null"), whole)
     if "$ref" in schema:
-        schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
-    schema = next((form for form in schema.get("anyOf", ()) if form.get("type") != "null"), schema)
+        schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
     if schema.get("type") == "integer":
         schema["minimum"] = 1 if in_path or note.ge is None else note.ge
         schema["maximum"] = 2**63 - 1 if note.le is None else note.le

@@ -3,6 +3,7 @@ be right."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,13 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from app.api import notes
-from app.api.flaws import sentence
+from app.api.flaws import said
 from app.core import log
 from app.core.db import asks_again
 from app.core.errors import Flaw, GatewayError, Invalid, Unavailable
 from app.core.imei import shown
 
+_SPACED_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\S* \d\d:?\d\d")
 MEDIA_TYPE = "application/problem+json"
 _LOG = log.get("api")
 AnyRequest = Request[Any, Any, Any]
@@ -103,17 +105,27 @@ def _methods(routed: str) -> str:
 
 def _parameters(request: AnyRequest, error: HTTPException) -> Invalid:
     found: Any = error.extra if isinstance(error.extra, list) else []
-    names = notes.parameters(request.route_handler)
+    names, forms = notes.parameters(request.route_handler), notes.forms(request.route_handler)
+    wrong = [(names[item["key"]], str(item["message"])) for item in found if item.get("key") in names]
     flaws = tuple(
-        misfit(names[item["key"]], str(item["message"])) for item in found if item.get("key") in names
+        _unescaped(misfit(name, message, forms[name], request.query_params.get(name)), request)
+        for name, message in wrong
     )
     where = "; ".join(f"{flaw.pointer}: {flaw.detail}" for flaw in flaws)
     return Invalid(f"The query cannot be read: {where or error.detail}.", "query-wrong", flaws)
 
 
-def misfit(name: str, message: str) -> Flaw:
+def misfit(name: str, message: str, form: Any, value: object) -> Flaw:
     """What msgspec says of a parameter. All of them came as text, so that it was text is no news."""
-    return Flaw(sentence(message).removesuffix(", not a string"), name, "parameter-wrong")
+    return Flaw(said(form, value, message).removesuffix(", not a string"), name, "parameter-wrong")
+
+
+def _unescaped(flaw: Flaw, request: AnyRequest) -> Flaw:
+    """A time whose + came as a space, which is what + means in a query."""
+    value = request.query_params.get(flaw.pointer, "")
+    if not _SPACED_TIME.fullmatch(value):
+        return flaw
+    return msgspec.structs.replace(flaw, detail=f"{flaw.detail}; in a query, + is written %2B")
 
 
 def _unstorable(_: AnyRequest, error: Exception) -> Response[bytes]:

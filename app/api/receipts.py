@@ -1,4 +1,4 @@
-"""Receipts over HTTP: what became of a submission, and its rejected rows as they came."""
+"""Receipts over HTTP: the list of them, what became of each, and its rejected rows as they came."""
 
 from __future__ import annotations
 
@@ -15,8 +15,15 @@ from app.api.goods_in import submit
 from app.api.notes import Notes
 from app.core.db import Pool
 from app.devices import receipts
-from app.devices.receipts import FindingKind, Receipt, Verdict
+from app.devices.receipts import FindingKind, Receipt, ReceiptKind, Verdict
 from app.devices.rejects import written
+
+
+class ReceiptPage(msgspec.Struct, frozen=True):
+    """The newest receipts first; `next` is the cursor of the next page, null on the last."""
+
+    receipts: list[Receipt]
+    next: str | None
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -35,19 +42,37 @@ class Rejections(msgspec.Struct, frozen=True):
     next: str | None
 
 
+Limit = Annotated[int, QueryParameter(ge=1, le=10_000, description="The most items on a page.")]
+Cursor = Annotated[
+    int,
+    QueryParameter(ge=0, le=2**62, name="cursor", description="`next` of the page before; 0 for the first."),
+]
+
+
+@get("/", operation_id="listReceipts", summary="List receipts")
+async def search(
+    *,
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    supplier: Annotated[str | None, QueryParameter(description="Only those of this supplier.")] = None,
+    kind: Annotated[ReceiptKind | None, QueryParameter(description="Only those of this kind.")] = None,
+    limit: Limit = 100,
+    before: Cursor = 0,
+) -> ReceiptPage:
+    """What came in, by file, by request and by event."""
+    async with pool.acquire(timeout=10) as conn:
+        found = await receipts.latest(
+            conn, actor, before=before or None, supplier=supplier, kind=kind, limit=limit
+        )
+    return ReceiptPage(found, str(found[-1].receipt_id) if len(found) == limit else None)
+
+
 @get("/{receipt_id:int}", operation_id="readReceipt", summary="Read a receipt")
 async def one(
     receipt_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
 ) -> Receipt:
     async with pool.acquire(timeout=10) as conn:
         return await receipts.find_receipt(conn, actor, receipt_id)
-
-
-Limit = Annotated[int, QueryParameter(ge=1, le=10_000, description="The most items on a page.")]
-Cursor = Annotated[
-    int,
-    QueryParameter(ge=0, le=2**62, name="cursor", description="`next` of the page before; 0 for the first."),
-]
 
 
 @get("/{receipt_id:int}/rejections", operation_id="listRejections", summary="Why rows were rejected")
@@ -120,6 +145,6 @@ async def rejects(
 
 router = Router(
     "/v1/receipts",
-    route_handlers=[submit, one, rejections, warnings, updates, rejects],
+    route_handlers=[submit, search, one, rejections, warnings, updates, rejects],
     tags=["Goods-in"],
 )

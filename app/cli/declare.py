@@ -20,24 +20,20 @@ from app.incidents.decide import Draft, Drafted
 from app.incidents.incident import KINDS, Incident
 
 
-def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(value) if value else None
-    except ValueError:
-        sentence = f"'{value}' is not a time; it would be like 2026-12-22T01:30+01:00."
-        raise click.BadParameter(sentence) from None
-
-
 @click.command()
 @click.option("--title", required=True, help="What people will call it.")
 @click.option("--kind", type=click.Choice(KINDS), default="theft", show_default=True, help="What happened.")
 @scope.named
 @click.option("--site", default="", help="Where it happened.")
 @click.option(
-    "--from", "occurred_from", callback=_moment, metavar="TIME", help="Not before: 2026-12-22T01:30+01:00."
+    "--from",
+    "occurred_from",
+    callback=options.moment,
+    metavar="TIME",
+    help="Not before: 2026-12-22T01:30+01:00.",
 )
 @click.option(
-    "--to", "occurred_to", callback=_moment, metavar="TIME", help="Not after; with its UTC offset too."
+    "--to", "occurred_to", callback=options.moment, metavar="TIME", help="Not after; with its UTC offset too."
 )
 @click.option("--police-reference", default="", help="The number of the report to the police.")
 @click.option("--draft", "only_draft", is_flag=True, help="Write it down and show it; submit nothing.")

@@ -11,17 +11,19 @@ import msgspec
 import rich_click as click
 
 from app.access.roles import Principal
-from app.cli import desk, options, receipt, rows, show
+from app.cli import desk, options, receipt, rejects, rows, show
 from app.cli.failures import ROWS_REJECTED
 from app.cli.receipt import Findings
+from app.cli.rejects import RejectFile
 from app.core.clock import utc_now
 from app.core.db import Connection, Pool, transaction
-from app.devices import mappings, receipts
+from app.core.errors import GatewayError, Invalid, Unavailable
+from app.devices import mappings
 from app.devices import register as devices
 from app.devices.incoming import opened
 from app.devices.intake import Defaults, Format, guess, read_columns, read_defaults
+from app.devices.mappings import ColumnMapping
 from app.devices.receipts import Receipt, ReceiptKind, Terms
-from app.devices.rejects import written
 
 _BLOCK = 1024 * 1024
 
@@ -36,6 +38,16 @@ class Sent(msgspec.Struct, frozen=True):
     rows: int | None
     mapping: str
     columns: dict[str, str]
+    keeps: bool
+    """Whether the supplier's mapping is to have these columns from now on."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What came of it; the supplier's mapping as it was saved, and the names that come near to the supplier's."""
+
+    found: Findings
+    saved: ColumnMapping | None
+    alike: list[str]
 
 
 @click.command()
@@ -58,7 +70,10 @@ class Sent(msgspec.Struct, frozen=True):
     help="What a column means: imei, serial, gtin, pallet, site, owner, model, unit_value, currency, or - for"
     " one that is not read. May be given many times.",
 )
-@click.option("--save-mapping", is_flag=True, help="Keep what --map says for all that the supplier sends.")
+@click.option(
+    "--save-mapping", is_flag=True,
+    help="Add what --map says to the supplier's mapping, once a row of the file was taken.",
+)  # fmt: skip
 @click.option(
     "--announced",
     is_flag=True,
@@ -71,8 +86,7 @@ class Sent(msgspec.Struct, frozen=True):
     "--confirm", type=click.IntRange(0), default=0, metavar="ROWS",
     help="Up to how many rows are wanted, where that is far more than usual.",
 )  # fmt: skip
-@click.option("--rejects", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="OUT",
-              help="Write the rejected rows to a file, to be fixed and sent again.")  # fmt: skip
+@rejects.option
 @options.as_json
 @options.acting
 def register(
@@ -89,7 +103,7 @@ def register(
     announced: bool,
     declared: int | None,
     confirm: int,
-    rejects: Path | None,
+    rejects_to: Path | None,
     as_json: bool,
 ) -> int | None:
     """Register the devices of a goods-in FILE: CSV, XLSX, NDJSON, JSON or DESADV, gzipped or not; - is standard
@@ -109,17 +123,18 @@ def register(
     terms = Terms("cli", b"", kind, supplier.strip(), declared, confirm)
     columns = read_columns(_pair(text) for text in pairs)
     if save_mapping:
-        _save(terms.supplier, columns)
+        _check_saving(terms.supplier, mapping, columns)
+    out = RejectFile(rejects_to) if rejects_to else None
+    if out:
+        out.spare(file)
     defaults = read_defaults(site=site, owner=owner, currency=currency)
-    sent = _sent(file, form, defaults, terms, mapping, columns)
-    found = desk.on_pool(lambda pool, actor: _register(pool, actor, sent, rejects, not as_json))
+    sent = _sent(file, form, defaults, terms, mapping, columns, save_mapping)
+    done = desk.on_pool(lambda pool, actor: _register(pool, actor, sent, out, not as_json))
     if as_json:
-        found.as_json()
+        done.found.as_json(mapping_saved=done.saved, similar_mappings=done.alike)
     else:
-        show.draw(*receipt.drawn(found))
-    if rejects and found.rejections and not as_json:
-        show.say(f"The rejected rows are in {rejects}: fix them there, and register that file.")
-    return ROWS_REJECTED if found.receipt.rejected else None
+        _tell(done, sent, out)
+    return ROWS_REJECTED if done.found.receipt.rejected else None
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -131,25 +146,34 @@ def _pair(text: str) -> tuple[str, str]:
     return name, field
 
 
-def _save(supplier: str, columns: dict[str, str]) -> None:
+def _check_saving(supplier: str, mapping: str, columns: dict[str, str]) -> None:
     if not supplier:
         raise click.UsageError("--save-mapping keeps the mapping under the name of --supplier; name one.")
-    desk.change(lambda conn, actor, now: mappings.save(conn, actor, supplier, columns, now))
+    if not columns:
+        raise click.UsageError("--save-mapping keeps what --map says; say what a column means.")
+    if mapping not in ("", supplier):
+        raise click.UsageError(
+            f"--save-mapping adds to the mapping of {supplier}, and --mapping reads the file by another one; leave"
+            " one of them out."
+        )
 
 
 def _sent(
-    file: BinaryIO, form: str | None, defaults: Defaults, terms: Terms, mapping: str, columns: dict[str, str]
-) -> Sent:
+    file: BinaryIO, form: str | None, defaults: Defaults, terms: Terms, mapping: str, columns: dict[str, str],
+    keeps: bool,
+) -> Sent:  # fmt: skip
     source = rereadable(file)
-    digest, lines = hashlib.sha256(), 0
+    digest, lines, last = hashlib.sha256(), 0, b"\n"
     while block := source.read(_BLOCK):
         digest.update(block)
         lines += block.count(b"\n")
+        last = block[-1:]
+    lines += last != b"\n"
     source.seek(0)
     head = source.read(4096)
     found = Format(form) if form else guess(file.name, "", head)
     terms = msgspec.structs.replace(terms, source=f"cli:{found}", digest=digest.digest())
-    return Sent(source, found, defaults, terms, rows.expected(found, head, lines), mapping, columns)
+    return Sent(source, found, defaults, terms, rows.expected(found, head, lines), mapping, columns, keeps)
 
 
 def rereadable(file: BinaryIO) -> BinaryIO:
@@ -163,23 +187,60 @@ def rereadable(file: BinaryIO) -> BinaryIO:
     return kept
 
 
-async def _register(pool: Pool, actor: Principal, goods: Sent, rejects: Path | None, bars: bool) -> Findings:
-    now = utc_now()
+async def _register(pool: Pool, actor: Principal, goods: Sent, out: RejectFile | None, bars: bool) -> Done:
+    now, supplier = utc_now(), goods.terms.supplier
+    async with pool.acquire() as conn:
+        alike = await mappings.alike(conn, actor, supplier) if not goods.mapping else []
     with rows.counted(goods.rows, show.console(stderr=True), shown=bars) as on_rows:
 
-        async def work(conn: Connection) -> Receipt:
+        async def work(conn: Connection) -> tuple[Receipt, ColumnMapping | None]:
             columns = await mappings.chosen(
-                conn, actor, name=goods.mapping, supplier=goods.terms.supplier, own=goods.columns
+                conn, actor, name=goods.mapping, supplier=supplier, own=goods.columns
             )
             async with opened(goods.source, goods.format, goods.defaults, columns) as incoming:
-                return await devices.register(conn, actor, incoming, goods.terms, now=now, on_rows=on_rows)
+                made = await devices.register(conn, actor, incoming, goods.terms, now=now, on_rows=on_rows)
+            keeps = goods.keeps and made.rejected < made.rows
+            return made, await mappings.add(conn, actor, supplier, goods.columns, now) if keeps else None
 
-        made = await transaction(pool, work, also=devices.MET_ANOTHER)
+        try:
+            made, saved = await transaction(pool, work, also=devices.MET_ANOTHER)
+        except GatewayError as error:
+            raise _advised(error, goods, alike) from None
     async with pool.acquire() as conn:
         found = await receipt.findings(conn, actor, made)
-        columns = await receipts.columns(conn, actor, made.receipt_id)
-    if rejects:
-        with rejects.open("wb") as file:
-            async for part in written(pool, made.receipt_id, columns):
-                file.write(part)
-    return found
+    if out:
+        await out.write(pool, actor, made)
+    return Done(found, saved, alike)
+
+
+def _advised(error: GatewayError, goods: Sent, alike: list[str]) -> GatewayError:
+    """A refusal, and how to go on from here."""
+    said = [error.detail]
+    if isinstance(error, devices.Unusual):
+        said.append(f"If that is right: --confirm {_number(goods)}.")
+    if isinstance(error, Invalid) and alike:
+        said.append(mappings.unlike(goods.terms.supplier, alike))
+    # Where a connection is lost in the last moment, nobody knows.
+    if goods.keeps and not isinstance(error, Unavailable):
+        said.append("The mapping was not saved.")
+    return type(error)(" ".join(said), error.code, error.flaws)
+
+
+def _number(goods: Sent) -> str:
+    if goods.rows is None:
+        return "ROWS, with its number of rows"
+    return str(goods.rows - (goods.format is Format.CSV))
+
+
+def _tell(done: Done, goods: Sent, out: RejectFile | None) -> None:
+    supplier = goods.terms.supplier
+    receipt.tell(done.found, out)
+    if done.alike:
+        show.say(mappings.unlike(supplier, done.alike))
+    if done.saved:
+        named = ", ".join(f"'{column}' is {field}" for column, field in done.saved.columns.items())
+        show.say(f"The mapping of {supplier} was saved: {named}.")
+    elif goods.keeps:
+        show.say(f"The mapping of {supplier} was not saved, for every row was rejected.")
+    if out:
+        rejects.tell(out, *(["--save-mapping"] if goods.keeps and not done.saved else []))

@@ -66,7 +66,7 @@ def _drawn(found: Report) -> Iterator[RenderableType]:
     ]  # fmt: skip
     yield show.facts([(name, value) for name, value in facts if value])
     if it.preview:
-        yield from ("", "As submitted:", *preview.drawn(it.preview))
+        yield from ("", f"As {'submitted' if it.submitted_at else 'drafted'}:", *preview.drawn(it.preview))
     if found.partners:
         bars = Bars()
         bars.update(found.partners)

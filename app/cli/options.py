@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
 if TYPE_CHECKING:
     from app.core.config import Settings
+
+
+_TIME = "like 2026-12-22T02:00:00+01:00 or 2026-12-22T01:00:00Z, with or without a fraction of a second"
 
 
 class Number(click.IntRange):
@@ -28,6 +32,20 @@ class Number(click.IntRange):
         except click.BadParameter:
             self.fail(f"'{value}' is not a number of {self._thing}; it would be 1 or more.", param, ctx)
         return found
+
+
+def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """A time with its offset from UTC (RFC 3339); its seconds may be left out."""
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value.strip().upper())
+        known = found.tzinfo and found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"'{value}' is not a time; it would be {_TIME}.") from None
+    if not known:
+        raise click.BadParameter(f"'{value}' does not say its offset from UTC; it would be {_TIME}.")
+    return found
 
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])

@@ -32,9 +32,12 @@ def expected(form: Format, head: bytes, lines: int) -> int | None:
 
 @contextmanager
 def counted(total: int | None, console: Console, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """A bar of so many rows, if it is shown at all, and a function that tells it how many have been judged."""
+    """A bar of so many rows, if it is shown at all, and a function that tells it how many have been judged. Where
+    there is no terminal nothing is written."""
     parts = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), _Rows(), TimeElapsedColumn())
-    with Progress(*parts, console=console, transient=True, disable=not shown) as bar:
+    with Progress(
+        *parts, console=console, transient=True, disable=not (shown and console.is_terminal)
+    ) as bar:
         task = bar.add_task("Reading rows", total=total)
 
         def judged(rows: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import rich_click as click
 
-from app.cli.options import Number
+from app.cli.options import Number, moment
 from app.core.errors import Flaw, Invalid
 from app.incidents.scope import Scope
 
@@ -25,7 +25,7 @@ _OPTIONS = (
         "--pallets", type=_FILE, metavar="FILE", help=f"A file of SSCCs, {_LINES}; - is standard input."
     ),
     click.option(
-        "--as-of", type=click.DateTime(("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z")), metavar="MOMENT",
+        "--as-of", callback=moment, metavar="MOMENT",
         help="What the pallets held then, as in 2026-12-22T02:00+01:00; else what they hold now.",
     ),
     click.option(
@@ -63,7 +63,7 @@ def named(command: Decorated) -> Decorated:
 
 
 class Places(msgspec.Struct, frozen=True):
-    """Where each name of a scope was given, by its pointer in the scope."""
+    """Where each name was given, by its pointer in what was said."""
 
     by_pointer: dict[str, str]
 

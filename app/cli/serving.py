@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
 from app.cli import ending, ground, options, service, show
+from app.cli.alone import alone, is_held
 from app.cli.ground import ADMIN_KEY
 from app.core.config import Settings
 from app.core.db import open_pool
@@ -23,7 +25,7 @@ def up(host: str | None, port: int | None) -> None:
 
     The first start makes an administrator key, prints it once and keeps it in admin.key of the data
     directory (mode 600), where the other commands find it. Ctrl-C or SIGTERM lets work under way end, then
-    stops everything.
+    stops everything. A data directory is for one 'up' at a time.
 
     \b
     Examples
@@ -31,7 +33,9 @@ def up(host: str | None, port: int | None) -> None:
       $ imei-gateway up --port 0 --data-dir ./practice
       $ imei-gateway up --database-url postgresql://gateway@db.internal/gateway
     """
-    until_told(_up(options.settings(host=host, port=port), ("web", "worker"), "IMEI gateway is up"))
+    settings = options.settings(host=host, port=port)
+    with alone(settings.data_dir) as says:
+        until_told(_up(settings, ("web", "worker"), "IMEI gateway is up", says))
 
 
 @click.command()
@@ -44,7 +48,8 @@ def serve(host: str | None, port: int | None) -> None:
     Example
       $ imei-gateway serve --host 0.0.0.0 --database-url postgresql://gateway@db.internal/gateway
     """
-    until_told(_up(options.settings(host=host, port=port), ("web",), "IMEI gateway serves its API"))
+    settings = options.settings(host=host, port=port)
+    until_told(_up(settings, ("web",), "IMEI gateway serves its API"))
 
 
 @click.command()
@@ -86,18 +91,35 @@ def migrate(as_json: bool) -> None:
     click.echo(f"The database is up to date; {show.count(len(applied), 'migration')} applied.")
 
 
-async def _up(settings: Settings, names: tuple[str, ...], headline: str) -> None:
+async def _up(
+    settings: Settings, names: tuple[str, ...], headline: str, says: Callable[[str], None] | None = None
+) -> None:
     # A port that is taken ends it here, before a key is made and shown to nobody.
     settings = await service.with_port(settings)
     async with ground.database(settings) as found:
         key = await _first_key(found)
-        async with service.running(found, names) as running, ground.address_left(found.data_dir, running.url):
+        async with service.running(found, names) as running, _left(found.data_dir, running.url, says):
             click.echo(f"{headline} at {running.url}")
             click.echo(f"Documentation: {running.url}/docs")
             click.echo(f"Data directory: {found.data_dir}")
             if key:
                 click.echo(f"Administrator key (shown once; kept in {found.data_dir / ADMIN_KEY}): {key}")
             await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def _left(data_dir: Path, url: str, says: Callable[[str], None] | None) -> AsyncIterator[None]:
+    """The address is left for other commands. That of an `up`, which `says` it, goes before that of a `serve`."""
+    if says is None and is_held(data_dir):
+        yield
+        return
+    say = says or (lambda url: None)
+    say(url)
+    try:
+        async with ground.address_left(data_dir, url):
+            yield
+    finally:
+        say("")
 
 
 async def _first_key(settings: Settings) -> str | None:

@@ -16,6 +16,7 @@ from app.core.db import Connection
 from app.core.errors import Invalid
 from app.core.sql import queries
 from app.devices.moves import on_pallets
+from app.devices.naming import by_serial
 from app.devices.tac import brands
 
 _SQL = queries("find")
@@ -57,6 +58,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
     imei: str | None = None
     serial: str | None = None
+    """As it is, or with its GTIN: (01)…(21)…"""
     pallet: str | None = None
     receipt: int | None = None
     at: datetime | None = None
@@ -88,7 +90,29 @@ async def _query(conn: Connection, wanted: Wanted) -> tuple[str, object]:
         if wanted.at is None:
             return _SQL.by_pallet, sscc
         return _SQL.by_number, list(await on_pallets(conn, [sscc], wanted.at))
-    return (_SQL.by_serial, wanted.serial) if wanted.serial is not None else (_SQL.by_receipt, wanted.receipt)
+    return _by_serial(wanted.serial) if wanted.serial is not None else (_SQL.by_receipt, wanted.receipt)
+
+
+def _by_serial(text: str) -> tuple[str, object]:
+    try:
+        name = by_serial(text)
+    except gs1.BadKey as error:
+        raise Invalid(str(error), error.code) from None
+    return (_SQL.by_unit, [name.serial, name.gtin]) if name.gtin else (_SQL.by_serial, text)
+
+
+async def called(conn: Connection, actor: Principal, name: str, *, limit: int) -> list[Device]:
+    """The first devices that this may name: by an IMEI, and by a serial, for one may look like the other. Raises
+    Invalid, Forbidden."""
+    ways = [Wanted(serial=name), *([Wanted(imei=name)] if imei.asked(name) is not None else [])]
+    found = [await find(conn, actor, way, after=0, limit=limit) for way in ways]
+    return list({device.id: device for page in found for device in page}.values())
+
+
+async def count_on(conn: Connection, actor: Principal, pallet: str, at: datetime | None) -> int:
+    """How many devices stood on a pallet at that moment (None: stand on it now). Raises Invalid, Forbidden."""
+    actor.require(Permission.DEVICES_READ)
+    return len(await on_pallets(conn, [_sscc(pallet)], at))
 
 
 def _sscc(value: str) -> str:

@@ -91,6 +91,13 @@ class Rejected(msgspec.Struct, frozen=True):
     sentences: list[str]
 
 
+class Gap(msgspec.Struct, frozen=True):
+    """A pallet, and how many devices that were announced for it have not come, on it or on another one."""
+
+    pallet: str
+    missing: int
+
+
 async def open_receipt(
     conn: Connection, actor: Principal, terms: Terms, columns: Sequence[str], now: datetime
 ) -> int:
@@ -129,7 +136,8 @@ async def keep_rejects(conn: Connection, receipt_id: int, rejects: Iterable[Reje
 
 
 async def usual_rows(conn: Connection, actor: Principal, supplier: str) -> int | None:
-    """How many rows a submission of this supplier (or of this sender, if none is named) has at most, of late."""
+    """How many rows a submission of this supplier (or of this sender, if none is named) has at most, of late; None
+    where there was none."""
     rows: int | None = await conn.fetchval(_SQL.usual_rows, supplier, actor.label)
     return rows
 
@@ -145,6 +153,29 @@ async def _read(conn: Connection, receipt_id: int) -> Receipt:
     if row is None:
         raise Missing(f"There is no receipt {receipt_id}.")
     return Receipt(**row)
+
+
+async def latest(
+    conn: Connection,
+    actor: Principal,
+    *,
+    before: int | None,
+    supplier: str | None,
+    kind: ReceiptKind | None,
+    limit: int,
+) -> list[Receipt]:
+    """Receipts, the newest first, below number `before`: of a supplier, of a kind, or of any. Raises Forbidden."""
+    actor.require(Permission.RECEIPTS_READ)
+    query, of = (_SQL.latest_of, (supplier,)) if supplier else (_SQL.latest, ())
+    return [Receipt(**row) for row in await conn.fetch(query, before, kind, limit, *of)]
+
+
+async def gaps(conn: Connection, actor: Principal, receipt_id: int) -> list[Gap]:
+    """The pallets of an arrival on which something is missing still, by SSCC; none of an announcement. Raises
+    Missing, Forbidden."""
+    of = await find_receipt(conn, actor, receipt_id)
+    rows = await conn.fetch(_SQL.gaps, receipt_id) if of.kind == ReceiptKind.ARRIVAL else []
+    return [Gap(**row) for row in rows]
 
 
 async def findings(

@@ -36,6 +36,10 @@ _LARGE = 1_000
 MET_ANOTHER = (asyncpg.UniqueViolationError,)
 
 
+class Unusual(Conflict):
+    """Far more rows than usual. How they are confirmed each face says in its own words."""
+
+
 class _Tally(msgspec.Struct):
     rows: int = 0
     registered: int = 0
@@ -69,11 +73,11 @@ async def register(
     """Registers what can be registered, and says of every other row why not.
 
     `on_rows` hears how many rows have been judged. Raises Invalid where the submission as a whole cannot be
-    read, Conflict `size-unusual`, Unavailable `same-under-way`; MET_ANOTHER where another submission registered
+    read, Unusual `size-unusual`, Unavailable `same-under-way`; MET_ANOTHER where another submission registered
     the same device at this very moment: run the transaction again.
     """
     actor.require(Permission.RECEIPTS_WRITE)
-    most = _most(terms, await receipts.usual_rows(conn, actor, terms.supplier))
+    usual = await receipts.usual_rows(conn, actor, terms.supplier)
     number = await receipts.open_receipt(conn, actor, terms, incoming.columns, now)
     await _wait_for_twin(conn, terms)
     merge = Merge(conn, number, arrives=terms.kind is ReceiptKind.ARRIVAL, by=actor.label, now=now)
@@ -82,8 +86,8 @@ async def register(
         async for batch in ready:
             judged = await merge.merge(batch)
             await _note(conn, number, batch, judged, merge, tally)
-            if most is not None and tally.rows > most:
-                raise _unusual(terms, most)
+            if usual is not None and tally.rows > max(_unasked(usual), terms.confirmed):
+                raise _unusual(terms, usual)
             on_rows(tally.rows)
     await _check_declared(conn, number, terms, tally)
     receipt = await receipts.close(conn, number, tally.counts)
@@ -105,16 +109,19 @@ async def _wait_for_twin(conn: Connection, terms: Terms) -> None:
     await conn.execute(_SQL.bear_all_waiting)
 
 
-def _most(terms: Terms, usual: int | None) -> int | None:
-    """How many rows pass unasked; None where any number does."""
-    return None if usual is None else max(usual * _UNUSUAL, _LARGE, terms.confirmed)
+def _unasked(usual: int) -> int:
+    """How many rows pass without a second look."""
+    return max(usual * _UNUSUAL, _LARGE)
 
 
-def _unusual(terms: Terms, most: int) -> Conflict:
-    of = f"of {terms.supplier}" if terms.supplier else "with this key"
-    return Conflict(
-        f"The submission has more than {most:,} rows, ten times as many as the latest ones {of}, and nothing was"
-        " registered. If that is right, send it again with confirm= and its number of rows.",
+def _unusual(terms: Terms, usual: int) -> Unusual:
+    unasked, of = _unasked(usual), f"of {terms.supplier}" if terms.supplier else "with this key"
+    confirmed = f"the {terms.confirmed:,} rows that were confirmed"
+    most = confirmed if terms.confirmed > unasked else f"{unasked:,} rows"
+    return Unusual(
+        f"The submission has more than {most}, and nothing was"
+        f" registered. The largest of the latest ones {of} had {usual:,} row{'s' * (usual != 1)}, and up to"
+        f" {unasked:,} pass unasked.",
         "size-unusual",
     )
 

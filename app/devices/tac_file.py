@@ -33,6 +33,13 @@ _SAYS_NOTHING = frozenset(
     ("", "-", "--", "na", "n/a", "none", "null", "unknown", "notknown", "not known", "not available",
      "not applicable")
 )  # fmt: skip
+_BINARY = {
+    b"PK\x03\x04": "an XLSX workbook, or another ZIP archive",
+    b"PK\x05\x06": "an empty ZIP archive",
+    b"\xd0\xcf\x11\xe0": "a workbook of an old Excel (XLS)",
+    b"%PDF": "a PDF",
+    b"\x1f\x8b": "gzipped",
+}
 _SPACING = str.maketrans("", "", " -/\u00a0")
 
 
@@ -89,8 +96,9 @@ def read(source: BinaryIO) -> TacFile:
     its FAC is rejected, for which of the hundred it means would be a guess. Of 7 digits, a spreadsheet has lost
     the leading zero: it is put back, with a warning.
 
-    Raises Invalid `file-empty`, `header-wrong`.
+    Raises Invalid `file-empty`, `header-wrong`, `format-unknown`.
     """
+    _refuse_binary(source)
     lines = Lines(encoding.opened(source).blocks)
     header, title = _header(lines)
     readings = _readings(lines, header)
@@ -98,6 +106,20 @@ def read(source: BinaryIO) -> TacFile:
     if first is None:
         raise Invalid("The file has a header and no lines below it.", "file-empty")
     return TacFile(header.format, title, _after(first, readings))
+
+
+def _refuse_binary(source: BinaryIO) -> None:
+    if not source.seekable():
+        return
+    start = source.tell()
+    head = source.read(4)
+    source.seek(start)
+    what = next((what for mark, what in _BINARY.items() if head.startswith(mark)), "")
+    if what:
+        raise Invalid(
+            f"The file is {what}; a TAC database would be text. Save it as CSV with a header, as in: {_EXAMPLE}",
+            "format-unknown",
+        )
 
 
 def _after(first: TacReading, rest: Iterator[TacReading]) -> Iterator[TacReading]:

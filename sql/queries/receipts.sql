@@ -27,6 +27,85 @@ SELECT
 FROM receipt
 WHERE receipt_id = $1;
 
+-- name: latest
+-- $1 before this number (null: from the newest), $2 kind (null: any), $3 limit
+SELECT
+    receipt_id,
+    source,
+    kind,
+    supplier,
+    received_at,
+    received_by,
+    declared,
+    rows,
+    registered,
+    updated,
+    arrived,
+    unchanged,
+    rejected,
+    warnings
+FROM receipt
+WHERE receipt_id < coalesce($1, 9223372036854775807) AND ($2::text IS NULL OR kind = $2)
+ORDER BY receipt_id DESC
+LIMIT $3;
+
+-- name: latest_of
+-- $4 supplier. An event has none, and saying so leads to the index.
+SELECT
+    receipt_id,
+    source,
+    kind,
+    supplier,
+    received_at,
+    received_by,
+    declared,
+    rows,
+    registered,
+    updated,
+    arrived,
+    unchanged,
+    rejected,
+    warnings
+FROM receipt
+WHERE
+    supplier = $4 AND source NOT LIKE 'event:%'
+    AND receipt_id < coalesce($1, 9223372036854775807) AND ($2::text IS NULL OR kind = $2)
+ORDER BY receipt_id DESC
+LIMIT $3;
+
+-- name: gaps
+-- $1 receipt. The pallets on which its devices stand, and how many devices that were announced for each have not
+-- come at all. A device that has not come is on the pallet of its announcement unless it was moved meanwhile.
+WITH here AS (
+    SELECT pallet FROM device WHERE receipt_id = $1 AND pallet <> ''
+    UNION
+    SELECT d.pallet
+    FROM receipt_repeat AS r
+    CROSS JOIN unnest(r.device_ids) AS again (device_id)
+    JOIN device AS d ON d.device_id = again.device_id
+    WHERE r.receipt_id = $1 AND d.pallet <> ''
+),
+expected AS (
+    SELECT here.pallet, d.device_id
+    FROM here
+    JOIN device AS d ON d.pallet = here.pallet AND d.pallet <> ''
+    WHERE
+        d.arrived_in IS NULL
+        AND NOT EXISTS (
+            SELECT FROM movement AS m
+            WHERE m.device_id = d.device_id AND m.moved_at = '-infinity' AND m.pallet <> here.pallet
+        )
+    UNION
+    SELECT here.pallet, d.device_id
+    FROM here
+    JOIN movement AS m ON m.pallet = here.pallet AND m.pallet <> '' AND m.moved_at = '-infinity'
+    JOIN device AS d ON d.device_id = m.device_id
+    WHERE d.arrived_in IS NULL
+)
+SELECT pallet, count(*) AS missing FROM expected
+GROUP BY pallet
+ORDER BY pallet;
+
 -- name: columns
 SELECT columns FROM receipt WHERE receipt_id = $1;
 

@@ -202,6 +202,34 @@ async def test_queries_that_cannot_be_read(manager, query, wrong):
 
 
 @pytest.mark.parametrize(
+    ("path", "name", "words"),
+    [
+        ("/v1/receipts", "kind", "arrival, announcement"),
+        ("/v1/tacs/imports/1/findings", "verdict", "rejected, updated, warning"),
+    ],
+)
+async def test_a_word_that_is_none_of_a_few_is_told_which_are(manager, path, name, words):
+    found = places(problem(await manager.get(path, params={name: "announced"}), 400, "query-wrong"))
+    assert found == {name: f"'announced' would be one of {words}"}
+
+
+async def test_a_form_is_told_which_words_there_are(goods_in):
+    sent = {"data": {"kind": "announced"}, "files": {"file": ("goods.csv", b"imei\n")}}
+    found = places(problem(await goods_in.post("/v1/receipts", **sent), 400, "form-wrong"))
+    assert found == {"kind": "'announced' would be one of arrival, announcement"}
+
+
+async def test_a_time_whose_plus_came_as_a_space_is_told_how_it_is_written(manager):
+    path = "/v1/devices?pallet=340123450000000018&at="
+    for moment in ("2026-12-22T02:00:00+01:00", "2026-12-22T02:00:00.5+0100"):
+        found = places(problem(await manager.get(path + moment), 400, "query-wrong"))
+        assert found["at"].endswith("in a query, + is written %2B")
+    assert (await manager.get(path + "2026-12-22T02:00:00%2B01:00")).status_code == 200
+    found = places(problem(await manager.get(path + "noon"), 400, "query-wrong"))
+    assert "%2B" not in found["at"]
+
+
+@pytest.mark.parametrize(
     "number",
     [
         "0",

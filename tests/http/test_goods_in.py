@@ -97,6 +97,60 @@ async def test_devices_come_in_pages(goods_in, manager):
     assert len((await manager.get("/v1/devices", params={"serial": serial})).json()["devices"]) == 1
 
 
+async def test_receipts_come_in_pages_the_newest_first(goods_in, manager):
+    kinds = ("arrival", "announcement", "arrival", "arrival")
+    made = []
+    for kind in kinds:
+        said = {"supplier": "Pages Ltd", "kind": kind}
+        answer = await goods_in.post("/v1/receipts", params=said, content=stock(1).csv, headers=CSV)
+        made.append(answer.json()["receipt_id"])
+
+    async def pages(**wanted):
+        found, cursor = [], "0"
+        while cursor:
+            page = (await manager.get("/v1/receipts", params={**wanted, "limit": 2, "cursor": cursor})).json()
+            found, cursor = found + page["receipts"], page["next"]
+        return found
+
+    of_all = await pages()
+    assert [one["receipt_id"] for one in of_all[:4]] == made[::-1]
+    assert len(of_all) > 4
+    assert [one["receipt_id"] for one in await pages(supplier="Pages Ltd")] == made[::-1]
+    (announced,) = await pages(supplier="Pages Ltd", kind="announcement")
+    read = (await manager.get(f"/v1/receipts/{made[1]}")).json()
+    assert announced == read
+    assert {one["kind"] for one in await pages(kind="announcement")} == {"announcement"}
+    assert await pages(supplier="pages ltd") == []
+
+
+async def test_a_submission_that_is_unusually_large_says_how_it_is_confirmed(goods_in):
+    said = {"supplier": "Sizes Ltd"}
+    await goods_in.post("/v1/receipts", params=said, content=stock(1).csv, headers=CSV)
+    goods = stock(1001)
+    refused = await goods_in.post("/v1/receipts", params=said, content=goods.csv, headers=CSV)
+    detail = problem(refused, 409, "size-unusual")["detail"]
+    assert "more than 1,000 rows, and nothing was registered" in detail
+    assert "The largest of the latest ones of Sizes Ltd had 1 row, and up to 1,000 pass unasked." in detail
+    assert detail.endswith("send it again with confirm= and its number of rows.")
+    taken = await goods_in.post(
+        "/v1/receipts", params={**said, "confirm": 1001}, content=goods.csv, headers=CSV
+    )
+    assert taken.json()["registered"] == 1001
+
+
+async def test_a_serial_is_looked_for_with_its_gtin(goods_in, manager):
+    rows = "serial,gtin\nTWIN-1,09506000134352\nTWIN-1,09521234543213\n"
+    await goods_in.post("/v1/receipts", content=rows, headers=CSV)
+    for serial, devices in (
+        ("TWIN-1", 2),
+        ("(01)09521234543213(21)TWIN-1", 1),
+        ("(01)09521234543213(21)X", 0),
+    ):
+        found = (await manager.get("/v1/devices", params={"serial": serial})).json()["devices"]
+        assert len(found) == devices
+        assert {one["serial"] for one in found} <= {"TWIN-1"}
+
+
 async def test_a_device_is_looked_for_in_one_way(manager):
     problem(await manager.get("/v1/devices"), 400, "one-filter")
     problem(

@@ -19,6 +19,7 @@ DRAFTS = {Role.INCIDENT_MANAGER, Role.ADMIN}
 DECIDES = {Role.APPROVER, Role.ADMIN}
 MAY: dict[str, set[Role]] = {
     "registerDevices": {Role.GOODS_IN, Role.ADMIN},
+    "listReceipts": LOOKS | {Role.GOODS_IN},
     "readReceipt": LOOKS | {Role.GOODS_IN},
     "listRejections": LOOKS | {Role.GOODS_IN},
     "listWarnings": LOOKS | {Role.GOODS_IN},

@@ -1,0 +1,106 @@
+"""The reject file on the command line: rejected rows, to be fixed there and sent again by the same options."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import rich_click as click
+
+from app.access.roles import Principal
+from app.cli import show
+from app.core.db import Pool
+from app.devices import receipts
+from app.devices.intake import Format, guess
+from app.devices.receipts import Receipt
+from app.devices.rejects import written
+
+# What is said of a file holds for its rejected rows as well.
+_SAID_AGAIN = {"site", "owner", "currency", "supplier", "mapping", "pairs", "announced"}
+_HEAD = 4096
+
+option = click.option(
+    "--rejects", "rejects_to", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="OUT",
+    help="Write the rejected rows to a file, to be fixed and sent again. Where none was rejected, no file is"
+    " written, and an older one of that name is removed.",
+)  # fmt: skip
+
+
+class RejectFile:
+    """Where rejected rows are to go, and what came of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_written = False
+        self._absence = ""
+        self._form = Format.CSV
+        self._head = b""
+
+    def spare(self, source: BinaryIO) -> None:
+        """Raises UsageError where the rejected rows would be written over the file that they come from."""
+        if Path(source.name).exists() and self.path.exists() and self.path.samefile(source.name):
+            raise click.UsageError(f"--rejects would write over {self.path} itself; name another file.")
+
+    async def write(self, pool: Pool, actor: Principal, of: Receipt) -> None:
+        """Writes the rows that this receipt rejected; where there are none, an older file goes, which would be taken
+        for its."""
+        if not of.rejected:
+            self._absence = absent(self.path, "row")
+            return
+        async with pool.acquire() as conn:
+            columns = await receipts.columns(conn, actor, of.receipt_id)
+        self._form = Format.CSV if columns else Format.NDJSON
+        with self.path.open("wb") as file:
+            async for part in written(pool, of.receipt_id, columns):
+                self._head += part[: _HEAD - len(self._head)]
+                file.write(part)
+        self.is_written = True
+
+    def told(self) -> str:
+        """What came of it, as a sentence."""
+        return f"The rejected rows are in {self.path}." if self.is_written else self._absence
+
+    def command(self, *more: str) -> str:
+        """The command that sends the file again, with what was said of the first one, and these options."""
+        name = f"./{self.path}" if str(self.path).startswith("-") else str(self.path)
+        guessed = guess(name, "", self._head) is self._form
+        form = () if guessed else ("--format", str(self._form))
+        ctx = click.get_current_context()
+        said = _said(ctx) if ctx else ()
+        return shlex.join(["imei-gateway", "register", name, *form, *said, *more])
+
+
+def absent(path: Path, thing: str) -> str:
+    """Sees to it that no older file is taken for the one that is not written here, and says so."""
+    said = f"No {thing} was rejected, and {path} was not written"
+    # What is no file, such as a pipe, is left alone.
+    if not path.is_file():
+        return f"{said}."
+    path.unlink()
+    return f"{said}; the older file of that name was removed."
+
+
+def tell(file: RejectFile, *more: str) -> None:
+    """Says what came of it, and how to go on; `more` are options that belong to the next command as well."""
+    show.say(file.told())
+    if file.is_written:
+        show.say("Fix them there, and then send them:")
+        show.say(f"  {file.command(*more)}")
+
+
+def _said(ctx: click.Context) -> Iterator[str]:
+    for given in ctx.command.params:
+        value: Any = ctx.params.get(given.name or "")
+        if given.name not in _SAID_AGAIN or not value:
+            continue
+        name = given.opts[0]
+        if value is True:
+            yield name
+        else:
+            yield from (part for each in _each(value) for part in (name, each))
+
+
+def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else (value,)
