@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from app.core import gs1, imei
+from app.core.clock import AHEAD
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid, told
 from app.core.sql import queries
@@ -59,14 +60,18 @@ class Unknown(msgspec.Struct, frozen=True):
     receipts: list[int]
 
 
-async def named(scope: Scope) -> Named:
+async def named(scope: Scope, now: datetime) -> Named:
     """`read`, beside the event loop: a million names take seconds, and others ask meanwhile."""
-    return await asyncio.to_thread(read, scope)
+    return await asyncio.to_thread(read, scope, now)
 
 
-def read(scope: Scope) -> Named:
-    """The scope in normal form. Raises Invalid: empty, or every name that cannot be right, each with its place."""
+def read(scope: Scope, now: datetime) -> Named:
+    """The scope in normal form. Raises Invalid: empty, a moment that has not come, or every name that cannot be
+    right, each with its place."""
     flaws: list[Flaw] = []
+    if scope.as_of and scope.as_of > now + AHEAD:
+        detail = f"At {scope.as_of.isoformat()} no pallet has held anything yet; it would be a moment that has come."
+        flaws.append(Flaw(detail, "/scope/as_of", "moment-to-come"))
     named = Named(
         pallets=_each(scope.pallets, gs1.sscc, "pallets", flaws),
         receipts=sorted(set(scope.receipts)),
@@ -87,7 +92,7 @@ def read(scope: Scope) -> Named:
 
 def _sentence(flaws: Sequence[Flaw]) -> str:
     more = f" The first {_MOST_FLAWS:,} are listed." if len(flaws) > _MOST_FLAWS else ""
-    return told(flaws, "The scope holds {} names that cannot be right.") + f" Nothing was done.{more}"
+    return told(flaws, "The scope holds {} things that cannot be right.") + f" Nothing was done.{more}"
 
 
 def _each(
