@@ -30,7 +30,9 @@ async def search(
     pool: NamedDependency[Pool],
     imei: Annotated[str | None, QueryParameter(description="14, 15 or 16 digits.")] = None,
     serial: FromQuery[str | None] = None,
-    pallet: Annotated[str | None, QueryParameter(description="An SSCC of 18 digits.")] = None,
+    pallet: Annotated[
+        str | None, QueryParameter(description="An SSCC of 18 digits; with what is in its cartons.")
+    ] = None,
     receipt: Annotated[int | None, QueryParameter(ge=1, le=2**63 - 1)] = None,
     at: Annotated[
         datetime | None, QueryParameter(description="With `pallet`: what it held at that moment.")

@@ -16,6 +16,9 @@ _SQL = queries("incidents")
 
 
 class OnPallet(msgspec.Struct, frozen=True):
+    """Devices by the pallet that the scope names, with those in its cartons; by the SSCC on which they stand, where
+    they are named otherwise."""
+
     pallet: str
     devices: int
     identifiers: int

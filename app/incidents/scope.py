@@ -17,6 +17,7 @@ from app.core.clock import AHEAD
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid, told
 from app.core.sql import queries
+from app.devices import nesting
 from app.devices.moves import on_pallets
 from app.devices.naming import Name, by_serial, devices, number_unknown
 
@@ -122,9 +123,17 @@ async def resolve(conn: Connection, named: Named) -> Unknown:
     return Unknown(
         imeis=await asyncio.to_thread(lambda: sorted(imei.full(row["key"]) for row in keys)),
         serials=sorted(name.text for name in named.serials if name not in found),
-        pallets=sorted(set(named.pallets).difference(stood.values())),
+        pallets=await _empty(conn, named, set(stood.values())),
         receipts=[row["receipt_id"] for row in receipts],
     )
+
+
+async def _empty(conn: Connection, named: Named, holding: set[str]) -> list[str]:
+    """The pallets that held no device: neither on themselves nor on another that stood on them."""
+    empty = set(named.pallets) - holding
+    if empty:
+        empty.difference_update((await nesting.above(conn, holding, named.as_of)).values())
+    return sorted(empty)
 
 
 def serial_columns(names: Sequence[Name]) -> tuple[list[str], list[str]]:

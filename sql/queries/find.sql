@@ -10,12 +10,6 @@ WHERE d.serial = $1 AND d.serial <> '' AND d.device_id > $2
 ORDER BY d.device_id
 LIMIT $3;
 
--- name: by_pallet
-SELECT d.* FROM device AS d
-WHERE d.pallet = $1 AND d.pallet <> '' AND d.device_id > $2
-ORDER BY d.device_id
-LIMIT $3;
-
 -- name: by_number
 SELECT d.* FROM device AS d
 WHERE d.device_id = ANY ($1::bigint []) AND d.device_id > $2
