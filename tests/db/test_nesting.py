@@ -15,6 +15,7 @@ from app.access.roles import Principal, Role
 from app.blocklist.ask import Status, look_up
 from app.core import gs1, imei
 from app.core.db import transaction
+from app.core.migrate import migrate
 from app.devices import nesting, pallets
 from app.devices.find import Device, Wanted, find
 from app.devices.moves import Move, Moved, move
@@ -195,6 +196,23 @@ async def test_seeing_a_carton_on_a_pallet_moves_nothing(tells, holds):
     assert [await holds(P), await holds(Q)] == [[1], []]
 
 
+async def test_events_that_were_captured_before_cartons_counted_count(pool, tells, holds):
+    wrong, emptied = on(Q, C, at=NOON), on(P, at=ELEVEN, action="DELETE")
+    await tells(
+        on(C, 1, at=NINE), on(D, 2, at=NINE), on(P, C, D, P, at=TEN), on(Q, D, at=TEN), emptied, wrong
+    )
+    await tells(on(Q, D, at=NOON, action="DELETE"), on(P, C, at=NOON), {**wrong, "errorDeclaration": ERROR})
+    columns = (
+        "SELECT child, parent, moved_at, source, recorded_at, recorded_by FROM nesting WHERE NOT withdrawn"
+    )
+    kept = await pool.fetch(f"{columns} ORDER BY child, moved_at, parent")
+    async with pool.acquire() as conn:
+        await conn.execute("DROP TABLE nesting; DELETE FROM schema_migration WHERE name = '0018_nesting'")
+        assert await migrate(conn) == ["0018_nesting"]
+    assert await pool.fetch(f"{columns} ORDER BY child, moved_at, parent") == kept
+    assert [await holds(P), await holds(Q, ELEVEN), await holds(Q)] == [[1], [2], []]
+
+
 async def test_circles_end(tells, holds, device, previews):
     await tells(on(C, 1, D, at=NINE), on(D, 2, C, at=NINE), on(P, 3, P, C, at=NINE - timedelta(hours=1)))
     assert [await holds(C), await holds(D), await holds(P)] == [[1, 2], [1, 2], [3]]
@@ -243,12 +261,19 @@ async def test_who_moves_all_of_a_pallet_moves_its_cartons(tells, holds, device,
     assert (await device(1)).pallet == C
     late = await moves(Move(to=D, pallet=P, at=NINE))
     assert (late.recorded, late.changed) == (3, 0)
-    off = await moves(Move(to=C, imeis=(imei.full(key(3)),), at=ELEVEN), Move(to="", pallet=Q, at=NOON))
-    assert (off.recorded, off.changed) == (4, 3)
-    assert [await holds(Q), await holds(C)] == [[], [1, 2, 3]]
-    back = await moves(Move(to=P, pallet=Q), Move(to=C, pallet=P), Move(to=C, pallet=C))
-    assert await holds(C) == [1, 2, 3]
-    assert back.recorded == 3
+    into = await moves(Move(to=C, pallet=Q, at=ELEVEN))
+    assert (into.recorded, into.changed) == (1, 1)
+    assert [await holds(Q), await holds(C)] == [[1, 2, 3], [1, 2, 3]]
+
+
+async def test_moves_of_one_request_are_read_in_order_with_their_cartons(tells, holds, moves):
+    await tells(on(C, 1, at=NINE), on(P, C, at=NINE), on(D, 2, at=NINE))
+    told = await moves(Move(to=C, imeis=(imei.full(key(2)),), at=TEN), Move(to=Q, pallet=P, at=ELEVEN))
+    assert (told.recorded, told.changed) == (1 + 2, 2)
+    assert await holds(Q) == [1, 2]
+    off = await moves(Move(to=P, pallet=Q, at=NOON), Move(to="", pallet=P, at=NOON))
+    assert (off.recorded, off.changed) == (2 + 2, 2)
+    assert [await holds(P), await holds(Q), await holds(C)] == [[], [], [1, 2]]
 
 
 async def test_what_was_announced_for_a_pallet_has_come_in_its_cartons(registers, phones, moves, tells, dock):
