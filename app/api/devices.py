@@ -32,7 +32,9 @@ async def search(
     serial: Annotated[
         str | None, QueryParameter(description="As it is, or with its GTIN: (01)…(21)….")
     ] = None,
-    pallet: Annotated[str | None, QueryParameter(description="An SSCC of 18 digits.")] = None,
+    pallet: Annotated[
+        str | None, QueryParameter(description="An SSCC of 18 digits; with what is in its cartons.")
+    ] = None,
     receipt: Annotated[int | None, QueryParameter(ge=1, le=2**63 - 1)] = None,
     at: Annotated[
         datetime | None, QueryParameter(description="With `pallet`: what it held at that moment.")

@@ -111,6 +111,7 @@ ANSWERS: dict[str, Any] = {
             {
                 "id": 17,
                 **_PHONE,
+                "outermost": "340123450000000018",
                 "brand": "Nordlys",
                 "receipt_id": 9,
                 "registered_at": "2026-12-21T09:12:44.018Z",

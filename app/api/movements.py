@@ -42,8 +42,10 @@ async def move(
     now: NamedDependency[datetime],
 ) -> Response[Moved]:
     """Movements may be told late: a device stands where the latest one, by `at`, has put it, and what a pallet
-    held at an earlier moment stays known. Names that nobody registered are listed, and the others are moved; if
-    anything in the request cannot be right, nothing is."""
+    held at an earlier moment stays known. A goods-in file says where a device stood before its first movement,
+    whatever its time; an announced device that arrives on another pallet has moved there at that moment. Names that
+    nobody registered are listed, and the others are moved; if anything in the request cannot be right, nothing is.
+    `at` may be up to five minutes ahead, as clocks are."""
     source = f"movement:{uuid4()}"
     return await once(lambda conn: moves.move(conn, actor, said.moves, source=source, now=now))
 
@@ -58,7 +60,8 @@ async def reconciliation(
     sscc: FromPath[str], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
 ) -> Reconciliation:
     """Devices that were announced for it and are missing, that came on another pallet, and that came on it
-    without having been announced."""
+    without having been announced; what is in its cartons is on it. Who receives an SSCC does not say what is on it:
+    devices arrive by a goods-in file, or by an event that receives them by name."""
     async with pool.acquire(timeout=10) as conn:
         return await pallets.reconcile(conn, actor, sscc)
 

@@ -121,6 +121,8 @@ def _say_who_approves(found: Incident, approvers: list[Key]) -> None:
     show.say(
         f"Incident {found.id} is submitted. Carriers that ask are told 'suspect' from now on.", style="bold"
     )
+    if found.scope.as_of:
+        show.say(f"It holds what its pallets held at {show.moment(found.scope.as_of)}.")
     if not approvers:
         show.say("A second person must approve it, and nobody else has a key that may.", "red")
         show.say('Make one: imei-gateway key create --name "their name" --role approver')

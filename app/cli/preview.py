@@ -18,6 +18,8 @@ def drawn(preview: Preview) -> Iterator[RenderableType]:
     """Totals first, then by pallet, brand and model, then what a person should worry about."""
     kinds = f"{preview.identifiers:,} ({preview.imeis:,} IMEIs, {show.count(preview.serials, 'serial')})"
     facts: list[tuple[str, RenderableType]] = [("devices", f"{preview.devices:,}"), ("identifiers", kinds)]
+    if preview.as_of:
+        facts.append(("pallets as of", show.moment(preview.as_of)))
     yield show.facts(facts + [("value", _worth(worth)) for worth in preview.value])
     if preview.by_pallet:
         rows = [

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+# How far the clocks of others may be ahead of ours. What they tell of a later moment cannot have happened.
+AHEAD = timedelta(minutes=5)
 
 
 def utc_now() -> datetime:

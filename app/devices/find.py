@@ -15,12 +15,14 @@ from app.core import gs1, imei
 from app.core.db import Connection
 from app.core.errors import Invalid
 from app.core.sql import queries
+from app.devices import nesting
 from app.devices.moves import on_pallets
 from app.devices.naming import by_serial
 from app.devices.tac import brands
 
 _SQL = queries("find")
 _STATUS = ("clear", "suspect", "blocked")
+_OUTERMOST = "The pallet that bears its pallet now, as a carton's; `pallet` itself where that stands on none."
 _LEFT = "When it, or its pallet, was last told to leave a site: shipping, departing or loading in EPCIS."
 _SEEN = (
     "When it, or its pallet, was last told to be at a site: counted or inspected in EPCIS, received with its pallet, or"
@@ -38,6 +40,7 @@ class Device(msgspec.Struct, frozen=True):
     serial: str
     gtin: str
     pallet: str
+    outermost: Annotated[str, msgspec.Meta(description=_OUTERMOST)]
     site: str
     owner: str
     brand: str
@@ -62,7 +65,7 @@ class Wanted(msgspec.Struct, frozen=True):
     pallet: str | None = None
     receipt: int | None = None
     at: datetime | None = None
-    """Only with a pallet: what it held at that moment."""
+    """Only with a pallet: what it held at that moment, on what stood on it too."""
 
 
 async def find(conn: Connection, actor: Principal, wanted: Wanted, *, after: int, limit: int) -> list[Device]:
@@ -70,10 +73,14 @@ async def find(conn: Connection, actor: Principal, wanted: Wanted, *, after: int
     actor.require(Permission.DEVICES_READ)
     query, value = await _query(conn, wanted)
     rows = await conn.fetch(query, value, after, limit)
+    outermost = await nesting.outermost(conn, (row["pallet"] for row in rows))
     keys = [key for row in rows for key in row["keys"]]
     status = {row["key"]: row["status"] for row in await conn.fetch(_SQL.standings, keys)}
     brand = await brands(conn, [row["keys"] for row in rows])
-    return [_device(row, status, one) for row, one in zip(rows, brand, strict=True)]
+    return [
+        _device(row, status, one, outermost.get(row["pallet"], ""))
+        for row, one in zip(rows, brand, strict=True)
+    ]
 
 
 async def _query(conn: Connection, wanted: Wanted) -> tuple[str, object]:
@@ -86,10 +93,7 @@ async def _query(conn: Connection, wanted: Wanted) -> tuple[str, object]:
     if wanted.imei is not None:
         return _SQL.by_key, _key(wanted.imei)
     if wanted.pallet is not None:
-        sscc = _sscc(wanted.pallet)
-        if wanted.at is None:
-            return _SQL.by_pallet, sscc
-        return _SQL.by_number, list(await on_pallets(conn, [sscc], wanted.at))
+        return _SQL.by_number, list(await on_pallets(conn, [_sscc(wanted.pallet)], wanted.at))
     return _by_serial(wanted.serial) if wanted.serial is not None else (_SQL.by_receipt, wanted.receipt)
 
 
@@ -131,7 +135,7 @@ def _key(value: str) -> int:
     return key
 
 
-def _device(row: asyncpg.Record, status: dict[int, int], brand: str) -> Device:
+def _device(row: asyncpg.Record, status: dict[int, int], brand: str, outermost: str) -> Device:
     keys: Sequence[int] = row["keys"]
     return Device(
         id=row["device_id"],
@@ -139,6 +143,7 @@ def _device(row: asyncpg.Record, status: dict[int, int], brand: str) -> Device:
         status=_STATUS[max(status.get(key, 0) for key in keys)],
         arrived=row["arrived_in"] is not None,
         brand=brand,
+        outermost=outermost,
         **{field: row[field] for field in Device.__struct_fields__ if field in row},
     )
 

@@ -15,9 +15,11 @@ import msgspec
 from app.access.roles import Permission, Principal
 from app.audit.record import Entry, record
 from app.core import gs1
+from app.core.clock import AHEAD
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
 from app.core.sql import queries
+from app.devices import nesting
 from app.devices.naming import Name, devices, named
 
 _SQL = queries("moves")
@@ -30,7 +32,8 @@ _Row: TypeAlias = tuple[int, str, datetime]
 
 class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Devices that were put on a pallet, or (`to` is empty) taken off theirs. They are named by IMEI or serial,
-    or all together by the pallet that they stood on (`pallet`). Without `at`: now."""
+    or all together by the pallet that they stood on (`pallet`), whose cartons move with what is in them. Without
+    `at`: now."""
 
     to: Annotated[str, msgspec.Meta(description="SSCC of 18 digits; empty: off any pallet")]
     imeis: tuple[str, ...] = ()
@@ -40,8 +43,8 @@ class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """What came of it: devices whose movement was kept, those that changed their pallet by it, and the names
-    that nobody registered (the first 1,000)."""
+    """What came of it: devices whose movement was kept, those that stand elsewhere by it, in cartons too, and the
+    names that nobody registered (the first 1,000)."""
 
     recorded: int
     changed: int
@@ -68,7 +71,7 @@ class _Read(msgspec.Struct, frozen=True):
 
 class _Telling(msgspec.Struct):
     """Movements that one source tells: rows that are still to be written, their devices and their pallets; and all
-    devices that moved."""
+    devices that moved, and cartons that stand elsewhere by it."""
 
     source: str
     by: str
@@ -77,6 +80,7 @@ class _Telling(msgspec.Struct):
     devices: set[int] = set()
     pallets: set[str] = set()
     moved: set[int] = set()
+    cartons: set[str] = set()
     count: int = 0
 
     def add(self, rows: Sequence[_Row]) -> None:
@@ -99,10 +103,13 @@ async def move(
         ids = {found[name] for name in each.names if name in found}
         if each.pallet:
             ids.update(await _standing(conn, each, telling))
+            await _carry(conn, each, telling)
         telling.add([(number, each.to, each.at) for number in sorted(ids)])
         unknown += [name.text for name in each.names if name not in found]
     await _write(conn, telling)
-    changed = await _place(conn, telling.moved)
+    elsewhere = await _place(conn, telling.moved)
+    elsewhere.update(await on_pallets(conn, list(telling.cartons), None))
+    changed = len(elsewhere)
     detail = {"moves": len(moves), "devices": telling.count, "changed": changed, "unknown": len(unknown)}
     await record(conn, [Entry("devices.moved", source, actor.label, now, detail)])
     return Moved(telling.count, changed, unknown[:_MOST_LISTED])
@@ -113,7 +120,7 @@ async def keep(conn: Connection, rows: Sequence[_Row], *, source: str, by: str, 
     telling = _Telling(source, by, now)
     telling.add(rows)
     await _write(conn, telling)
-    return await _place(conn, telling.moved)
+    return len(await _place(conn, telling.moved))
 
 
 async def _write(conn: Connection, telling: _Telling) -> None:
@@ -129,27 +136,36 @@ async def _write(conn: Connection, telling: _Telling) -> None:
     telling.rows, telling.devices, telling.pallets = [], set(), set()
 
 
-async def _place(conn: Connection, ids: Collection[int]) -> int:
-    """How many of these devices stand elsewhere than before."""
-    return len(await conn.fetch(_DEVICES.place_moved, sorted(ids))) if ids else 0
+async def _place(conn: Connection, ids: Collection[int]) -> set[int]:
+    """Those of these devices that stand elsewhere than before."""
+    rows = await conn.fetch(_DEVICES.place_moved, sorted(ids)) if ids else ()
+    return {row["device_id"] for row in rows}
 
 
 async def withdraw(conn: Connection, source: str) -> int:
-    """The movements that this source told did not happen. How many devices stand elsewhere again."""
+    """The movements that this source told did not happen, of devices and of cartons. How many devices stand on
+    another SSCC again."""
     rows = await conn.fetch(_SQL.withdraw, source)
     ids = sorted({row["device_id"] for row in rows})
     await conn.execute(_SQL.hold, ids)
-    return await _place(conn, ids)
+    await nesting.withdraw(conn, source)
+    return len(await _place(conn, ids))
 
 
 async def on_pallets(conn: Connection, pallets: Sequence[str], at: datetime | None) -> dict[int, str]:
-    """The devices that stood on these SSCCs at that moment (None: stand there now), each with its SSCC."""
-    rows = await conn.fetch(_SQL.on_pallets, pallets, at)
+    """The devices that stood on these SSCCs at that moment (None: stand there now), or on what stood on them, to
+    any depth; each with the SSCC of these that is nearest to it. In the order of their numbers."""
+    rows = await conn.fetch(_SQL.on_pallets, pallets, at) if pallets else ()
     return {row["device_id"]: row["pallet"] for row in rows}
 
 
+async def directly_on(conn: Connection, pallet: str, at: datetime) -> list[int]:
+    """The devices that stood on this SSCC itself at that moment."""
+    return [row["device_id"] for row in await conn.fetch(_SQL.directly_on, pallet, at)]
+
+
 async def stood_on(conn: Connection, ids: Collection[int], pallet: str, at: datetime) -> list[int]:
-    """Those of these devices that stood on this SSCC at that moment."""
+    """Those of these devices that stood on this SSCC itself at that moment."""
     return [row["device_id"] for row in await conn.fetch(_SQL.stood_on, list(ids), pallet, at)]
 
 
@@ -160,11 +176,22 @@ async def history(conn: Connection, device_id: int) -> list[Where]:
 
 async def _standing(conn: Connection, move: _Read, telling: _Telling) -> Iterable[int]:
     """What stood on the pallet of this move, by the moves before it too: they are kept first where they touch it."""
-    found = await on_pallets(conn, [move.pallet], move.at)
+    found = await directly_on(conn, move.pallet, move.at)
     if move.pallet in telling.pallets or not telling.devices.isdisjoint(found):
         await _write(conn, telling)
-        found = await on_pallets(conn, [move.pallet], move.at)
+        found = await directly_on(conn, move.pallet, move.at)
     return found
+
+
+async def _carry(conn: Connection, move: _Read, telling: _Telling) -> None:
+    """Cartons that stood on the pallet of this move go where it says, and their devices with them."""
+    cartons = [carton for carton in await nesting.standing(conn, move.pallet, move.at) if carton != move.to]
+    if cartons:
+        await _write(conn, telling)
+        telling.count += len(await on_pallets(conn, cartons, move.at))
+        rows = [(carton, move.to, move.at) for carton in cartons]
+        elsewhere = await nesting.keep(conn, rows, source=telling.source, by=telling.by, now=telling.now)
+        telling.cartons.update(elsewhere)
 
 
 def _read(moves: Sequence[Move], now: datetime) -> list[_Read]:
@@ -183,7 +210,7 @@ def _read_one(move: Move, place: str, now: datetime, flaws: list[Flaw]) -> _Read
     at = move.at or now
     if at.tzinfo is None:
         flaws.append(Flaw("The moment has no zone; it would end in Z or +01:00.", f"{place}/at"))
-    elif at > now:
+    elif at > now + AHEAD:
         flaws.append(Flaw("The moment has not come yet; a movement is what has happened.", f"{place}/at"))
     if not (move.imeis or move.serials or move.pallet):
         sentence = (

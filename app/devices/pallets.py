@@ -16,18 +16,21 @@ _MOST_LISTED = 1000
 
 
 class Unit(msgspec.Struct, frozen=True):
-    """One device, as a person at the dock would look for it."""
+    """One device, as a person at the dock would look for it: `pallet` is where it stands, or is to stand;
+    `announced_for` is the pallet that it was announced for, '' where it was not."""
 
     id: int
     imeis: list[str]
     serial: str
     gtin: str
+    pallet: str
+    announced_for: str
 
 
 class Reconciliation(msgspec.Struct, frozen=True):
-    """An SSCC as announced and as it came. `missing`: announced for it and not seen anywhere; `elsewhere`:
-    announced for it and arrived on another pallet; `surplus`: arrived on it and not announced for it. Each
-    list holds the first 1,000; the counts are whole."""
+    """An SSCC as announced and as it came, with the cartons that stand on it. `missing`: announced for it and not
+    seen anywhere; `elsewhere`: announced for it and arrived on another pallet; `surplus`: arrived on it and not
+    announced for it. Each list holds the first 1,000; the counts are whole."""
 
     pallet: str
     announced: int
@@ -51,12 +54,11 @@ async def reconcile(conn: Connection, actor: Principal, pallet: str) -> Reconcil
     actor.require(Permission.DEVICES_READ)
     sscc = _read(pallet)
     rows = await conn.fetch(_SQL.announced_for, sscc)
-    announced = [row for row in rows if row["announced"] and row["first_pallet"] == sscc]
-    here = [row for row in rows if row["arrived"] and row["pallet"] == sscc]
+    announced = [row for row in rows if row["announced"]]
+    here = [row for row in rows if row["arrived"] and row["here"]]
     missing = [row for row in announced if not row["arrived"]]
-    elsewhere = [row for row in announced if row["arrived"] and row["pallet"] != sscc]
-    expected = {row["device_id"] for row in announced}
-    surplus = [row for row in here if row["device_id"] not in expected] if announced else []
+    elsewhere = [row for row in announced if row["arrived"] and not row["here"]]
+    surplus = [row for row in here if not row["announced"]] if announced else []
     return Reconciliation(
         sscc, len(announced), len(here), len(missing), len(elsewhere), len(surplus),
         _units(missing), _units(elsewhere), _units(surplus),
@@ -73,7 +75,9 @@ def _read(pallet: str) -> str:
 def _units(rows: list[asyncpg.Record]) -> list[Unit]:
     return [
         Unit(
-            row["device_id"], [imei.full(key) for key in row["keys"] if key >= 0], row["serial"], row["gtin"]
+            id=row["device_id"],
+            imeis=[imei.full(key) for key in row["keys"] if key >= 0],
+            **{field: row[field] for field in ("serial", "gtin", "pallet", "announced_for")},
         )
         for row in rows[:_MOST_LISTED]
     ]

@@ -14,12 +14,12 @@ _SQL = queries("devices")
 
 
 async def left(conn: Connection, names: Sequence[Name], pallets: Sequence[str], at: datetime) -> None:
-    """These devices, and all that stood on these pallets, left their site."""
+    """These devices, and all that stood on these pallets and in their cartons, left their site."""
     await conn.execute(_SQL.leave, await _all(conn, names, pallets, at), at)
 
 
 async def seen(conn: Connection, names: Sequence[Name], pallets: Sequence[str], at: datetime) -> None:
-    """These devices, and all that stood on these pallets, were seen at a site."""
+    """These devices, and all that stood on these pallets and in their cartons, were seen at a site."""
     await conn.execute(_SQL.see, await _all(conn, names, pallets, at), at)
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
 import msgspec
 
 from app.core import strict
+from app.core.clock import AHEAD
 from app.core.errors import Flaw, Invalid, TooLarge
 from app.core.imei import shown
 from app.epcis.events import Event
@@ -44,7 +46,7 @@ class Read(msgspec.Struct, frozen=True):
     context: tuple[Any, ...] = ()
 
 
-def read_document(body: bytes, limit: int) -> list[Read]:
+def read_document(body: bytes, limit: int, now: datetime) -> list[Read]:
     """The events of an EPCISDocument, in order. Raises Invalid with every flaw of the document around them, and as
     `strict.value` does; TooLarge for more than `limit` events."""
     if not strict.is_object(body):
@@ -59,7 +61,10 @@ def read_document(body: bytes, limit: int) -> list[Read]:
         text = f"The document holds {len(parts):,} events; {limit:,} are taken at once. Send it in parts."
         raise TooLarge(text, "capture-limit")
     context = own_context(around["@context"])
-    return [_read(place, bytes(part), context, f"{_EVENTS}/{place}") for place, part in enumerate(parts)]
+    latest = now + AHEAD
+    return [
+        _read(place, bytes(part), context, f"{_EVENTS}/{place}", latest) for place, part in enumerate(parts)
+    ]
 
 
 def _taken_apart(body: bytes) -> tuple[dict[str, Any], list[msgspec.Raw]]:
@@ -87,11 +92,11 @@ def _member(name: str, text: bytes) -> Any:
     return strict.value(text)
 
 
-def read_alone(body: bytes) -> Read:
+def read_alone(body: bytes, now: datetime) -> Read:
     """One event that came without a document. Raises Invalid with every flaw, and as `strict.value` does."""
     value = strict.value(body)
     flaws: list[Flaw] = []
-    read = Read(0, body.strip(), read_event(value, "", flaws), tuple(flaws[:MOST_FLAWS]))
+    read = Read(0, body.strip(), read_event(value, "", flaws, now + AHEAD), tuple(flaws[:MOST_FLAWS]))
     refuse_flaws([read])
     return read
 
@@ -108,10 +113,10 @@ def _count(number: int, where: str) -> str:
     return f"In {where} {things} wrong; nothing was captured."
 
 
-def _read(place: int, raw: bytes, context: tuple[Any, ...], at: str) -> Read:
+def _read(place: int, raw: bytes, context: tuple[Any, ...], at: str, latest: datetime) -> Read:
     flaws: list[Flaw] = []
     try:
-        event = read_event(_value(raw), at, flaws)
+        event = read_event(_value(raw), at, flaws, latest)
     except Invalid as error:
         event = None
         flaws += error.flaws or (Flaw(error.detail, code=error.code),)

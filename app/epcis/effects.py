@@ -38,13 +38,14 @@ class Register(msgspec.Struct, frozen=True):
 
 
 class Aggregated(msgspec.Struct, frozen=True):
-    """ADD: these devices went onto the pallet. DELETE: they came off it, all where none is named. OBSERVE: they
-    were seen on it, which moves nothing."""
+    """ADD: these devices and cartons went onto the pallet. DELETE: they came off it, all where none is named.
+    OBSERVE: they were seen on it, which moves nothing."""
 
     pallet: str
     devices: tuple[Name, ...]
     how: Action
     at: datetime
+    cartons: tuple[str, ...] = ()
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -129,14 +130,16 @@ def _registers(event: ObjectEvent) -> bool:
 
 
 def _of_aggregation(event: AggregationEvent) -> Iterator[Effect]:
-    """A pallet on a pallet moves nothing: only devices stand on pallets here."""
-    devices, pallets = _devices(event.children), _pallets(event.children)
+    devices, children = _devices(event.children), _pallets(event.children)
     parent = event.parent.pallet if event.parent else ""
-    # Off the pallet came all, or those that are named; where what is named is no device, nothing of ours did.
+    cartons = tuple(child for child in children if child != parent)
+    # Off the pallet came all, or those that are named; where none of these is ours, nothing of ours did.
     empties = event.action is Action.DELETE and not event.children and not event.partial
-    if parent and (devices or empties):
-        yield Aggregated(parent, devices, event.action, event.time)
-    yield from _around(event, devices, tuple(dict.fromkeys((*((parent,) if parent else ()), *pallets))))
+    if parent and (devices or cartons or empties):
+        yield Aggregated(parent, devices, event.action, event.time, cartons)
+    # What leaves takes all that is on it along; who counts names what was there.
+    named = bool(event.children) and event.step in COUNTING
+    yield from _around(event, devices, cartons if named or not parent else (parent, *cartons))
 
 
 def _around(

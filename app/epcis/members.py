@@ -29,6 +29,11 @@ def moment(value: str) -> datetime | None:
         return None
 
 
+def written(at: datetime) -> str:
+    """A time as events carry it: UTC, with milliseconds."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def no_time(value: str) -> str:
     right = "it would be a time with its zone, such as 2026-12-22T02:00:00.000+01:00"
     return f"'{shown(value)}' is not a time: {right}."

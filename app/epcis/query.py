@@ -1,11 +1,12 @@
 """Finds events as EPCIS asks for them: by when, what, where and why, in pages.
 
 Parameters go by the names of the standard; several values of one stand with '|' between them, one of which must
-match. Identifiers, words and places match in whatever form they are given.
+match. Identifiers, words and places match in whatever form they are given; IMEIs and SSCCs as bare digits too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -13,17 +14,19 @@ from typing import Any
 import msgspec
 
 from app.access.roles import Permission, Principal
+from app.core import imei
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid, Missing
 from app.core.imei import shown
 from app.core.sql import queries
 from app.epcis import identity, words
 from app.epcis.events import Action
-from app.epcis.identity import BadEpc
+from app.epcis.identity import Epc
 from app.epcis.members import moment, no_time
 from app.epcis.words import DISPOSITIONS, STEPS, Vocabulary
 
 _SQL = queries("epcis")
+_BARE_IMEI, _BARE_SSCC = re.compile(r"[0-9]{15}\Z"), re.compile(r"[0-9]{18}\Z")
 _TYPES = ("ObjectEvent", "AggregationEvent", "TransactionEvent", "TransformationEvent", "AssociationEvent")
 
 
@@ -139,7 +142,8 @@ def _word(vocabulary: Vocabulary) -> Callable[[str], list[str]]:
 def _names(part: str) -> list[str]:
     if part.startswith("urn:epc:idpat:"):
         raise ValueError(f"'{shown(part)}' is a pattern; ask for the EPCs themselves.")
-    try:
-        return list(identity.epc(part).names)
-    except BadEpc as error:
-        raise ValueError(str(error)) from None
+    if _BARE_IMEI.match(part):
+        return list(Epc(part, imei=imei.written(part)).names)
+    if _BARE_SSCC.match(part):
+        return list(Epc(part, pallet=part).names)
+    return list(identity.epc(part).names)

@@ -24,7 +24,7 @@ from app.epcis.events import (
     TransactionEvent,
     TransformationEvent,
 )
-from app.epcis.members import Members
+from app.epcis.members import Members, written
 from app.epcis.words import DISPOSITIONS, REASONS, STEPS
 
 _OFFSET = re.compile(r"[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00)\Z")
@@ -55,8 +55,9 @@ _PASSED_OVER = {
 }
 
 
-def read_event(value: object, at: str, flaws: list[Flaw]) -> Event | None:
-    """The event; None where `flaws` has gained at least one."""
+def read_event(value: object, at: str, flaws: list[Flaw], latest: datetime | None = None) -> Event | None:
+    """The event; None where `flaws` has gained at least one. What is told of a time after `latest` cannot have
+    happened (None: whatever the time)."""
     before = len(flaws)
     if not isinstance(value, dict):
         flaws.append(Flaw("It would be an event: an object with a type.", at, "not-an-object"))
@@ -65,11 +66,18 @@ def read_event(value: object, at: str, flaws: list[Flaw]) -> Event | None:
     kind = members.text("type", required=True)
     if kind in _OWN:
         event = _event(kind, members)
+        # A declaration of error repeats the event, and is how one that was taken with a wrong time is taken back.
+        if latest and event.time > latest and event.error is None:
+            members.flaw("eventTime", _to_come(event.time, latest), "time-to-come")
         return event if len(flaws) == before else None
     if kind:
         detail = f"There is no event type '{shown(kind)}'; there are {', '.join(_OWN)}."
         members.flaw("type", detail, "type-unknown")
     return None
+
+
+def _to_come(time: datetime, latest: datetime) -> str:
+    return f"{written(time)} has not come yet; an event has happened, so it would be {written(latest)} at the latest."
 
 
 def _event(kind: str, members: Members) -> Event:

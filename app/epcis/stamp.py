@@ -8,12 +8,13 @@ rewritten as a Digital Link, which we do for those of devices, pallets and place
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from app.epcis.document import STANDARD_CONTEXT, Read, own_context
+from app.epcis.members import written
 
 # What may be added to an event later without making it another one.
 _BESIDE = ("eventID", "recordTime", "errorDeclaration", "@context")
@@ -52,8 +53,3 @@ def stored(read: Read, event_id: str, now: datetime) -> bytes:
 
 def _raw(value: object) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(value))
-
-
-def written(at: datetime) -> str:
-    """A time as events carry it: UTC, with milliseconds."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

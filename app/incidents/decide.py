@@ -79,8 +79,9 @@ async def drop_reported(conn: Connection, actor: Principal, source: str, why: st
 
 
 async def _write(conn: Connection, actor: Principal, said: Draft, source: str, now: datetime) -> Drafted:
-    unknown = await scopes.resolve(conn, await _read(said))
-    shown = await preview(conn, unknown)
+    named = await _read(said, now)
+    unknown = await scopes.resolve(conn, named)
+    shown = await preview(conn, unknown, named.as_of)
     incident_id: int = await conn.fetchval(
         _SQL.add, said.title.strip(), said.kind, said.site.strip(), said.occurred_from, said.occurred_to,
         said.police_reference.strip(), msgspec.to_builtins(said.scope), actor.label, now,
@@ -91,11 +92,11 @@ async def _write(conn: Connection, actor: Principal, said: Draft, source: str, n
     return Drafted(incident_id, shown)
 
 
-async def _read(said: Draft) -> Named:
+async def _read(said: Draft, now: datetime) -> Named:
     """The scope in normal form. Raises Invalid with every flaw of the incident, those of its scope among them."""
     flaws = _flaws(said)
     try:
-        named = await scopes.named(said.scope)
+        named = await scopes.named(said.scope, now)
     except Invalid as error:
         if not flaws:
             raise
@@ -128,7 +129,8 @@ async def submit(conn: Connection, actor: Principal, incident_id: int, now: date
     """Freezes what the scope names now and asks a second person; every identifier turns suspect."""
     actor.require(Permission.INCIDENTS_WRITE)
     incident = await hold(conn, incident_id, "draft", to="submitted")
-    unknown = await scopes.resolve(conn, await scopes.named(incident.scope))
+    named = await scopes.named(incident.scope, now)
+    unknown = await scopes.resolve(conn, named)
     keys = await scopes.freeze(conn, unknown)
     if not keys:
         raise Conflict(
@@ -136,7 +138,7 @@ async def submit(conn: Connection, actor: Principal, incident_id: int, now: date
             " pallets or receipts. Register them, or name IMEIs or serials.",
             "incident-empty",
         )
-    shown, frozen = await preview(conn, unknown, incident_id), digest(keys)
+    shown, frozen = await preview(conn, unknown, named.as_of, incident_id), digest(keys)
     await conn.execute(_SQL.claim_scope, incident_id)
     await listing.suspect(conn, keys, now)
     await conn.execute(

@@ -3,6 +3,7 @@ model, what is unknown, and what other incidents hold already."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 
 import msgspec
@@ -15,6 +16,9 @@ _SQL = queries("incidents")
 
 
 class OnPallet(msgspec.Struct, frozen=True):
+    """Devices by the pallet that the scope names, with those in its cartons; by the SSCC on which they stand, where
+    they are named otherwise."""
+
     pallet: str
     devices: int
     identifiers: int
@@ -57,7 +61,7 @@ class HeldBy(msgspec.Struct, frozen=True):
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of what the scope comes to. `identifiers` = `imeis` + `serials`, unknown ones included; lists are of
-    registered devices."""
+    registered devices. `as_of`: what the pallets held at this moment; null: when the preview was made."""
 
     devices: int
     identifiers: int
@@ -69,9 +73,12 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     value: list[Worth]
     unknown: Unknown
     claimed_elsewhere: list[HeldBy]
+    as_of: datetime | None = None
 
 
-async def preview(conn: Connection, unknown: Unknown, incident_id: int | None = None) -> Preview:
+async def preview(
+    conn: Connection, unknown: Unknown, as_of: datetime | None, incident_id: int | None = None
+) -> Preview:
     """Reads the transaction's resolved scope."""
     await conn.execute(_SQL.forget_tacs)
     await conn.execute(_SQL.look_up_tacs)
@@ -89,4 +96,5 @@ async def preview(conn: Connection, unknown: Unknown, incident_id: int | None = 
         value=[Worth(**row) for row in await conn.fetch(_SQL.preview_value)],
         unknown=unknown,
         claimed_elsewhere=[HeldBy(**row) for row in await conn.fetch(_SQL.preview_claimed, incident_id)],
+        as_of=as_of,
     )

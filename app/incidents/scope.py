@@ -13,9 +13,11 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from app.core import gs1, imei
+from app.core.clock import AHEAD
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid, told
 from app.core.sql import queries
+from app.devices import nesting
 from app.devices.moves import on_pallets
 from app.devices.naming import Name, by_serial, devices, number_unknown
 
@@ -59,14 +61,18 @@ class Unknown(msgspec.Struct, frozen=True):
     receipts: list[int]
 
 
-async def named(scope: Scope) -> Named:
+async def named(scope: Scope, now: datetime) -> Named:
     """`read`, beside the event loop: a million names take seconds, and others ask meanwhile."""
-    return await asyncio.to_thread(read, scope)
+    return await asyncio.to_thread(read, scope, now)
 
 
-def read(scope: Scope) -> Named:
-    """The scope in normal form. Raises Invalid: empty, or every name that cannot be right, each with its place."""
+def read(scope: Scope, now: datetime) -> Named:
+    """The scope in normal form. Raises Invalid: empty, a moment that has not come, or every name that cannot be
+    right, each with its place."""
     flaws: list[Flaw] = []
+    if scope.as_of and scope.as_of > now + AHEAD:
+        detail = f"At {scope.as_of.isoformat()} no pallet has held anything yet; it would be a moment that has come."
+        flaws.append(Flaw(detail, "/scope/as_of", "moment-to-come"))
     named = Named(
         pallets=_each(scope.pallets, gs1.sscc, "pallets", flaws),
         receipts=sorted(set(scope.receipts)),
@@ -87,7 +93,7 @@ def read(scope: Scope) -> Named:
 
 def _sentence(flaws: Sequence[Flaw]) -> str:
     more = f" The first {_MOST_FLAWS:,} are listed." if len(flaws) > _MOST_FLAWS else ""
-    return told(flaws, "The scope holds {} names that cannot be right.") + f" Nothing was done.{more}"
+    return told(flaws, "The scope holds {} things that cannot be right.") + f" Nothing was done.{more}"
 
 
 def _each(
@@ -117,9 +123,17 @@ async def resolve(conn: Connection, named: Named) -> Unknown:
     return Unknown(
         imeis=await asyncio.to_thread(lambda: sorted(imei.full(row["key"]) for row in keys)),
         serials=sorted(name.text for name in named.serials if name not in found),
-        pallets=sorted(set(named.pallets).difference(stood.values())),
+        pallets=await _empty(conn, named, set(stood.values())),
         receipts=[row["receipt_id"] for row in receipts],
     )
+
+
+async def _empty(conn: Connection, named: Named, holding: set[str]) -> list[str]:
+    """The pallets that held no device: neither on themselves nor on another that stood on them."""
+    empty = set(named.pallets) - holding
+    if empty:
+        empty.difference_update((await nesting.above(conn, holding, named.as_of)).values())
+    return sorted(empty)
 
 
 def serial_columns(names: Sequence[Name]) -> tuple[list[str], list[str]]:

@@ -7,15 +7,16 @@ its identity, so that the event can be declared wrong later.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from app.access.roles import Principal
 from app.audit.record import Entry, record
 from app.core import imei
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
-from app.devices import moves, naming, presence, register
+from app.devices import moves, naming, nesting, presence, register
 from app.devices.incoming import here
 from app.devices.intake import Defaults, Reading, Submission
 from app.devices.intake.rows import Rows, shared_cells
@@ -37,6 +38,13 @@ from app.incidents import decide
 from app.incidents.scope import Scope
 
 _MOST_FLAWS = 10
+
+
+class _Load(NamedTuple):
+    """What stands on a pallet, or goes there: devices, and cartons."""
+
+    devices: set[int]
+    cartons: set[str]
 
 
 async def carry(
@@ -96,7 +104,7 @@ async def _aggregated(
     conn: Connection, actor: Principal, event: Event, told: Aggregated, source: str, now: datetime
 ) -> None:
     if told.how is Action.OBSERVE:
-        await presence.seen(conn, told.devices, (told.pallet,), told.at)
+        await presence.seen(conn, told.devices, told.cartons, told.at)
     elif told.how is Action.DELETE:
         await _take_off(conn, actor, told, await _on(conn, told), source, now)
     else:
@@ -113,29 +121,41 @@ async def _put_on(
     if new:
         await _register(conn, actor, Register(tuple(new), "", told.at), source, now)
         known = await naming.devices(conn, told.devices)
-    put = set(known.values())
-    rows = [(number, told.pallet, told.at) for number in put]
-    await moves.keep(conn, rows, source=source, by=actor.label, now=now)
+    put = _Load(set(known.values()), set(told.cartons))
+    await _stand(conn, actor, put, told.pallet, told.at, source, now)
     for later in await unpacked_after(conn, event) if isinstance(event, AggregationEvent) else ():
         for off in effects(later):
             if isinstance(off, Aggregated):
-                among = put.intersection(await _on(conn, off))
+                on = await _on(conn, off)
+                among = _Load(put.devices & on.devices, put.cartons & on.cartons)
                 await _take_off(conn, actor, off, among, f"event:{later.event_id}", now)
 
 
-async def _on(conn: Connection, told: Aggregated) -> Collection[int]:
-    """The devices that are named, or all that stood on the pallet."""
-    if told.devices:
-        return (await naming.devices(conn, told.devices)).values()
-    return await moves.on_pallets(conn, [told.pallet], told.at)
+async def _on(conn: Connection, told: Aggregated) -> _Load:
+    """What is named, or all that stood on the pallet itself."""
+    if told.devices or told.cartons:
+        return _Load(set((await naming.devices(conn, told.devices)).values()), set(told.cartons))
+    devices = await moves.directly_on(conn, told.pallet, told.at)
+    return _Load(set(devices), set(await nesting.standing(conn, told.pallet, told.at)))
 
 
 async def _take_off(
-    conn: Connection, actor: Principal, told: Aggregated, ids: Collection[int], source: str, now: datetime
+    conn: Connection, actor: Principal, told: Aggregated, load: _Load, source: str, now: datetime
 ) -> None:
-    """A device that stands elsewhere by then is left there: who closes a pallet names all that it ever held."""
-    rows = [(number, "", told.at) for number in await moves.stood_on(conn, ids, told.pallet, told.at)]
+    """What stands elsewhere by then is left there: who closes a pallet names all that it ever held."""
+    devices = await moves.stood_on(conn, load.devices, told.pallet, told.at)
+    cartons = await nesting.standing(conn, told.pallet, told.at, load.cartons)
+    await _stand(conn, actor, _Load(set(devices), set(cartons)), "", told.at, source, now)
+
+
+async def _stand(
+    conn: Connection, actor: Principal, load: _Load, pallet: str, at: datetime, source: str, now: datetime
+) -> None:
+    """All of this stands on that pallet (empty: on none) from then on."""
+    rows = [(number, pallet, at) for number in load.devices]
     await moves.keep(conn, rows, source=source, by=actor.label, now=now)
+    nestings = [(carton, pallet, at) for carton in sorted(load.cartons)]
+    await nesting.keep(conn, nestings, source=source, by=actor.label, now=now)
 
 
 async def _draft(

@@ -17,12 +17,6 @@ WHERE d.serial = ($1::text [])[1] AND d.gtin = ($1::text [])[2] AND d.serial <> 
 ORDER BY d.device_id
 LIMIT $3;
 
--- name: by_pallet
-SELECT d.* FROM device AS d
-WHERE d.pallet = $1 AND d.pallet <> '' AND d.device_id > $2
-ORDER BY d.device_id
-LIMIT $3;
-
 -- name: by_number
 SELECT d.* FROM device AS d
 WHERE d.device_id = ANY ($1::bigint []) AND d.device_id > $2

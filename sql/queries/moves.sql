@@ -23,13 +23,45 @@ UPDATE movement SET withdrawn = true WHERE source = $1 AND moved_at > '-infinity
 RETURNING device_id;
 
 -- name: on_pallets
--- $1 pallets, $2 moment (null: now). The devices that stood on them then, and on which.
-WITH near AS (
-    SELECT device_id FROM device WHERE pallet = ANY ($1::text []) AND pallet <> ''
+-- $1 pallets, $2 moment (null: now). The devices that stood on them then, or on what stood on them, to any depth, and
+-- on which of these pallets. One that is named itself is not reached through another: as each stands on one at most,
+-- each is reached once, and a circle ends. OFFSET 0 keeps the planner, which knows little of depths, to the indexes.
+WITH RECURSIVE held AS (
+    SELECT DISTINCT named.pallet, named.pallet AS unit
+    FROM unnest($1::text []) AS named (pallet)
+    WHERE named.pallet <> ''
     UNION
-    SELECT device_id FROM movement WHERE pallet = ANY ($1::text []) AND pallet <> '' AND NOT withdrawn
+    SELECT held.pallet, near.child
+    FROM held
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT n.child FROM nesting AS n
+        WHERE n.parent = held.unit AND n.parent <> '' AND NOT n.withdrawn AND n.child <> ALL ($1)
+        OFFSET 0
+    ) AS near
+    WHERE
+        held.unit = (
+            SELECT n.parent FROM nesting AS n
+            WHERE n.child = near.child AND NOT n.withdrawn AND n.moved_at <= coalesce($2::timestamptz, 'infinity')
+            ORDER BY n.moved_at DESC, n.nesting_id DESC
+            LIMIT 1
+        )
+),
+near AS (
+    SELECT d.device_id
+    FROM held
+    CROSS JOIN LATERAL (
+        SELECT device_id FROM device WHERE pallet = held.unit AND pallet <> ''
+        OFFSET 0
+    ) AS d
+    UNION
+    SELECT m.device_id
+    FROM held
+    CROSS JOIN LATERAL (
+        SELECT device_id FROM movement WHERE pallet = held.unit AND pallet <> '' AND NOT withdrawn
+        OFFSET 0
+    ) AS m
 )
-SELECT near.device_id, stood.pallet
+SELECT near.device_id, held.pallet
 FROM near
 CROSS JOIN LATERAL (
     SELECT coalesce(
@@ -42,7 +74,28 @@ CROSS JOIN LATERAL (
         (SELECT d.pallet FROM device AS d WHERE d.device_id = near.device_id)
     ) AS pallet
 ) AS stood
-WHERE stood.pallet = ANY ($1::text [])
+JOIN held ON held.unit = stood.pallet
+ORDER BY near.device_id;
+
+-- name: directly_on
+-- $1 pallet, $2 moment. The devices that stood on it itself then.
+WITH near AS (
+    SELECT device_id FROM device WHERE pallet = $1 AND pallet <> ''
+    UNION
+    SELECT device_id FROM movement WHERE pallet = $1 AND pallet <> '' AND NOT withdrawn
+)
+SELECT near.device_id
+FROM near
+WHERE
+    $1 = coalesce(
+        (
+            SELECT m.pallet FROM movement AS m
+            WHERE m.device_id = near.device_id AND NOT m.withdrawn AND m.moved_at <= $2
+            ORDER BY m.moved_at DESC, m.movement_id DESC
+            LIMIT 1
+        ),
+        (SELECT d.pallet FROM device AS d WHERE d.device_id = near.device_id)
+    )
 ORDER BY near.device_id;
 
 -- name: stood_on
@@ -70,12 +123,40 @@ ORDER BY m.moved_at DESC, m.movement_id DESC
 LIMIT 1000;
 
 -- name: announced_for
--- $1 pallet. Every device that an announcement put on it or that stands on it: where it was announced for,
--- where it stands, whether it has arrived.
-WITH near AS (
-    SELECT device_id FROM device WHERE pallet = $1 AND pallet <> ''
+-- $1 pallet. Every device that an announcement put on it, or that stands on it, each to any depth: whether it stands
+-- there, whether it was announced for there and for which pallet, whether it has arrived.
+WITH RECURSIVE held AS (
+    SELECT $1::text AS unit
     UNION
-    SELECT device_id FROM movement WHERE pallet = $1 AND moved_at = '-infinity' AND pallet <> ''
+    SELECT near.child
+    FROM held
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT n.child FROM nesting AS n
+        WHERE n.parent = held.unit AND n.parent <> '' AND NOT n.withdrawn
+        OFFSET 0
+    ) AS near
+    WHERE
+        held.unit = (
+            SELECT n.parent FROM nesting AS n
+            WHERE n.child = near.child AND NOT n.withdrawn
+            ORDER BY n.moved_at DESC, n.nesting_id DESC
+            LIMIT 1
+        )
+),
+near AS (
+    SELECT d.device_id
+    FROM held
+    CROSS JOIN LATERAL (
+        SELECT device_id FROM device WHERE pallet = held.unit AND pallet <> ''
+        OFFSET 0
+    ) AS d
+    UNION
+    SELECT m.device_id
+    FROM held
+    CROSS JOIN LATERAL (
+        SELECT device_id FROM movement WHERE pallet = held.unit AND pallet <> '' AND moved_at = '-infinity'
+        OFFSET 0
+    ) AS m
 )
 SELECT
     d.device_id,
@@ -84,12 +165,21 @@ SELECT
     d.gtin,
     d.pallet,
     d.arrived_in IS NOT NULL AS arrived,
-    r.kind = 'announcement' AS announced,
-    coalesce(
-        (SELECT m.pallet FROM movement AS m WHERE m.device_id = d.device_id AND m.moved_at = '-infinity'),
-        d.pallet
-    ) AS first_pallet
+    d.pallet IN (SELECT unit FROM held) AS here,
+    first.pallet AS announced_for,
+    first.pallet IN (SELECT unit FROM held) AS announced
 FROM near
-JOIN device AS d USING (device_id)
-JOIN receipt AS r ON r.receipt_id = d.receipt_id
+CROSS JOIN LATERAL (SELECT * FROM device WHERE device_id = near.device_id OFFSET 0) AS d
+CROSS JOIN LATERAL (
+    SELECT
+        CASE
+            WHEN r.kind = 'announcement' THEN coalesce(
+                (SELECT m.pallet FROM movement AS m WHERE m.device_id = d.device_id AND m.moved_at = '-infinity'),
+                d.pallet
+            )
+            ELSE ''
+        END AS pallet
+    FROM receipt AS r
+    WHERE r.receipt_id = d.receipt_id
+) AS first
 ORDER BY d.device_id;

@@ -55,7 +55,7 @@ def reads(*events: Any, context: Any = STANDARD_CONTEXT):
         "creationDate": "2026-12-21T10:05:00Z", "epcisBody": {"eventList": events},
     }  # fmt: skip
     body = json.dumps(value).encode()
-    return read_document(body, 100_000)
+    return read_document(body, 100_000, NOW)
 
 
 class Heard:
@@ -344,7 +344,7 @@ def alone(pool, warehouse):
         work = partial(
             capture.capture_alone,
             actor=warehouse,
-            read=read_alone(body),
+            read=read_alone(body, NOW),
             carry=carry,
             digest=bytes(32),
             now=NOW,

@@ -255,6 +255,11 @@ async def test_moves_that_cannot_be_right_move_nothing(pool, registers, phones, 
     places = [flaw.pointer for flaw in refused.value.flaws]
     assert places == ["/moves/1/at", "/moves/1/imeis/0", "/moves/1/to", "/moves/2"]
     assert not await devices(pool, pallet=OTHER)
+    soon = now + timedelta(minutes=5)
+    with pytest.raises(Invalid) as refused:
+        await moved(Move(to=OTHER, imeis=(first,), at=soon + timedelta(seconds=1)))
+    assert [flaw.pointer for flaw in refused.value.flaws] == ["/moves/0/at"]
+    assert (await moved(Move(to="", imeis=(first,), at=soon))).changed == 1
     told = await moved(Move(to=OTHER, imeis=("490154203237518",), serials=("NOBODY",)))
     assert (told.recorded, told.unknown) == (0, ["490154203237518", "NOBODY"])
 

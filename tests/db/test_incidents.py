@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 import pytest
@@ -85,6 +85,21 @@ async def test_a_pallet_is_declared_by_two_people(night, registers, phones):
     assert approved.state == "approved"
     assert await night.status(stolen) == Status.BLOCKED
     assert await night.status(safe) == Status.CLEAR
+
+
+async def test_no_pallet_held_anything_at_a_moment_that_has_not_come(night, registers, phones, now):
+    await registers(phones(0, 10))
+    pallet = cells(phones(0, 1), 4)[0]
+    soon = now + timedelta(minutes=5)
+    drafted = await night.draft(pallets=(pallet,), as_of=soon)
+    assert (drafted.preview.devices, drafted.preview.as_of) == (10, soon)
+    with pytest.raises(Invalid) as refused:
+        await night.draft(pallets=(pallet,), as_of=soon + timedelta(seconds=1))
+    assert [flaw.pointer for flaw in refused.value.flaws] == ["/scope/as_of"]
+    assert refused.value.detail.startswith("At 2026-12-22T02:05:01+00:00 no pallet has held anything yet; ")
+    night.now = now - timedelta(minutes=1)
+    with pytest.raises(Invalid, match="no pallet has held anything yet"):
+        await night.submit(drafted.id)
 
 
 async def test_who_submitted_may_not_approve_or_reject(night, registers, phones, now):

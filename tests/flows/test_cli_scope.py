@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def written(tmp_path: Path) -> Any:
 
 def _refusal(wanted: Scope, places: Places) -> Invalid:
     with pytest.raises(Invalid) as refused, places.told():
-        scopes.read(wanted)
+        scopes.read(wanted, datetime.now(UTC))
     return refused.value
 
 
@@ -56,7 +57,7 @@ def test_what_is_wrong_is_told_by_its_line_in_the_file(written: Any) -> None:
     path = written(f"# van\nIMEI\n{GOOD}\n\n{WRONG}\nx\n")
     error = _refusal(*scope(**{**NOTHING, "imei": (WRONG,), "imeis": path}))
     assert [flaw.pointer for flaw in error.flaws] == ["--imei", "stolen.txt line 5", "stolen.txt line 6"]
-    assert error.detail == "The scope holds 3 names that cannot be right. Nothing was done."
+    assert error.detail == "The scope holds 3 things that cannot be right. Nothing was done."
 
 
 def test_a_single_flaw_is_one_sentence_with_its_line(written: Any) -> None:

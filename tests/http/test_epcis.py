@@ -31,7 +31,7 @@ def event(**members: Any) -> dict[str, Any]:
     number = next(_numbers)
     return {
         "type": "ObjectEvent", "eventID": f"urn:x:http:{number}", "action": "OBSERVE",
-        "eventTime": "2026-12-21T10:00:00+01:00", "eventTimeZoneOffset": "+01:00",
+        "eventTime": "2025-12-21T10:00:00+01:00", "eventTimeZoneOffset": "+01:00",
         "epcList": [f"urn:gsma:imei:35209901-{number:06d}-0"], **members,
     }  # fmt: skip
 
@@ -141,6 +141,20 @@ async def test_proceed_keeps_the_good_and_names_the_bad(goods_in):
     assert (error["type"], error["status"]) == ("epcisException:ValidationException", 400)
     assert [flaw["pointer"] for flaw in error["errors"]] == ["/epcisBody/eventList/0/eventTime"]
     assert len(await query(goods_in, EQ_eventID=f"{good['eventID']}|{bad['eventID']}")) == 1
+
+
+async def test_an_event_that_has_not_happened_is_refused(goods_in):
+    good, ahead = event(), event(eventTime="2126-12-21T10:00:00+01:00")
+    body = exception(
+        await goods_in.post("/epcis/events", json=ahead), 400, "ValidationException", "events-wrong"
+    )
+    assert [flaw["pointer"] for flaw in body["errors"]] == ["/eventTime"]
+    response = await goods_in.post("/epcis/capture", json=document(good, ahead))
+    exception(response, 400, "ValidationException", "events-wrong")
+    job = await captured(goods_in, good, ahead, gs1_capture_error_behaviour="proceed")
+    (error,) = job["errors"]
+    assert [flaw["pointer"] for flaw in error["errors"]] == ["/epcisBody/eventList/1/eventTime"]
+    assert len(await query(goods_in, EQ_eventID=f"{good['eventID']}|{ahead['eventID']}")) == 1
 
 
 async def test_a_behaviour_that_is_none(goods_in):

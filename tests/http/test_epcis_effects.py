@@ -16,6 +16,7 @@ from app.devices.intake import Defaults, Format, read
 from app.devices.receipts import Terms
 from app.devices.register import register
 
+from .asking import decided, drafted, statuses
 from .test_epcis import captured, event
 
 _numbers = itertools.count(500_000)
@@ -117,6 +118,22 @@ async def test_a_reported_theft_is_a_draft_that_nobody_has_decided(goods_in, man
     declared = {"declarationTime": "2026-11-02T10:00:00+01:00", "reason": "incorrect_data"}
     await captured(goods_in, stolen | {"errorDeclaration": declared})
     assert (await manager.get(f"/v1/incidents/{draft['id']}")).json()["state"] == "withdrawn"
+
+
+async def test_pallets_that_are_declared_stolen_are_gone_with_their_cartons(
+    goods_in, manager, approver, carrier, auditor
+):
+    (number, epc), (carton, inner), (sscc, outer) = phone(), pallet(), pallet()
+    at = "2026-11-01T10:00:00+01:00"
+    job = await captured(goods_in, packed(outer, inner, eventTime=at), packed(inner, epc, eventTime=at))
+    assert (job["success"], job["errors"]) == (True, [])
+    for when in ({}, {"at": at}):
+        (device,) = await found(auditor, pallet=sscc, **when)
+        assert (device["imeis"], device["pallet"], device["outermost"]) == ([number], carton, sscc)
+    incident = await drafted(manager, pallets=[sscc])
+    await decided(manager, incident, "submit")
+    await decided(approver, incident, "approve")
+    assert await statuses(carrier, [number]) == ["blocked"]
 
 
 async def test_several_reports_in_one_capture_are_several_drafts(goods_in, manager):

@@ -151,6 +151,21 @@ async def test_a_serial_is_looked_for_with_its_gtin(goods_in, manager):
         assert {one["serial"] for one in found} <= {"TWIN-1"}
 
 
+async def test_the_dock_says_which_pallets_are_meant(goods_in):
+    one, two = stock(1), stock(2)
+    announced = {"kind": "announcement"}
+    for goods in (one, two):
+        await goods_in.post("/v1/receipts", params=announced, content=goods.csv, headers=CSV)
+    one.lines, two.lines = [two.lines[0].replace(two.pallet, one.pallet)], two.lines[1:]
+    for goods in (one, two):
+        await register(goods_in, goods)
+    seen = (await goods_in.get(f"/v1/pallets/{one.pallet}")).json()
+    (surplus,) = seen["surplus"]
+    assert (surplus["pallet"], surplus["announced_for"]) == (one.pallet, two.pallet)
+    (elsewhere,) = (await goods_in.get(f"/v1/pallets/{two.pallet}")).json()["elsewhere"]
+    assert (elsewhere["pallet"], elsewhere["announced_for"]) == (one.pallet, two.pallet)
+
+
 async def test_a_device_is_looked_for_in_one_way(manager):
     problem(await manager.get("/v1/devices"), 400, "one-filter")
     problem(

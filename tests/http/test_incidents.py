@@ -166,6 +166,16 @@ async def test_a_scope_names_every_flaw_in_its_place(manager):
     assert "its last digit would be 8" in found["/scope/imeis/1"]
 
 
+async def test_a_moment_that_has_not_come_is_a_flaw_of_the_scope(manager):
+    scope = {"pallets": ["106141412345678908"], "as_of": "2126-12-22T02:00:00+01:00"}
+    said = {"title": "t", "scope": scope}
+    body = problem(await manager.post("/v1/incidents", json=said), 400, "scope-flaws")
+    assert set(places(body)) == {"/scope/as_of"}
+    scope["as_of"] = "2025-12-22T02:00:00+01:00"
+    answer = (await manager.post("/v1/incidents", json=said)).json()
+    assert answer["preview"]["as_of"] == scope["as_of"]
+
+
 async def test_flaws_of_the_incident_and_of_its_scope_are_told_at_once(manager):
     said = {"title": " ", "kind": "arson", "scope": {"imeis": ["490154203237517"]}}
     body = problem(await manager.post("/v1/incidents", json=said), 400, "incident-flaws")

@@ -98,7 +98,7 @@ def test_what_left(step):
     assert found == (Left((PHONE,), (PALLET,), "9506000134369.4", AT),)
     found = aggregated("OBSERVE", parentID=SSCC, childEPCs=[UNIT, INNER], bizStep=step)
     assert found == (
-        Aggregated(PALLET, (TABLET,), Action.OBSERVE, AT),
+        Aggregated(PALLET, (TABLET,), Action.OBSERVE, AT, (CARTON,)),
         Left((TABLET,), (PALLET, CARTON), "", AT),
     )
 
@@ -122,6 +122,22 @@ def test_devices_go_onto_a_pallet_and_come_off_it():
     )
 
 
+def test_cartons_go_onto_a_pallet_and_come_off_it():
+    for action in Action:
+        found = aggregated(action, parentID=SSCC, childEPCs=[INNER, IMEI, SSCC])
+        assert found == (Aggregated(PALLET, (PHONE,), action, AT, (CARTON,)),)
+
+
+@pytest.mark.parametrize("step", ["cycle_counting", "stock_taking", "inspecting"])
+def test_who_counts_a_pallet_saw_what_is_named_or_all_of_it(step):
+    members = {"parentID": SSCC, "bizStep": step, "bizLocation": SITE}
+    *_, seen = aggregated("OBSERVE", childEPCs=[IMEI, INNER], **members)
+    assert seen == Seen((PHONE,), (CARTON,), "9506000134369", AT)
+    assert aggregated("OBSERVE", childEPCs=["urn:epc:id:giai:4000001.111"], **members) == ()
+    by_class = {"childQuantityList": [{"epcClass": "urn:x:c", "quantity": 2}]}
+    assert aggregated("OBSERVE", **by_class, **members) == (Seen((), (PALLET,), "9506000134369", AT),)
+
+
 def test_all_come_off_where_none_is_named():
     assert aggregated("DELETE", parentID=SSCC) == (Aggregated(PALLET, (), Action.DELETE, AT),)
     assert aggregated("DELETE", parentID=SSCC, childEPCs=[]) == (Aggregated(PALLET, (), Action.DELETE, AT),)
@@ -130,7 +146,7 @@ def test_all_come_off_where_none_is_named():
 @pytest.mark.parametrize(
     "members",
     [
-        {"childEPCs": [INNER]},
+        {"childEPCs": [SSCC]},
         {"childEPCs": ["urn:epc:id:giai:4000001.111"]},
         {"childQuantityList": [{"epcClass": "urn:x:c", "quantity": 2}]},
     ],

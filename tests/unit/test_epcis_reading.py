@@ -41,7 +41,7 @@ def document(*events: dict[str, Any], **other: Any) -> dict[str, Any]:
 
 
 def read(value: dict[str, Any], limit: int = 100):
-    return read_document(json.dumps(value).encode(), limit)
+    return read_document(json.dumps(value).encode(), limit, NOW)
 
 
 def flaws_of(value: Any) -> dict[str, str]:
@@ -216,7 +216,7 @@ def test_a_document_that_is_none(other, place):
 
 def test_a_body_that_is_no_object():
     with pytest.raises(Invalid, match="EPCISDocument"):
-        read_document(b"[]", 1)
+        read_document(b"[]", 1, NOW)
 
 
 def test_too_many_events():
@@ -263,6 +263,27 @@ def test_a_time_at_the_edge_of_time_is_a_flaw():
     assert flaws_of({**OBJECT, "eventTime": "0001-01-01T00:00:00+14:00"}) == {"/eventTime": "time-malformed"}
 
 
+def test_an_event_that_has_not_happened_is_a_flaw():
+    soon, late = (NOW + timedelta(minutes=5, seconds=seconds) for seconds in (0, 1))
+    early = {**OBJECT, "eventTime": soon.isoformat()}
+    assert read_alone(json.dumps(early).encode(), NOW).event is not None
+    ahead = {**OBJECT, "eventTime": late.isoformat()}
+    (flaw,) = read(document(early, ahead))[1].flaws
+    assert (flaw.pointer, flaw.code) == ("/epcisBody/eventList/1/eventTime", "time-to-come")
+    assert flaw.detail == (
+        "2026-12-22T02:05:01.123Z has not come yet; an event has happened, so it would be"
+        " 2026-12-22T02:05:00.123Z at the latest."
+    )
+    with pytest.raises(Invalid):
+        read_alone(json.dumps(ahead).encode(), NOW)
+
+
+def test_an_event_that_was_taken_with_a_time_to_come_can_be_declared_wrong():
+    error = {"declarationTime": "2026-12-22T01:00:00Z", "reason": "incorrect_data"}
+    ahead = {**OBJECT, "eventTime": "2028-12-22T01:00:00Z", "eventID": "urn:x:1", "errorDeclaration": error}
+    assert read_alone(json.dumps(ahead).encode(), NOW).event is not None
+
+
 ANY = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -288,7 +309,7 @@ def test_an_event_keeps_every_byte_of_what_it_says():
     )
     around = document(**{"@context": [STANDARD_CONTEXT, {"my": "urn:my:"}]})
     body = json.dumps(around).replace('"eventList": []', f'"eventList": [{event}]').encode()
-    (one,) = read_document(body, 10)
+    (one,) = read_document(body, 10, NOW)
     kept = stamp.stored(one, "urn:x:1", NOW).decode()
     assert '"my:weight":1.10' in kept
     assert '"my:big":12345678901234567890.5' in kept
@@ -298,7 +319,7 @@ def test_an_event_keeps_every_byte_of_what_it_says():
 
 
 def test_identities_are_made_of_what_is_said():
-    one = read_alone(json.dumps(OBJECT).encode())
+    one = read_alone(json.dumps(OBJECT).encode(), NOW)
     digest = stamp.digest(json.dumps(OBJECT).encode())
     shuffled = dict(reversed(OBJECT.items()))
     later = {**shuffled, "recordTime": "2026-12-22T02:00:00Z", "eventID": "urn:x:1"}
@@ -316,8 +337,8 @@ def test_identities_are_made_of_what_is_said():
 
 def test_an_event_alone():
     body = json.dumps(AGGREGATION).encode()
-    one = read_alone(body)
+    one = read_alone(body, NOW)
     assert isinstance(one.event, AggregationEvent)
     with pytest.raises(Invalid) as error:
-        read_alone(json.dumps({**AGGREGATION, "action": "x"}).encode())
+        read_alone(json.dumps({**AGGREGATION, "action": "x"}).encode(), NOW)
     assert [flaw.pointer for flaw in error.value.flaws] == ["/action"]

@@ -65,7 +65,7 @@ async def submit(
     actor.require(Permission.RECEIPTS_WRITE)
     behaviour = speech.behaviour(request)
     raw = await body.text(request, settings.epcis_file_size_limit)
-    reads = await asyncio.to_thread(read_document, raw, settings.epcis_capture_limit)
+    reads = await asyncio.to_thread(read_document, raw, settings.epcis_capture_limit, now)
     digest = hashlib.sha256(raw).digest()
     return await once.located(
         lambda conn: capture.accept(conn, actor, reads, behaviour=behaviour, digest=digest, now=now),

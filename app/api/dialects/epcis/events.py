@@ -26,8 +26,8 @@ from app.devices.register import MET_ANOTHER
 from app.epcis import capture, query
 from app.epcis.carry import Carry
 from app.epcis.document import MOST_OF_AN_EVENT, STANDARD_CONTEXT, read_alone
+from app.epcis.members import written
 from app.epcis.query import Wanted
-from app.epcis.stamp import written
 
 PATH = "/epcis/events/"
 _READING = (*speech.RANGE_HEADERS, speech.FORMAT_HEADER)
@@ -78,10 +78,11 @@ async def submit(
     now: NamedDependency[datetime],
 ) -> Response[None]:
     """One event, which is stored when the answer comes and stands at `Location`. One that is stored already
-    changes nothing."""
+    changes nothing. Its time may be up to five minutes ahead, as clocks are; only a declaration of error may repeat
+    one that is more."""
     actor.require(Permission.RECEIPTS_WRITE)
     raw = await body.text(request, min(settings.epcis_file_size_limit, MOST_OF_AN_EVENT))
-    read = await asyncio.to_thread(read_alone, raw)
+    read = await asyncio.to_thread(read_alone, raw, now)
     digest = hashlib.sha256(raw).digest()
     return await once.located(
         lambda conn: capture.capture_alone(conn, actor, read, carry, digest=digest, now=now),
@@ -95,7 +96,7 @@ def _named(name: str, description: str = "One value, or several with `|` between
 
 
 _TIME = "A time with its zone."
-_EPC = "EPCs in any form, with `|` between several."
+_EPC = "EPCs in any form, or the bare digits of IMEIs and SSCCs, with `|` between several."
 
 
 @get(

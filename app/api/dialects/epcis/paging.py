@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 from litestar.params import QueryParameter
 
 from app.api.problems import AnyRequest
-from app.epcis.stamp import written
+from app.epcis.members import written
 
 PerPage = Annotated[
     int, QueryParameter(name="perPage", ge=1, le=1000, description="The most items on a page.")
