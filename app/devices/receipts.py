@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -135,11 +136,20 @@ async def keep_rejects(conn: Connection, receipt_id: int, rejects: Iterable[Reje
         await copied(conn, conn.copy_records_to_table("receipt_reject", records=records, columns=columns))
 
 
-async def usual_rows(conn: Connection, actor: Principal, supplier: str) -> int | None:
-    """How many rows a submission of this supplier (or of this sender, if none is named) has at most, of late; None
-    where there was none."""
+class Usual(NamedTuple):
+    """How many rows submissions had at most, of late, and whose: the supplier's, or (else) this sender's."""
+
+    rows: int
+    of_supplier: bool
+
+
+async def usual_rows(conn: Connection, actor: Principal, supplier: str) -> Usual | None:
+    """Of this supplier, or of this sender where the supplier is not named or has sent none; None for a first one."""
     rows: int | None = await conn.fetchval(_SQL.usual_rows, supplier, actor.label)
-    return rows
+    if rows is not None:
+        return Usual(rows, bool(supplier))
+    rows = await conn.fetchval(_SQL.usual_rows_of_sender, actor.label)
+    return None if rows is None else Usual(rows, of_supplier=False)
 
 
 async def find_receipt(conn: Connection, actor: Principal, receipt_id: int) -> Receipt:

@@ -25,7 +25,7 @@ from app.devices import receipts, verdicts
 from app.devices.candidates import Batch, Reject
 from app.devices.incoming import Incoming
 from app.devices.merge import Judged, Merge
-from app.devices.receipts import Receipt, ReceiptKind, Terms
+from app.devices.receipts import Receipt, ReceiptKind, Terms, Usual
 
 _SQL = queries("devices")
 # A submission this many times as large as the supplier's usual one wants a second look, if it is large at all.
@@ -86,7 +86,7 @@ async def register(
         async for batch in ready:
             judged = await merge.merge(batch)
             await _note(conn, number, batch, judged, merge, tally)
-            if usual is not None and tally.rows > max(_unasked(usual), terms.confirmed):
+            if usual is not None and tally.rows > max(_unasked(usual.rows), terms.confirmed):
                 raise _unusual(terms, usual)
             on_rows(tally.rows)
     await _check_declared(conn, number, terms, tally)
@@ -114,13 +114,13 @@ def _unasked(usual: int) -> int:
     return max(usual * _UNUSUAL, _LARGE)
 
 
-def _unusual(terms: Terms, usual: int) -> Unusual:
-    unasked, of = _unasked(usual), f"of {terms.supplier}" if terms.supplier else "with this key"
+def _unusual(terms: Terms, usual: Usual) -> Unusual:
+    unasked, of = _unasked(usual.rows), f"of {terms.supplier}" if usual.of_supplier else "with this key"
     confirmed = f"the {terms.confirmed:,} rows that were confirmed"
     most = confirmed if terms.confirmed > unasked else f"{unasked:,} rows"
     return Unusual(
         f"The submission has more than {most}, and nothing was"
-        f" registered. The largest of the latest ones {of} had {usual:,} row{'s' * (usual != 1)}, and up to"
+        f" registered. The largest of the latest ones {of} had {usual.rows:,} row{'s' * (usual.rows != 1)}, and up to"
         f" {unasked:,} pass unasked.",
         "size-unusual",
     )

@@ -120,6 +120,21 @@ FROM (
     LIMIT 10
 ) AS latest;
 
+-- name: usual_rows_of_sender
+-- $1 who sends: the largest of the latest ten submissions, whoever the supplier was.
+SELECT max(latest.rows)
+FROM (
+    SELECT recent.rows
+    FROM (
+        SELECT rows, received_by FROM receipt
+        WHERE rows > 0 AND source NOT LIKE 'event:%'
+        ORDER BY receipt_id DESC
+        LIMIT 1000
+    ) AS recent
+    WHERE recent.received_by = $1
+    LIMIT 10
+) AS latest;
+
 -- name: findings
 -- $1 receipt, $2 kind, $3 after this finding, $4 limit
 SELECT finding, line, field, value, code, sentence

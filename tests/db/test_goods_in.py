@@ -135,6 +135,8 @@ async def test_an_unusually_large_submission_wants_a_second_look(pool, registers
         await registers(phones(1000, 1600), supplier="ACME")
     assert refused.value.code == "size-unusual"
     assert not await devices(pool, serial="SN001000")
+    with pytest.raises(Conflict, match="latest ones with this key had 150 rows"):
+        await registers(phones(5000, 1600), supplier="Newcomer")
     assert (await registers(phones(1000, 1600), supplier="ACME", confirmed=1600)).registered == 1600
     assert (await registers(phones(5000, 1600), supplier="Newcomer")).registered == 1600
 
