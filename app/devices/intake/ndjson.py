@@ -28,7 +28,12 @@ _EXAMPLE = '{"imeis": ["490154203237518"], "serial": "F2LX1", "gtin": "095060001
 _MOST_NAMED = 50
 _NAMES_KEPT = 1000
 # What the rows say of an absent text must not be said of one that had the wrong type.
-_ABSENT = frozenset(("not-identified", "currency-missing"))
+_ABSENT = "not-identified"
+_RIGHT = {
+    "serial": "F2LX1", "gtin": "09506000134352", "pallet": "340123450000000018", "site": "PAR-1", "owner": "ACME",
+    "model": "Phone X",
+}  # fmt: skip
+_KINDS = {bool: "true or false", list: "a list", dict: "an object"}
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, ArithmeticError)
 
 
@@ -126,12 +131,12 @@ class _Objects:
             _text(record, "site", found),
             _text(record, "owner", found),
             _text(record, "model", found),
-            _unit_value(record, found),
-            _text(record, "currency", found),
+            _unit_value(record),
+            _currency(record),
         )
         reading = self._rows.read(line, imeis, serial, shared)
         if found:
-            more = [finding for finding in reading[1] if finding.code not in _ABSENT]
+            more = [finding for finding in reading[1] if finding.code != _ABSENT]
             reading = None, [*(finding._replace(line=line) for finding in found), *more]
         if record.keys() <= _KNOWN:
             return reading
@@ -162,19 +167,25 @@ def _text(record: dict[str, object], field: str, found: list[Finding]) -> str:
     if isinstance(value, str):
         return value
     if value is not None:
-        found.append(_wrong_type(field, value, "a string"))
+        found.append(_wrong_type(field, value, f'a string, such as "{_RIGHT[field]}"'))
     return ""
 
 
-def _unit_value(record: dict[str, object], found: list[Finding]) -> str | Decimal:
-    value = record.get("unit_value", "")
-    if isinstance(value, str | Decimal):
-        return value
+def _unit_value(record: dict[str, object]) -> str | Decimal:
+    """What is neither number nor text is told as what it is, and costs nothing else."""
+    value = record.get("unit_value")
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
-    if value is not None:
-        found.append(_wrong_type("unit_value", value, "a number or a string"))
-    return ""
+    return value if isinstance(value, str | Decimal) else _as_text(value)
+
+
+def _currency(record: dict[str, object]) -> str:
+    value = record.get("currency")
+    return value if isinstance(value, str) else _as_text(value)
+
+
+def _as_text(value: object) -> str:
+    return "" if value is None else _said(value)
 
 
 def _imeis(record: dict[str, object], found: list[Finding]) -> list[str]:
@@ -185,7 +196,7 @@ def _imeis(record: dict[str, object], found: list[Finding]) -> list[str]:
         elif _may_be_imei(value):
             texts.append(str(value))
         elif value is not None:
-            found.append(_wrong_type("imeis", value, "a string of 15 digits"))
+            found.append(_wrong_type("imeis", value, 'a string of 15 digits, such as "490154203237518"'))
     return texts
 
 
@@ -199,4 +210,10 @@ def _may_be_imei(value: object) -> bool:
 
 
 def _wrong_type(field: str, value: object, right: str) -> Finding:
-    return flaw(field, type(value).__name__, "wrong-type", f"The field {field} would be {right}.")
+    said = _said(value)
+    return flaw(field, said, "wrong-type", f"The field {field} is {shown(said)}; it would be {right}.")
+
+
+def _said(value: object) -> str:
+    """What stands there, of which no more is told than is short."""
+    return _KINDS.get(type(value)) or f"the number {value}"

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
 from app.core.errors import Flaw, Invalid
-from app.devices.intake import cells, imeis, spreadsheet
+from app.devices.intake import amounts, cells, imeis, spreadsheet
 from app.devices.intake.cells import Finding, flaw
 
 _SHARED_KEPT = 256
@@ -50,7 +50,9 @@ def read_defaults(*, site: str = "", owner: str = "", currency: str = "") -> Def
     """What a submission says of all its rows. Raises Invalid `defaults-wrong` with every flaw."""
     found: list[Finding] = []
     defaults = Defaults(
-        cells.text("site", site, found), cells.text("owner", owner, found), cells.currency(currency, found)
+        cells.text("site", site, found),
+        cells.text("owner", owner, found),
+        amounts.default_currency(currency, found),
     )
     if found:
         flaws = tuple(Flaw(finding.sentence, finding.field, finding.code) for finding in found)
@@ -148,12 +150,7 @@ def _read_closely(line: int, imei_cells: Sequence[str], serial: str, gtin: str, 
 def _check(defaults: Defaults, shared: SharedCells) -> _Checked:
     gtin, pallet, site, owner, model, unit_value, currency = shared
     found: list[Finding] = []
-    amount = cells.unit_value(unit_value, found)
-    named = spreadsheet.bare(currency) or defaults.currency
-    code = cells.currency(named, found)
-    if amount is not None and not named:
-        sentence = "The unit value has no currency; name one in three letters, such as EUR."
-        found.append(flaw("currency", "", "currency-missing", sentence))
+    amount, code = amounts.worth(unit_value, currency, defaults.currency, found)
     values = Shared(
         cells.gtin(gtin, found),
         cells.pallet(pallet, found),
@@ -161,6 +158,6 @@ def _check(defaults: Defaults, shared: SharedCells) -> _Checked:
         cells.text("owner", owner, found) or defaults.owner,
         cells.description(model, found),
         amount,
-        code if amount is not None else "",
+        code,
     )
     return _Checked(values, tuple(found))
