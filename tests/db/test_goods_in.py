@@ -372,6 +372,7 @@ async def test_rejected_units_of_one_segment_bear_their_own_reasons_alone(pool, 
     async with pool.acquire() as conn:
         kept = await receipts.rejects(conn, again.receipt_id, after=0, limit=10)
     assert [len(one.sentences) for one in kept] == [1] * 5
+    assert [one.cells[:2] for one in kept] == [["", f"A{number}"] for number in range(1, 6)]
     assert [f"serial A{number} " in one.sentences[0] for number, one in enumerate(kept, 1)] == [True] * 5
 
 

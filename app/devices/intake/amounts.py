@@ -23,6 +23,7 @@ _EXAMPLE = "three letters, such as EUR"
 _WHOLE = re.compile(r"([^0-9]*)([0-9](?:[0-9.,'’ ]*[0-9])?)([^0-9]*)")
 _NUMBER = re.compile(r"[0-9]{1,12}(?:[.,][0-9]{1,20})?")
 _UNCLEAR = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
+_THREE_DECIMALS = re.compile(r"[0-9]+\.[0-9]{3}")
 _GROUPED = re.compile(
     r"(?P<whole>[1-9][0-9]{0,2}(?P<mark>[.,'’ ])[0-9]{3}(?:(?P=mark)[0-9]{3}){0,2})"
     r"(?:(?!(?P=mark))[.,](?P<rest>[0-9]{1,20}))?"
@@ -66,6 +67,13 @@ def worth(
         sign, amount = _read(text, found)
     code = _currency(text, spreadsheet.bare(currency), sign, default, found, needed=amount is not None)
     return (amount, code) if code and amount is not None else (None, "")
+
+
+def plainly(number: str) -> str:
+    """A number as an amount that is read for certain: three decimals could be thousands."""
+    if "." in number:
+        number = number.rstrip("0").rstrip(".")
+    return f"{number}0" if _THREE_DECIMALS.fullmatch(number) else number
 
 
 def default_currency(text: str, found: list[Finding]) -> str:

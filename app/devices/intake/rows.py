@@ -64,7 +64,7 @@ def read_defaults(*, site: str = "", owner: str = "", currency: str = "") -> Def
 Read: TypeAlias = tuple[Row | None, Sequence[Finding]]
 
 # The answer to one data row: what it says, and its own cells, so that it can be given back as it came (as the
-# one cell: of a JSON object its text, of a device in a dispatch advice the segments of its item and its own).
+# one cell the text of a JSON object; of a device in a dispatch advice what the advice says of it).
 # With the first row, after its own findings, comes what is said of the file as a whole.
 Reading: TypeAlias = tuple[Row | None, Sequence[Finding], Sequence[str]]
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 from app.core.errors import Invalid
 from app.core.imei import shown
-from app.devices.intake import table
+from app.devices.intake import amounts, table
 from app.devices.intake.cells import Finding, warning
 from app.devices.intake.lines import LINE_LIMIT
 from app.devices.intake.rows import Defaults, Submission
@@ -34,7 +34,6 @@ _BOOLEANS = {"1": "TRUE", "0": "FALSE"}
 _NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[Ee][+-]?[0-9]{1,3})?")
 _AS_SHOWN = Context(prec=15, rounding=ROUND_HALF_UP)
 _FAULTS = ("e", sheet.UNCALCULATED)
-_THREE_DECIMALS = re.compile(r"[0-9]+\.[0-9]{3}")
 
 
 def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
@@ -175,8 +174,4 @@ def _as_shown(number: str) -> str:
     """An amount as Excel shows it, with 15 digits and no exponent: 499.98999999999995 is 499.99."""
     if not _NUMBER.fullmatch(number):
         return number
-    plain = f"{_AS_SHOWN.create_decimal(number):f}"
-    if "." in plain:
-        plain = plain.rstrip("0").rstrip(".")
-    # Written like this, three decimals cannot be taken for thousands.
-    return f"{plain}0" if _THREE_DECIMALS.fullmatch(plain) else plain
+    return amounts.plainly(f"{_AS_SHOWN.create_decimal(number):f}")
