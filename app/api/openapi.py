@@ -58,6 +58,7 @@ _ENDINGS = {
     "application/json": "json",
     "application/ld+json": "jsonld",
     "application/x-ndjson": "ndjson",
+    "application/edifact": "edi",
     "text/csv": "csv",
     form.TYPE: "multipart",
 }
@@ -199,9 +200,10 @@ def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
 def _parameter_schema(annotation: Any, note: QueryParameter | PathParameter, in_path: bool) -> dict[str, Any]:
     """Its schema; a parameter that is left out is left out, not null."""
     schema: dict[str, Any] = msgspec.json.schema(annotation)
-    if "$ref" in schema:
-        schema = schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    named = schema.get("$defs", {})
     schema = next((form for form in schema.get("anyOf", ()) if form.get("type") != "null"), schema)
+    if "$ref" in schema:
+        schema = named[schema["$ref"].rpartition("/")[2]]
     if schema.get("type") == "integer":
         schema["minimum"] = 1 if in_path or note.ge is None else note.ge
         schema["maximum"] = 2**63 - 1 if note.le is None else note.le
@@ -239,7 +241,8 @@ def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
     }
     if name in examples.ANSWERS:
         content["example"] = examples.ANSWERS[name]
-    found = {"description": "Done" if one.method != "get" else "The answer", "content": {kind: content}}
+    kinds = {kind: content} | {other: {"schema": {"type": "string"}} for other in one.notes.or_else}
+    found = {"description": "Done" if one.method != "get" else "The answer", "content": kinds}
     if one.is_once:
         headers[once.REPLAYED] = {
             "description": "Stands in the answer to a repeat.",
@@ -265,6 +268,8 @@ def files(app: Litestar) -> dict[str, bytes]:
     for methods in document(app)["paths"].values():
         for operation in methods.values():
             for kind, body in operation.get("requestBody", {"content": {}})["content"].items():
+                if "example" not in body:
+                    continue
                 sent = body["example"]
                 name = f"examples/{operation['operationId']}.{_ENDINGS[kind]}"
                 if kind == form.TYPE:

@@ -16,12 +16,12 @@ from app.cli.failures import ROWS_REJECTED
 from app.cli.receipt import Findings
 from app.core.clock import utc_now
 from app.core.db import Connection, Pool, transaction
-from app.devices import mappings, receipts
+from app.devices import mappings
 from app.devices import register as devices
 from app.devices.incoming import opened
 from app.devices.intake import Defaults, Format, guess, read_columns, read_defaults
 from app.devices.receipts import Receipt, ReceiptKind, Terms
-from app.devices.rejects import written
+from app.devices.rejects import RejectFormat, file_of
 
 _BLOCK = 1024 * 1024
 
@@ -72,7 +72,7 @@ class Sent(msgspec.Struct, frozen=True):
     help="Up to how many rows are wanted, where that is far more than usual.",
 )  # fmt: skip
 @click.option("--rejects", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="OUT",
-              help="Write the rejected rows to a file, to be fixed and sent again.")  # fmt: skip
+              help="Write the rejected rows to a file, to be fixed and sent again; for Excel: OUT.xlsx.")  # fmt: skip
 @options.as_json
 @options.acting
 def register(
@@ -112,7 +112,8 @@ def register(
         _save(terms.supplier, columns)
     defaults = read_defaults(site=site, owner=owner, currency=currency)
     sent = _sent(file, form, defaults, terms, mapping, columns)
-    found = desk.on_pool(lambda pool, actor: _register(pool, actor, sent, rejects, not as_json))
+    asked = _asked(rejects, sent.format)
+    found = desk.on_pool(lambda pool, actor: _register(pool, actor, sent, rejects, asked, not as_json))
     if as_json:
         found.as_json()
     else:
@@ -163,7 +164,9 @@ def rereadable(file: BinaryIO) -> BinaryIO:
     return kept
 
 
-async def _register(pool: Pool, actor: Principal, goods: Sent, rejects: Path | None, bars: bool) -> Findings:
+async def _register(
+    pool: Pool, actor: Principal, goods: Sent, rejects: Path | None, asked: RejectFormat | None, bars: bool
+) -> Findings:
     now = utc_now()
     with rows.counted(goods.rows, show.console(stderr=True), shown=bars) as on_rows:
 
@@ -177,9 +180,20 @@ async def _register(pool: Pool, actor: Principal, goods: Sent, rejects: Path | N
         made = await transaction(pool, work, also=devices.MET_ANOTHER)
     async with pool.acquire() as conn:
         found = await receipt.findings(conn, actor, made)
-        columns = await receipts.columns(conn, actor, made.receipt_id)
-    if rejects:
-        with rejects.open("wb") as file:
-            async for part in written(pool, made.receipt_id, columns):
-                file.write(part)
+        file = await file_of(conn, actor, made.receipt_id, asked) if rejects else None
+    if rejects and file:
+        with rejects.open("wb") as output:
+            async for part in file.parts(pool):
+                output.write(part)
     return found
+
+
+def _asked(rejects: Path | None, form: Format) -> RejectFormat | None:
+    """The format that the name of a reject file asks for; objects are given back in their own."""
+    ending = rejects.suffix.lower().removeprefix(".") if rejects else ""
+    if form not in (Format.NDJSON, Format.JSON):
+        return RejectFormat(ending) if ending in (RejectFormat.CSV, RejectFormat.XLSX) else None
+    if ending == RejectFormat.XLSX:
+        text = "JSON objects are given back as such; the file would be named like rejected.ndjson."
+        raise click.BadParameter(text, param_hint="--rejects")
+    return None

@@ -35,7 +35,8 @@ def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Su
     text = encoding.opened(source)
     lines = Lines(text.blocks)
     header, delimiter = _header(lines, columns)
-    return table.submission(header, _records(lines, delimiter), defaults, text.notes(header.line))
+    found = table.submission(header, _records(lines, delimiter), defaults, text.notes(header.line))
+    return found._replace(delimiter=delimiter) if delimiter in _DELIMITERS else found
 
 
 def _header(lines: Lines, columns: Mapping[str, str]) -> tuple[Header, str]:

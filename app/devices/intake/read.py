@@ -88,7 +88,7 @@ def read(
     with ExitStack() as opened:
         unpacked = opened.enter_context(unpack.opened(source, limit))
         found = _read(unpacked, format, defaults, named)
-        return Submission(found.columns, _closed_after(found.readings, opened.pop_all()))
+        return found._replace(readings=_closed_after(found.readings, opened.pop_all()))
 
 
 def _read(source: BinaryIO, format: Format, defaults: Defaults, columns: Mapping[str, str]) -> Submission:

@@ -69,11 +69,20 @@ Read: TypeAlias = tuple[Row | None, Sequence[Finding]]
 Reading: TypeAlias = tuple[Row | None, Sequence[Finding], Sequence[str]]
 
 
+class Columns(NamedTuple):
+    """How rows are given back: the names of their columns, none where rows have no cells, and what a CSV has
+    between its cells."""
+
+    names: Sequence[str] = ()
+    delimiter: str = ","
+
+
 class Submission(NamedTuple):
     """A file that is being read: the names of its columns (none where rows have no cells), and its rows."""
 
     columns: tuple[str, ...]
     readings: Iterator[Reading]
+    delimiter: str = Columns().delimiter
 
 
 # The same as Shared, as the file has it.

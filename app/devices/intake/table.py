@@ -30,6 +30,8 @@ class Broken(NamedTuple):
 # A line of the file: its number, and its cells.
 Record: TypeAlias = tuple[int, list[str] | Broken]
 
+MISCOUNTED = "cells-miscounted"
+
 _SHARED = ("gtin", "pallet", "site", "owner", "model", "unit_value", "currency")
 _ROWS_AT_ONCE, _CELLS_AT_ONCE = 256, 4096
 _NO_MAPPING: Mapping[str, str] = MappingProxyType({})
@@ -60,6 +62,10 @@ class Header(NamedTuple):
     def identifies(self) -> bool:
         """Whether a row under it can name a device."""
         return bool(self.imeis) or {"serial", "gtin"} <= self.fields.keys()
+
+    def came_with_more(self, cells: Sequence[str]) -> bool:
+        """Whether a row was given back for its cells being too many, which then stand behind the verdict."""
+        return len(cells) >= len(self.names) and any(cells[place] == MISCOUNTED for place in self.verdict)
 
     def unread(self) -> list[str]:
         """Names of columns that nothing is read from."""
@@ -116,8 +122,8 @@ def _ignored(found: Header) -> list[Finding]:
 def _unmarked(readings: Iterator[Reading], found: Header) -> Iterator[Reading]:
     """The readings without what was said of the row when it was given back: it may be given back again."""
     for row, findings, cells in readings:
-        whole = len(cells) == len(found.names)
-        yield row, findings, _other(cells, found.verdict) if whole else cells
+        marked = len(cells) == len(found.names) or found.came_with_more(cells)
+        yield row, findings, _other(cells, found.verdict) if marked else cells
 
 
 def _other(cells: Sequence[str], places: frozenset[int]) -> list[str]:
@@ -168,4 +174,4 @@ def _some(records: Iterator[Record]) -> list[Record]:
 
 def _ragged(number: int, cells: Sequence[str], width: int) -> Finding:
     sentence = f"The line has {len(cells)} cells where the header has {width}."
-    return flaw("line", " ".join(cells), "cells-miscounted", sentence, number)
+    return flaw("line", " ".join(cells), MISCOUNTED, sentence, number)

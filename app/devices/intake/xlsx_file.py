@@ -95,9 +95,10 @@ def _names(line: Line, strings: Strings) -> list[str]:
 
 
 def _narrow(header: Header) -> Header:
-    if len(header.names) > HEADER_WIDTH:
+    most = HEADER_WIDTH + len(header.verdict)
+    if len(header.names) > most:
         sentence = f"The header goes on to column {sheet.letters(len(header.names) - 1)}"
-        last = sheet.letters(HEADER_WIDTH - 1)
+        last = sheet.letters(most - 1)
         raise Invalid(f"{sentence}; {last} may be its last. Remove what is not read.", "header-wrong")
     return header
 
@@ -126,8 +127,7 @@ def _records(found: _Table, strings: Strings, opened: ExitStack) -> Iterator[Rec
             texts, left, faults = [""] * width, LINE_LIMIT, []
             for cell in cells:
                 place, kind, text = cell
-                # Cells beyond the header are in columns without a name, which are not read.
-                if place >= width or left < 0:
+                if left < 0 or (place >= width and not _widened(texts, place, found.header)):
                     break
                 left -= len(text)
                 if kind == "n":
@@ -141,6 +141,15 @@ def _records(found: _Table, strings: Strings, opened: ExitStack) -> Iterator[Rec
                 yield number, _broken(number, texts, faults)
             elif any(texts):
                 yield number, texts
+
+
+def _widened(texts: list[str], place: int, header: Header) -> bool:
+    """Whether a cell beyond the header counts: columns without a name are not read, but a row that was given back
+    for having too many cells must not lose them and pass."""
+    if not header.came_with_more(texts):
+        return False
+    texts += [""] * (place + 1 - len(texts))
+    return True
 
 
 def _text(cell: Cell, strings: Strings) -> str:
