@@ -22,7 +22,7 @@ import msgspec
 
 from app.core.errors import GatewayError, Invalid, TooLarge, Unavailable
 from app.devices.candidates import Batch, batches, columns_of
-from app.devices.intake import MOST_UNPACKED, Columns, Defaults, Format, Submission, is_packed, read
+from app.devices.intake import MOST_UNPACKED, Columns, Defaults, Format, Mapped, Submission, is_packed, read
 from app.devices.reader import Broken, End, Frame, Head, Job, Refused, too_heavy
 
 # How many files are read apart at once.
@@ -65,7 +65,7 @@ async def opened(
     source: BinaryIO,
     form: Format,
     defaults: Defaults,
-    columns: Mapping[str, str],
+    mapped: Mapped,
     *,
     most: int = MOST_UNPACKED,
     limits: Limits = LIMITS,
@@ -74,9 +74,9 @@ async def opened(
     Invalid `file-too-slow`, TooLarge `file-too-heavy`, Unavailable."""
     if _is_small(source, form):
         source.seek(0)
-        yield here(read(source, form, defaults, columns, most=most))
+        yield here(read(source, form, defaults, mapped, most=most))
         return
-    job = Job(form, defaults, dict(columns), most, limits.memory)
+    job = Job(form, defaults, mapped, most, limits.memory)
     with await asyncio.to_thread(_Reader, source, job, limits.patience) as reader:
         yield Incoming(await asyncio.to_thread(reader.columns), reader.following)
 

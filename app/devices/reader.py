@@ -18,7 +18,7 @@ import msgspec
 
 from app.core.errors import Flaw, Invalid, TooLarge
 from app.devices.candidates import Batch, batches, columns_of
-from app.devices.intake import Columns, Defaults, Format, read
+from app.devices.intake import Columns, Defaults, Format, Mapped, read
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -26,7 +26,7 @@ class Job(msgspec.Struct, frozen=True):
 
     form: Format
     defaults: Defaults
-    columns: dict[str, str]
+    mapped: Mapped
     most: int
     memory: int
 
@@ -84,7 +84,7 @@ def main() -> None:
 def _tell(job: Job) -> None:
     with open(0, "rb", closefd=False) as source:
         source.seek(0)
-        submission = read(source, job.form, job.defaults, job.columns, most=job.most)
+        submission = read(source, job.form, job.defaults, job.mapped, most=job.most)
         _say(Head(columns_of(submission)))
         following = batches(submission.readings)
         while (batch := following()) is not None:

@@ -126,3 +126,18 @@ async def test_a_wrong_price_keeps_no_device_out_and_a_later_row_fills_it_in(goo
         assert (response.json()[became], response.json()["warnings"]) == (1, warnings), response.text
         (device,) = (await goods_in.get("/v1/devices", params={"imei": number})).json()["devices"]
         assert device["unit_value"] == worth
+
+
+async def test_a_supplier_with_a_mapping_may_send_another_file_unless_the_mapping_is_asked_for(goods_in):
+    columns = {"columns": {"Handset": "imei", "Case": "pallet"}}
+    assert (await goods_in.put("/v1/mappings/Sender", json=columns)).status_code in (200, 201)
+
+    async def sent(header: str, **params: str):
+        body = f"{header}\n{stock(1).imeis[0]}\n"
+        return await goods_in.post("/v1/receipts", params=params, content=body, headers=CSV)
+
+    for header, warnings in (("Handset", 1), ("imei", 0)):
+        receipt = (await sent(header, supplier="Sender")).json()
+        assert (receipt["registered"], receipt["warnings"]) == (1, warnings), receipt
+    refused = problem(await sent("imei", mapping="Sender", supplier="Sender"), 400, "columns-wrong")
+    assert len(refused["errors"]) == 2

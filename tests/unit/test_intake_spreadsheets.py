@@ -314,7 +314,12 @@ def test_no_pallet_that_a_float_has_rounded_is_taken_for_another(
     assert row is None or row.shared.pallet == digits
 
 
-@given(KEYS.filter(lambda key: imei.check_digit(key) == 0 and key % 10 > 0))
+def _ending_in_zero(head: int) -> int:
+    """The key that begins like this and has the check digit 0."""
+    return next(key for key in range(10 * head, 10 * head + 10) if imei.check_digit(key) == 0)
+
+
+@given(st.integers(10**11, 10**13 - 1).map(_ending_in_zero).filter(lambda key: key % 10 > 0))
 def test_a_zero_at_the_end_may_go_unwritten(key: int) -> None:
     digits = imei.full(key)
     for text in (shortened(scientific(digits)), shortened(scientific(digits)).replace("+", "")):

@@ -5,7 +5,7 @@ What is no device object costs its own line only; a document must be JSON as a w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import BinaryIO
@@ -16,7 +16,7 @@ from app.core.errors import Invalid
 from app.core.imei import shown
 from app.devices.intake import encoding
 from app.devices.intake.cells import Finding, flaw, warning
-from app.devices.intake.columns import IMEI, REJECT_COLUMNS, UNREAD, plain
+from app.devices.intake.columns import IMEI, REJECT_COLUMNS, UNREAD, Mapped, plain
 from app.devices.intake.lines import LINE_LIMIT, Lines
 from app.devices.intake.rows import Defaults, Read, Reading, Rows, Submission
 
@@ -45,10 +45,10 @@ _OBJECT: msgspec.json.Decoder[object] = msgspec.json.Decoder(object, float_hook=
 _DOCUMENT = msgspec.json.Decoder(_Document)
 
 
-def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
+def read(source: BinaryIO, defaults: Defaults, mapped: Mapped) -> Submission:
     """A reading per line that is not blank. Raises Invalid `file-empty`, on the last step."""
     text = encoding.opened(source)
-    return Submission((), _noted(_readings(Lines(text.blocks), _Objects(defaults, columns)), text.notes(1)))
+    return Submission((), _noted(_readings(Lines(text.blocks), _Objects(defaults, mapped)), text.notes(1)))
 
 
 def _readings(lines: Lines, objects: _Objects) -> Iterator[Reading]:
@@ -62,7 +62,7 @@ def _readings(lines: Lines, objects: _Objects) -> Iterator[Reading]:
         raise Invalid("The file is empty.", "file-empty")
 
 
-def read_document(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
+def read_document(source: BinaryIO, defaults: Defaults, mapped: Mapped) -> Submission:
     """A reading per item of `devices`, counted from 1. Holds the whole document.
 
     Raises Invalid `json-malformed`, `file-empty`.
@@ -75,7 +75,7 @@ def read_document(source: BinaryIO, defaults: Defaults, columns: Mapping[str, st
         raise Invalid(reason, "json-malformed") from error
     if not devices:
         raise Invalid("The document names no devices.", "file-empty")
-    objects = _Objects(defaults, columns)
+    objects = _Objects(defaults, mapped)
     texts = (str(device, "utf-8", "surrogateescape") for device in devices)
     readings = (objects.read(place, text) for place, text in enumerate(texts, 1))
     return Submission((), _noted(readings, text.notes(1)))
@@ -95,10 +95,10 @@ def _first_noted(readings: Iterator[Reading], notes: Sequence[Finding]) -> Itera
 class _Objects:
     """Reads the device objects of one file; names each unknown field once."""
 
-    def __init__(self, defaults: Defaults, columns: Mapping[str, str]) -> None:
+    def __init__(self, defaults: Defaults, mapped: Mapped) -> None:
         self._rows = Rows(defaults)
         self._named: set[str] = set()
-        meant = {plain(name): field for name, field in columns.items()}
+        meant = {plain(name): field for name, field in mapped.columns.items()}
         self._mapped = bool(meant)
         self._field = lru_cache(_NAMES_KEPT)(lambda name: meant.get(plain(name), ""))
 

@@ -7,7 +7,7 @@ with the number of rows; shared texts wait in a temporary file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from decimal import ROUND_HALF_UP, Context
 from functools import lru_cache
@@ -17,6 +17,7 @@ from app.core.errors import Invalid
 from app.core.imei import shown
 from app.devices.intake import amounts, table
 from app.devices.intake.cells import Finding, warning
+from app.devices.intake.columns import Mapped
 from app.devices.intake.lines import LINE_LIMIT
 from app.devices.intake.rows import Defaults, Submission
 from app.devices.intake.table import Broken, Header, Record
@@ -36,7 +37,7 @@ _AS_SHOWN = Context(prec=15, rounding=ROUND_HALF_UP)
 _FAULTS = ("e", sheet.UNCALCULATED)
 
 
-def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
+def read(source: BinaryIO, defaults: Defaults, mapped: Mapped) -> Submission:
     """A reading per row below the header that is not empty. The source can seek.
 
     Raises Invalid `format-unknown`, `xlsx-broken`, `xlsx-doctype`, `header-wrong`, `file-empty` and TooLarge
@@ -48,7 +49,7 @@ def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Su
         strings = stack.enter_context(closing(Strings()))
         if listed.strings:
             strings.load(listed.strings, archive.blocks(listed.strings))
-        found = _table(archive, listed, strings, columns)
+        found = _table(archive, listed, strings, mapped)
         notes = _notes(archive, listed, found)
         records = _records(found, strings, stack.pop_all())
         return table.submission(found.header, records, defaults, notes)
@@ -60,7 +61,7 @@ class _Table(NamedTuple):
     lines: Iterator[Line]
 
 
-def _table(archive: Archive, listed: Contents, strings: Strings, columns: Mapping[str, str]) -> _Table:
+def _table(archive: Archive, listed: Contents, strings: Strings, mapped: Mapped) -> _Table:
     """The first visible sheet with a header, and the lines below it."""
     empty = True
     for one in listed.sheets:
@@ -69,13 +70,14 @@ def _table(archive: Archive, listed: Contents, strings: Strings, columns: Mappin
             empty = False
             if line.number > HEADER_ROWS:
                 break
-            header = table.header(line.number, _names(line, strings), columns)
+            header = table.header(line.number, _names(line, strings), mapped)
             if header.identifies:
                 return _Table(one, _narrow(header), lines)
     if empty:
         raise Invalid("The workbook has no visible sheet with a row in it.", "file-empty")
     raise table.headless(
-        f"No visible sheet has a header that identifies devices in its first {HEADER_ROWS} rows."
+        f"No visible sheet has a header that identifies devices in its first {HEADER_ROWS} rows.",
+        sorted(mapped.optional),
     )
 
 
