@@ -33,6 +33,20 @@ _CSV = f"""imei1,imei2,serial,gtin,pallet,site,owner,model,unit_value,currency
 490154203237518,490154203237526,R58M1A0001,08806090000003,{_PALLET},PAR-1,Retailer,Phone X,499.90,EUR
 ,,T2201,09506000134352,{_PALLET},PAR-1,Retailer,,,
 """
+_ADVICE = """UNB+UNOC:3+9506000122223:14+9506000111117:14+260302:0615+1'
+UNH+1+DESADV:D:96A:UN:EAN005'
+BGM+351+LS2603-0417+9'
+NAD+DP+9506000111117::9'
+CPS+1'
+PCI+33E'
+GIN+BJ+340123450000000018'
+LIN+1++9506000134352:SRV'
+IMD+F++:::Phone Z'
+QTY+12:2'
+GIN+BN+350000010000012+350000010000020'
+UNT+11+1'
+UNZ+1+1'
+"""
 _TACS = "tac,brand,model\n49015420,Nordlys,Phone X\n35209900,Nordlys,Phone Y\n"
 _NDJSON = "".join(json.dumps(device) + "\n" for device in (_PHONE, _TABLET))
 
@@ -182,6 +196,10 @@ BODIES: dict[str, Any] = {
             "schema": {"$ref": "#/components/schemas/NewDevices"},
             "example": {"devices": [_PHONE, _TABLET]},
         },
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {
+            "schema": {"type": "string", "format": "binary"}
+        },
+        "application/edifact": {"schema": {"type": "string"}, "example": _ADVICE},
     },
     "importTacs": {"text/csv": {"schema": {"type": "string"}, "example": _TACS}},
     "captureEvents": schema.DOCUMENT,

@@ -58,6 +58,7 @@ _ENDINGS = {
     "application/json": "json",
     "application/ld+json": "jsonld",
     "application/x-ndjson": "ndjson",
+    "application/edifact": "edi",
     "text/csv": "csv",
     form.TYPE: "multipart",
 }
@@ -239,7 +240,8 @@ def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
     }
     if name in examples.ANSWERS:
         content["example"] = examples.ANSWERS[name]
-    found = {"description": "Done" if one.method != "get" else "The answer", "content": {kind: content}}
+    kinds = {kind: content} | {other: {"schema": {"type": "string"}} for other in one.notes.or_else}
+    found = {"description": "Done" if one.method != "get" else "The answer", "content": kinds}
     if one.is_once:
         headers[once.REPLAYED] = {
             "description": "Stands in the answer to a repeat.",
@@ -265,6 +267,8 @@ def files(app: Litestar) -> dict[str, bytes]:
     for methods in document(app)["paths"].values():
         for operation in methods.values():
             for kind, body in operation.get("requestBody", {"content": {}})["content"].items():
+                if "example" not in body:
+                    continue
                 sent = body["example"]
                 name = f"examples/{operation['operationId']}.{_ENDINGS[kind]}"
                 if kind == form.TYPE:

@@ -16,7 +16,7 @@ from app.api.notes import Notes
 from app.core.db import Pool
 from app.devices import receipts
 from app.devices.receipts import FindingKind, Receipt, ReceiptKind, Verdict
-from app.devices.rejects import written
+from app.devices.rejects import RejectFormat, file_of
 
 
 class ReceiptPage(msgspec.Struct, frozen=True):
@@ -123,24 +123,36 @@ async def _findings(
     return receipt_id, found, str(found[-1].finding) if len(found) == limit else None
 
 
+_TYPES = {
+    RejectFormat.CSV: "text/csv",
+    RejectFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    RejectFormat.NDJSON: "application/x-ndjson",
+}
+
+
 @get(
     "/{receipt_id:int}/rejects",
     operation_id="downloadRejects",
     summary="The rejected rows, to be fixed and sent again",
-    opt=Notes(answer="text/csv").opt,
+    opt=Notes(answer=_TYPES[RejectFormat.CSV], or_else=tuple(_TYPES.values())[1:]).opt,
 )
 async def rejects(
-    receipt_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+    receipt_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    format: Annotated[
+        RejectFormat | None,
+        QueryParameter(description="Of a table `csv` or `xlsx`, of JSON objects `ndjson`; else as it came."),
+    ] = None,
 ) -> Stream:
-    """The rows as they came, with two columns more, `reject_code` and `reject_sentence`: CSV under the header
-    of the file (`text/csv`), or NDJSON with two fields more where the rows were JSON objects
-    (`application/x-ndjson`). Sent again, the two are not read."""
+    """The rows as they came, with two columns more, `reject_code` and `reject_sentence`, under the header of the
+    file; those of a dispatch advice under `imei`, `serial`, `gtin`, `pallet` and so on. A CSV has the delimiter of the
+    file; in an XLSX, the default where the file was one, every cell is text, so Excel leaves it as it is. Rows that
+    were JSON objects are given back as NDJSON with two fields more. Sent again, the two are not read."""
     async with pool.acquire(timeout=10) as conn:
-        columns = await receipts.columns(conn, actor, receipt_id)
-    ending, media_type = ("csv", "text/csv") if columns else ("ndjson", "application/x-ndjson")
-    name = f'attachment; filename="receipt-{receipt_id}-rejects.{ending}"'
-    parts = written(pool, receipt_id, columns)
-    return Stream(parts, media_type=media_type, headers={"Content-Disposition": name})
+        file = await file_of(conn, actor, receipt_id, format)
+    name = f'attachment; filename="receipt-{receipt_id}-rejects.{file.format}"'
+    return Stream(file.parts(pool), media_type=_TYPES[file.format], headers={"Content-Disposition": name})
 
 
 router = Router(

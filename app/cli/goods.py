@@ -129,6 +129,8 @@ def register(
         out.spare(file)
     defaults = read_defaults(site=site, owner=owner, currency=currency)
     sent = _sent(file, form, defaults, terms, mapping, columns, save_mapping)
+    if out:
+        out.must_fit(sent.format)
     done = desk.on_pool(lambda pool, actor: _register(pool, actor, sent, out, not as_json))
     if as_json:
         done.found.as_json(mapping_saved=done.saved, similar_mappings=done.alike)

@@ -12,19 +12,19 @@ import rich_click as click
 from app.access.roles import Principal
 from app.cli import show
 from app.core.db import Pool
-from app.devices import receipts
 from app.devices.intake import Format, guess
 from app.devices.receipts import Receipt
-from app.devices.rejects import written
+from app.devices.rejects import RejectFormat, file_of
 
 # What is said of a file holds for its rejected rows as well.
 _SAID_AGAIN = {"site", "owner", "currency", "supplier", "mapping", "pairs", "announced"}
 _HEAD = 4096
+_OBJECTS = (Format.NDJSON, Format.JSON)
 
 option = click.option(
     "--rejects", "rejects_to", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="OUT",
-    help="Write the rejected rows to a file, to be fixed and sent again. Where none was rejected, no file is"
-    " written, and an older one of that name is removed.",
+    help="Write the rejected rows to a file, to be fixed and sent again; for Excel: OUT.xlsx. Where none was"
+    " rejected, no file is written, and an older one of that name is removed.",
 )  # fmt: skip
 
 
@@ -43,17 +43,30 @@ class RejectFile:
         if Path(source.name).exists() and self.path.exists() and self.path.samefile(source.name):
             raise click.UsageError(f"--rejects would write over {self.path} itself; name another file.")
 
+    def must_fit(self, form: Format) -> None:
+        """Raises BadParameter where the name asks for a workbook of what is no table."""
+        if form in _OBJECTS and self._wanted is RejectFormat.XLSX:
+            text = "JSON objects are given back as such; the file would be named like rejected.ndjson."
+            raise click.BadParameter(text, param_hint="--rejects")
+
+    @property
+    def _wanted(self) -> RejectFormat | None:
+        """The format that the name asks for."""
+        ending = self.path.suffix.lower().removeprefix(".")
+        return RejectFormat(ending) if ending in (RejectFormat.CSV, RejectFormat.XLSX) else None
+
     async def write(self, pool: Pool, actor: Principal, of: Receipt) -> None:
         """Writes the rows that this receipt rejected; where there are none, an older file goes, which would be taken
         for its."""
         if not of.rejected:
             self._absence = absent(self.path, "row")
             return
+        came_as = of.source.rpartition(":")[2]
         async with pool.acquire() as conn:
-            columns = await receipts.columns(conn, actor, of.receipt_id)
-        self._form = Format.CSV if columns else Format.NDJSON
+            found = await file_of(conn, actor, of.receipt_id, None if came_as in _OBJECTS else self._wanted)
+        self._form = Format(found.format)
         with self.path.open("wb") as file:
-            async for part in written(pool, of.receipt_id, columns):
+            async for part in found.parts(pool):
                 self._head += part[: _HEAD - len(self._head)]
                 file.write(part)
         self.is_written = True

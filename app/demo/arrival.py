@@ -15,7 +15,7 @@ from app.demo.patience import Patience
 from app.demo.screen import Bar
 from app.devices import register
 from app.devices.incoming import opened
-from app.devices.intake import Defaults, guess
+from app.devices.intake import Defaults, Mapped, guess
 from app.devices.receipts import Receipt, Terms
 
 
@@ -48,7 +48,7 @@ async def _register(night: Night, on_rows: Callable[[int], None]) -> Receipt:
         form = guess(path.name, "", file.read(4096))
 
         async def work(conn: Connection) -> Receipt:
-            async with opened(file, form, Defaults(), {}) as incoming:
+            async with opened(file, form, Defaults(), Mapped()) as incoming:
                 terms = Terms(f"demo:{form}", digest)
                 return await register.register(conn, actor, incoming, terms, now=utc_now(), on_rows=on_rows)
 

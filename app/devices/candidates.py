@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from app.devices.intake import Finding, Reading, Shared
+from app.devices.intake import Columns, Finding, Reading, Shared, Submission
 
 # What no two devices share: the key of an IMEI, or a serial with its GTIN.
 Handle: TypeAlias = int | tuple[str, str]
@@ -171,6 +171,11 @@ def _packed(rows: list[Sequence[str]]) -> msgspec.Raw:
 def told(cells: Iterable[str]) -> list[str]:
     """Cells and names of columns as they are given back: what was no text, and zero bytes, are question marks."""
     return [cell.encode("utf-8", "replace").decode().replace("\0", "?") for cell in cells]
+
+
+def columns_of(submission: Submission) -> Columns:
+    """As they are given back."""
+    return Columns(told(submission.columns), submission.delimiter)
 
 
 def ordered(candidates: Sequence[Candidate]) -> Distinct:

@@ -21,9 +21,9 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from app.core.errors import GatewayError, Invalid, TooLarge, Unavailable
-from app.devices.candidates import Batch, batches, told
-from app.devices.intake import MOST_UNPACKED, Defaults, Format, Submission, is_packed, read
-from app.devices.reader import Broken, Columns, End, Frame, Job, Refused, too_heavy
+from app.devices.candidates import Batch, batches, columns_of
+from app.devices.intake import MOST_UNPACKED, Columns, Defaults, Format, Mapped, Submission, is_packed, read
+from app.devices.reader import Broken, End, Frame, Head, Job, Refused, too_heavy
 
 # How many files are read apart at once.
 _turns = asyncio.Semaphore(4)
@@ -48,16 +48,16 @@ LIMITS = Limits()
 
 
 class Incoming(NamedTuple):
-    """The names of a file's columns (none where its rows have no cells), and its next batch at each call, None at
-    the end. The call blocks; it raises Invalid or TooLarge where the file as a whole cannot be read."""
+    """The columns of a file, and its next batch at each call, None at the end. The call blocks; it raises Invalid
+    or TooLarge where the file as a whole cannot be read."""
 
-    columns: tuple[str, ...]
+    columns: Columns
     following: Callable[[], Batch | None]
 
 
 def here(submission: Submission) -> Incoming:
     """Read by whoever calls."""
-    return Incoming(tuple(told(submission.columns)), batches(submission.readings))
+    return Incoming(columns_of(submission), batches(submission.readings))
 
 
 @asynccontextmanager
@@ -65,7 +65,7 @@ async def opened(
     source: BinaryIO,
     form: Format,
     defaults: Defaults,
-    columns: Mapping[str, str],
+    mapped: Mapped,
     *,
     most: int = MOST_UNPACKED,
     limits: Limits = LIMITS,
@@ -74,9 +74,9 @@ async def opened(
     Invalid `file-too-slow`, TooLarge `file-too-heavy`, Unavailable."""
     if _is_small(source, form):
         source.seek(0)
-        yield here(read(source, form, defaults, columns, most=most))
+        yield here(read(source, form, defaults, mapped, most=most))
         return
-    job = Job(form, defaults, dict(columns), most, limits.memory)
+    job = Job(form, defaults, mapped, most, limits.memory)
     with await asyncio.to_thread(_Reader, source, job, limits.patience) as reader:
         yield Incoming(await asyncio.to_thread(reader.columns), reader.following)
 
@@ -135,16 +135,16 @@ class _Reader:
         if self._process.stdout:
             self._process.stdout.close()
 
-    def columns(self) -> tuple[str, ...]:
+    def columns(self) -> Columns:
         said = self._next()
-        assert isinstance(said, Columns)
-        return tuple(said.names)
+        assert isinstance(said, Head)
+        return said.columns
 
     def following(self) -> Batch | None:
         said = self._next()
         return said if isinstance(said, Batch) else None
 
-    def _next(self) -> Columns | Batch | End:
+    def _next(self) -> Head | Batch | End:
         deadline = time.monotonic() + self._patience
         size = int.from_bytes(self._read(4, deadline), "big")
         if size > _MOST_AT_ONCE:

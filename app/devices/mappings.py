@@ -12,7 +12,7 @@ from app.audit.record import Entry, record
 from app.core.db import Connection
 from app.core.errors import Invalid, Missing
 from app.core.sql import queries
-from app.devices.intake import read_columns
+from app.devices.intake import Mapped, read_columns
 
 _SQL = queries("mappings")
 _MOST_COLUMNS = 100
@@ -104,10 +104,12 @@ async def forget(conn: Connection, actor: Principal, name: str, now: datetime) -
 
 async def chosen(
     conn: Connection, actor: Principal, *, name: str = "", supplier: str = "", own: Mapping[str, str]
-) -> dict[str, str]:
+) -> Mapped:
     """The mapping by which a submission is read: the one of that name, or else the supplier's where there is
-    one; `own` are columns that the sender names beside it, and goes before it. Raises Missing."""
+    one, of which nobody has asked that each file has all its columns; `own` are columns that the sender names
+    beside it, and goes before it. Raises Missing."""
     if name:
-        return {**(await find(conn, actor, name)).columns, **own}
+        return Mapped({**(await find(conn, actor, name)).columns, **own})
     row = await conn.fetchrow(_SQL.find, supplier) if supplier else None
-    return {**(row["columns"] if row else {}), **own}
+    usual: dict[str, str] = row["columns"] if row else {}
+    return Mapped({**usual, **own}, frozenset(usual.keys() - own.keys()))

@@ -17,8 +17,8 @@ from typing import TypeAlias
 import msgspec
 
 from app.core.errors import Flaw, Invalid, TooLarge
-from app.devices.candidates import Batch, batches, told
-from app.devices.intake import Defaults, Format, read
+from app.devices.candidates import Batch, batches, columns_of
+from app.devices.intake import Columns, Defaults, Format, Mapped, read
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -26,13 +26,13 @@ class Job(msgspec.Struct, frozen=True):
 
     form: Format
     defaults: Defaults
-    columns: dict[str, str]
+    mapped: Mapped
     most: int
     memory: int
 
 
-class Columns(msgspec.Struct, frozen=True, tag=True):
-    names: list[str]
+class Head(msgspec.Struct, frozen=True, tag=True):
+    columns: Columns
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
@@ -54,7 +54,7 @@ class End(msgspec.Struct, frozen=True, tag=True):
     """There is no more."""
 
 
-Frame: TypeAlias = Columns | Batch | Refused | Broken | End
+Frame: TypeAlias = Head | Batch | Refused | Broken | End
 """What is said on the output: MessagePack after its length in four bytes."""
 
 
@@ -84,8 +84,8 @@ def main() -> None:
 def _tell(job: Job) -> None:
     with open(0, "rb", closefd=False) as source:
         source.seek(0)
-        submission = read(source, job.form, job.defaults, job.columns, most=job.most)
-        _say(Columns(told(submission.columns)))
+        submission = read(source, job.form, job.defaults, job.mapped, most=job.most)
+        _say(Head(columns_of(submission)))
         following = batches(submission.readings)
         while (batch := following()) is not None:
             _say(batch)

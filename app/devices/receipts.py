@@ -14,7 +14,7 @@ from app.core.db import Connection, copied
 from app.core.errors import Missing
 from app.core.sql import queries
 from app.devices.candidates import Reject
-from app.devices.intake import Finding
+from app.devices.intake import Columns, Finding
 
 _SQL = queries("receipts")
 _FINDING = ("receipt_id", "line", "kind", "field", "value", "code", "sentence")
@@ -71,7 +71,8 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """One finding on one line of a receipt. `finding` is its place in the list, for the cursor."""
+    """One finding on one line of a receipt: a line of the file as an editor counts them, a row of a sheet, or a
+    segment of a dispatch advice. `finding` is its place in the list, for the cursor."""
 
     finding: int
     line: int
@@ -100,11 +101,12 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 async def open_receipt(
-    conn: Connection, actor: Principal, terms: Terms, columns: Sequence[str], now: datetime
+    conn: Connection, actor: Principal, terms: Terms, columns: Columns, now: datetime
 ) -> int:
     """A receipt without rows; its number."""
     number: int = await conn.fetchval(
-        _SQL.open, terms.source, terms.kind, terms.supplier, terms.declared, columns, now, actor.label, terms.digest
+        _SQL.open, terms.source, terms.kind, terms.supplier, terms.declared, columns.names, columns.delimiter, now,
+        actor.label, terms.digest,
     )  # fmt: skip
     return number
 
@@ -197,11 +199,17 @@ async def findings(
     return [Verdict(**row) for row in rows]
 
 
-async def columns(conn: Connection, actor: Principal, receipt_id: int) -> list[str]:
-    """The names of the submission's columns; none where its rows were JSON objects."""
-    await find_receipt(conn, actor, receipt_id)
-    names: list[str] = await conn.fetchval(_SQL.columns, receipt_id)
-    return names
+async def columns(conn: Connection, receipt_id: int) -> Columns:
+    """The submission's columns; none where its rows were JSON objects."""
+    row = await conn.fetchrow(_SQL.columns, receipt_id)
+    assert row
+    return Columns(*row)
+
+
+async def rejects_size(conn: Connection, receipt_id: int) -> int:
+    """How many bytes the texts of all rejected rows have."""
+    size: int = await conn.fetchval(_SQL.rejects_size, receipt_id)
+    return size
 
 
 async def rejects(conn: Connection, receipt_id: int, *, after: int, limit: int) -> list[Rejected]:

@@ -1,6 +1,6 @@
 -- name: open
-INSERT INTO receipt (source, kind, supplier, declared, columns, received_at, received_by, digest)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO receipt (source, kind, supplier, declared, columns, delimiter, received_at, received_by, digest)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 RETURNING receipt_id;
 
 -- name: close
@@ -107,7 +107,7 @@ GROUP BY pallet
 ORDER BY pallet;
 
 -- name: columns
-SELECT columns FROM receipt WHERE receipt_id = $1;
+SELECT columns, delimiter FROM receipt WHERE receipt_id = $1;
 
 -- name: usual_rows
 -- $1 supplier, $2 who sends (where no supplier is named): the largest of the latest ten submissions.
@@ -142,6 +142,10 @@ FROM receipt_finding
 WHERE receipt_id = $1 AND kind = $2 AND finding > $3
 ORDER BY finding
 LIMIT $4;
+
+-- name: rejects_size
+SELECT coalesce(sum(octet_length(array_to_string(cells || codes || sentences, ''))), 0)::bigint
+FROM receipt_reject WHERE receipt_id = $1;
 
 -- name: rejects
 -- $1 receipt, $2 after this reject, $3 limit: rows as they came, with why they were rejected.

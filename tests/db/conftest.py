@@ -60,7 +60,7 @@ HEADER = "imei1,imei2,serial,gtin,pallet,site,owner,model,unit_value,currency\n"
 
 
 def _phone(number: int) -> str:
-    first, second = imei.full(35_123456_000000 + 2 * number), imei.full(35_123456_000000 + 2 * number + 1)
+    first, second = imei.full(35_123456_000001 + 2 * number), imei.full(35_123456_000002 + 2 * number)
     body = f"3{number // 10:016d}"
     total = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(body)))
     pallet = f"{body}{-total % 10}"

@@ -148,7 +148,7 @@ async def test_rejected_rows_are_kept_as_they_came(pool, registers, phones):
     receipt = await registers(wrong + phones(1, 1) + late)
     async with pool.acquire() as conn:
         kept = await receipts.rejects(conn, receipt.receipt_id, after=0, limit=10)
-        names = await receipts.columns(conn, AUDITOR, receipt.receipt_id)
+        names, _ = await receipts.columns(conn, receipt.receipt_id)
     assert names[:3] == ["imei1", "imei2", "serial"]
     assert [(each.line, each.codes) for each in kept] == [
         (2, ["imei-check-digit"]),
@@ -379,6 +379,7 @@ async def test_rejected_units_of_one_segment_bear_their_own_reasons_alone(pool, 
     async with pool.acquire() as conn:
         kept = await receipts.rejects(conn, again.receipt_id, after=0, limit=10)
     assert [len(one.sentences) for one in kept] == [1] * 5
+    assert [one.cells[:2] for one in kept] == [["", f"A{number}"] for number in range(1, 6)]
     assert [f"serial A{number} " in one.sentences[0] for number, one in enumerate(kept, 1)] == [True] * 5
 
 
@@ -387,4 +388,5 @@ async def test_a_header_with_bytes_that_are_no_text_is_kept_as_what_can_be_read(
     receipt = await registers(f"imei1,St\udc81ckwert\n{first},5\n12345,6\n")
     assert (receipt.registered, receipt.rejected) == (1, 1)
     async with pool.acquire() as conn:
-        assert await receipts.columns(conn, AUDITOR, receipt.receipt_id) == ["imei1", "St?ckwert"]
+        names, delimiter = await receipts.columns(conn, receipt.receipt_id)
+    assert (names, delimiter) == (["imei1", "St?ckwert"], ",")

@@ -159,10 +159,10 @@ def test_a_draft_that_cannot_be_submitted_is_not_left_behind_unsaid(gateway: Gat
 
 def test_a_receipt_shows_every_rejection_and_warning_by_its_line(gateway: Gateway, tmp_path: Path) -> None:
     body = "35" + "209988"
-    good = [f"{imei.full(int(body) * 10**6 + number)}," for number in range(3)]
+    good = [f"{imei.full(int(body) * 10**6 + number)}," for number in range(1, 4)]
     odd = f"{imei.full(2 * 10**12 + 7)},"
     wrong = [f"{number}," for number in range(12)]
-    twice = f"{imei.full(int(body) * 10**6)},{PALLET}"
+    twice = f"{imei.full(int(body) * 10**6 + 1)},{PALLET}"
     good[0] += f"34012345000000002{gs1.check_digit('34012345000000002')}"
     path, rejects = tmp_path / "odd.csv", tmp_path / "rejects.csv"
     path.write_text("\n".join(["imei,pallet", good[0], twice, odd, *wrong, *good[1:]]) + "\n")

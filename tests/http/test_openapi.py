@@ -20,6 +20,7 @@ from .conftest import Gateway, serving
 
 ROOT = Path(__file__).parents[2]
 APP = application()
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 DOCUMENT = openapi.document(APP)
 OPERATIONS = [
     (path, method, operation)
@@ -31,6 +32,7 @@ TYPES = {
     "jsonld": "application/ld+json",
     "ndjson": "application/x-ndjson",
     "csv": "text/csv",
+    "edi": "application/edifact",
     "multipart": f"multipart/form-data; boundary={BOUNDARY}",
 }
 
@@ -100,6 +102,14 @@ def references(value: Any) -> set[str]:
     return set().union(*(references(inner) for inner in value)) if isinstance(value, list) else set()
 
 
+def test_every_type_of_a_file_is_told_where_it_is_sent_and_where_it_is_given_back():
+    paths = DOCUMENT["paths"]
+    sent = paths["/v1/receipts"]["post"]["requestBody"]["content"]
+    assert {"text/csv", XLSX, "application/edifact", "application/x-ndjson"} <= set(sent)
+    given = paths["/v1/receipts/{receipt_id}/rejects"]["get"]["responses"]["200"]["content"]
+    assert set(given) == {"text/csv", XLSX, "application/x-ndjson"}
+
+
 def test_limits_inside_lists_are_told():
     schemas = DOCUMENT["components"]["schemas"]
     assert schemas["StatusQuestion"]["properties"]["imeis"]["maxItems"] == 10_000
@@ -150,12 +160,12 @@ async def test_every_example_of_a_request_is_taken(fresh):
         left.discard(name)
         return await sent(fresh, name, path)
 
-    endings = ("json", "ndjson", "csv", "multipart")
+    endings = ("json", "ndjson", "csv", "edi", "multipart")
     receipts = [await send(f"registerDevices.{ending}", "/v1/receipts") for ending in endings]
     for ending in ("json", "jsonld"):
         await send(f"captureEvents.{ending}", "/epcis/capture")
         await send(f"captureEvent.{ending}", "/epcis/events")
-    assert [receipt["rejected"] for receipt in receipts] == [0, 0, 0, 0]
+    assert [receipt["rejected"] for receipt in receipts] == [0, 0, 0, 0, 0]
     assert (await send("importTacs.csv", "/v1/tacs"))["imported"] == 2
     assert (await send("importTacs.multipart", "/v1/tacs"))["source"] == "ours"
     assert (await send("saveMapping.json", "/v1/mappings/ACME"))["name"] == "ACME"

@@ -3,6 +3,7 @@ is registered once, as its sender wrote it, and nothing else."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import itertools
@@ -17,15 +18,15 @@ import pytest
 
 from app.core import imei
 
-from .asking import CSV
+from ..unit import workbooks
+from .asking import CSV, problem
 from .dirty import FIELDS, FORMULA, HEADER, NOTE, TYPES, WRITTEN, Cells, Number, Sent, as_object, dirty
 
 _numbers = itertools.count(1)
 
 # Which cell a code speaks of, where it names one only.
 SPOKEN_OF = {
-    "gtin-malformed": "gtin", "pallet-malformed": "pallet", "unit-value-malformed": "unit_value",
-    "unit-value-ambiguous": "unit_value", "currency-malformed": "currency", "text-too-long": "model",
+    "gtin-malformed": "gtin", "pallet-malformed": "pallet", "text-too-long": "model",
     "serial-rounded": "serial", "wrong-type": "serial",
 }  # fmt: skip
 WHOLE = {"cells-miscounted", "quotes-wrong", "json-malformed"}
@@ -72,18 +73,27 @@ class Desk:
 
 
 def csv_fixed(body: bytes, desk: Desk) -> tuple[bytes, int]:
-    header, *rows = csv.reader(io.StringIO(body.decode(), newline=""))
+    assert body.startswith(codecs.BOM_UTF8)
+    header, *rows = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""))
     assert header == [*FIELDS, f"'{NOTE}", "reject_code", "reject_sentence"]
     assert not [text for row in rows for text in row if text.startswith(FORMULA)]
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(header)
-    for row in rows:
-        *cells, code, sentence = row
-        named = dict(zip([*HEADER, "more"], cells, strict=False))
-        right = desk.fixed(named, code, sentence)
-        writer.writerow([*(right[name] for name in HEADER), code, sentence])
+    csv.writer(text).writerows([header, *_rows_fixed(rows, desk)])
     return text.getvalue().encode(), len(rows)
+
+
+def xlsx_fixed(body: bytes, desk: Desk) -> tuple[bytes, int]:
+    header, *rows = workbooks.texts(body)
+    assert header == [*FIELDS, NOTE, "reject_code", "reject_sentence"]
+    return workbooks.book(workbooks.table(header, *_rows_fixed(rows, desk))), len(rows)
+
+
+def _rows_fixed(rows: list[list[str]], desk: Desk) -> Iterator[list[str]]:
+    for row in rows:
+        cells, (code, sentence), more = row[: len(HEADER)], row[len(HEADER) :][:2], row[len(HEADER) + 2 :]
+        assert bool(more) == (code == "cells-miscounted" and "" not in cells[-1:])
+        right = desk.fixed(dict(zip(HEADER, cells, strict=True)), code, sentence)
+        yield [*(right[name] for name in HEADER), code, sentence]
 
 
 def ndjson_fixed(body: bytes, desk: Desk) -> tuple[bytes, int]:
@@ -99,8 +109,7 @@ def _object_fixed(text: str, desk: Desk) -> str:
     return as_object(Sent(right, right))
 
 
-FIXED = {"csv": csv_fixed, "ndjson": ndjson_fixed, "xlsx": csv_fixed}
-AGAIN = {"csv": "csv", "ndjson": "ndjson", "xlsx": "csv"}
+FIXED = {"csv": csv_fixed, "ndjson": ndjson_fixed, "xlsx": xlsx_fixed}
 
 
 async def sent(client: httpx.AsyncClient, body: bytes, form: str) -> dict[str, Any]:
@@ -143,13 +152,13 @@ async def test_what_is_given_back_fixed_and_sent_again_is_registered_once(goods_
     given_back = (await goods_in.get(first["rejects_url"])).content
     fixed, count = FIXED[form](given_back, Desk(rows))
     assert count == len(spoilt)
-    second = await sent(goods_in, fixed, AGAIN[form])
+    second = await sent(goods_in, fixed, form)
     assert (second["rejected"], second["registered"], second["unchanged"]) == (0, count, 0)
     found = [*await registered(goods_in, first), *await registered(goods_in, second)]
     assert sorted(found) == expected
 
-    for body, kind, rejected in ((file, form, len(spoilt)), (fixed, AGAIN[form], 0)):
-        again = await sent(goods_in, body, kind)
+    for body, rejected in ((file, len(spoilt)), (fixed, 0)):
+        again = await sent(goods_in, body, form)
         assert (again["registered"], again["updated"], again["rejected"]) == (0, 0, rejected)
 
 
@@ -175,18 +184,111 @@ async def test_numbers_of_rejected_objects_are_given_back_digit_by_digit(goods_i
 
 async def test_a_first_row_is_given_back_although_something_is_said_of_the_whole_file(goods_in):
     receipt = await sent(goods_in, b"imei,colour\n35209907,red\n", "csv")
-    rows = [*csv.reader(io.StringIO((await goods_in.get(receipt["rejects_url"])).text))]
+    rows = [*csv.reader(io.StringIO((await goods_in.get(receipt["rejects_url"])).text.lstrip("\ufeff")))]
     assert [row[:3] for row in rows[1:]] == [["35209907", "red", "imei-length"]]
     assert receipt["warnings"] == 1
 
 
 async def test_a_csv_that_was_given_back_may_lose_its_two_columns(goods_in):
     number = imei.full(35_209907_900000 + next(_numbers))
-    file = f"imei,site,currency,unit_value\n{number},=PAR1,EURO,1\n".encode()
+    file = f"imei,site,gtin,unit_value\n{number},=PAR1,12,1\n".encode()
     receipt = await sent(goods_in, file, "csv")
-    rows = csv.reader(io.StringIO((await goods_in.get(receipt["rejects_url"])).text, newline=""))
+    rows = csv.reader(
+        io.StringIO((await goods_in.get(receipt["rejects_url"])).text.lstrip("\ufeff"), newline="")
+    )
     _, (_, site, *_) = rows
     again = await goods_in.post("/v1/receipts", content=f"imei,site\n{number},{site}\n".encode(), headers=CSV)
     assert again.json()["registered"] == 1
     (found,) = (await goods_in.get("/v1/devices", params={"imei": number})).json()["devices"]
     assert (site, found["site"]) == ("'=PAR1", "=PAR1")
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+async def test_cells_that_are_too_many_stand_behind_the_two_columns_until_they_are_gone(goods_in, form):
+    first, second = (imei.full(35_209907_900000 + next(_numbers)) for _ in range(2))
+    file = f"imei;model;site\n{first};Phone; black;PAR1\n{second};Phone\n".encode()
+    receipt = await sent(goods_in, file, "csv")
+    for _ in range(2):
+        body = (await goods_in.get(receipt["rejects_url"], params={"format": form})).content
+        rows = workbooks.texts(body) if form == "xlsx" else lines(body)
+        assert [row[3:4] for row in rows] == [["reject_code"], ["cells-miscounted"], ["cells-miscounted"]][
+            : len(rows)
+        ]
+        assert (rows[1][:3], rows[1][5:]) == ([first, "Phone", " black"], ["PAR1"])
+        # A row that has too few is made whole by its empty cells.
+        receipt = await sent(goods_in, body, form)
+        assert receipt["rejected"] == 1
+    rows[1][1:] = ["Phone black", "PAR1", *rows[1][3:5]]
+    whole = (
+        workbooks.book(workbooks.table(*rows)) if form == "xlsx" else "\n".join(map(";".join, rows)).encode()
+    )
+    assert (await sent(goods_in, whole, form))["registered"] == 1
+
+
+def lines(body: bytes) -> list[list[str]]:
+    return [*csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), delimiter=";")]
+
+
+TYPED = {"csv": "text/csv", "xlsx": TYPES["xlsx"], "ndjson": "application/x-ndjson"}
+ADVICE = (
+    "UNB+UNOC:3+A+B+260302:0615+1'UNH+1+DESADV:D:96A:UN'CPS+1'GIN+BJ+340123450000000018'LIN+1++9506000134352:SRV'"
+    "GIN+BN+352099001761480'UNT+6+1'UNZ+1+1'"
+)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "asked", "given"),
+    [
+        ("imei;site\n123;A,B\n", "text/csv", "", "csv"), ("imei;site\n123;A,B\n", "text/csv", "xlsx", "xlsx"),
+        (workbooks.book(workbooks.table(["imei", "site"], ["123", "A,B"])), TYPES["xlsx"], "", "xlsx"),
+        (workbooks.book(workbooks.table(["imei", "site"], ["123", "A,B"])), TYPES["xlsx"], "csv", "csv"),
+        (ADVICE, "application/edifact", "", "csv"), (ADVICE, "application/edifact", "xlsx", "xlsx"),
+        ('{"imei":"123","site":"A,B"}', TYPES["ndjson"], "", "ndjson"),
+        ('{"imei":"123","site":"A,B"}', TYPES["ndjson"], "ndjson", "ndjson"),
+    ],
+)  # fmt: skip
+async def test_rejected_rows_come_in_the_format_of_the_file_or_in_another(goods_in, file, kind, asked, given):
+    posted = await goods_in.post("/v1/receipts", content=file, headers={"content-type": kind})
+    params = {"format": asked} if asked else {}
+    response = await goods_in.get(posted.json()["rejects_url"], params=params)
+    assert response.headers["content-type"].partition(";")[0] == TYPED[given]
+    assert response.headers["content-disposition"].endswith(f'-rejects.{given}"')
+    again = await goods_in.post(
+        "/v1/receipts", content=response.content, headers={"content-type": TYPED[given]}
+    )
+    assert (again.status_code, again.json()["rejected"]) == (201, 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "asked"),
+    [("imei\n1\n", "csv", "ndjson"), ("{}", "ndjson", "csv"), ("{}", "ndjson", "xlsx")],
+)
+async def test_a_format_that_does_not_fit_is_refused_with_the_one_that_does(goods_in, file, kind, asked):
+    receipt = await sent(goods_in, file.encode(), kind)
+    refused = await goods_in.get(receipt["rejects_url"], params={"format": asked})
+    assert f"would be {kind}" in problem(refused, 400, "format-unfit")["detail"]
+    problem(await goods_in.get(receipt["rejects_url"], params={"format": "pdf"}), 400)
+
+
+async def test_a_dispatch_advice_is_given_back_as_rows_that_can_be_fixed(goods_in):
+    posted = await goods_in.post(
+        "/v1/receipts", content=ADVICE, headers={"content-type": "application/edifact"}
+    )
+    body = (await goods_in.get(posted.json()["rejects_url"])).content.decode("utf-8-sig")
+    header, row = csv.reader(io.StringIO(body, newline=""))
+    said = dict(zip(header, row, strict=True))
+    assert (said["imei"], said["gtin"], said["pallet"]) == (
+        "352099001761480",
+        "9506000134352",
+        "340123450000000018",
+    )
+    assert said["reject_code"] == "imei-check-digit"
+    right = re.search(r"last digit would be (\d)", said["reject_sentence"])[1]
+    receipt = await sent(
+        goods_in, body.replace("352099001761480,", f"35209900176148{right},").encode(), "csv"
+    )
+    assert receipt["registered"] == 1
+    (device,) = (await goods_in.get("/v1/devices", params={"imei": f"35209900176148{right}"})).json()[
+        "devices"
+    ]
+    assert device["pallet"] == said["pallet"]

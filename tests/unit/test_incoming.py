@@ -21,7 +21,7 @@ from app.core import imei
 from app.core.errors import GatewayError, Invalid, TooLarge, Unavailable
 from app.devices.candidates import Batch
 from app.devices.incoming import Incoming, Limits, here, opened, turn
-from app.devices.intake import Defaults, Format, read
+from app.devices.intake import Defaults, Format, Mapped, read
 
 HEADER = "imei1,serial,gtin,colour\n"
 DEFAULTS = Defaults(site="PAR-1")
@@ -55,12 +55,12 @@ def readers() -> list[int]:
 
 
 async def test_a_file_that_is_read_apart_says_the_same(large):
-    async with opened(large, Format.CSV, DEFAULTS, {"colour": "-"}) as apart:
+    async with opened(large, Format.CSV, DEFAULTS, Mapped({"colour": "-"})) as apart:
         assert len(readers()) == 1
         said = all_of(apart)
     assert not readers()
     large.seek(0)
-    expected = here(read(large, Format.CSV, DEFAULTS, {"colour": "-"}))
+    expected = here(read(large, Format.CSV, DEFAULTS, Mapped({"colour": "-"})))
     assert apart.columns == expected.columns
     batches = all_of(expected)
     assert len(batches) == len(said) == 3
@@ -75,7 +75,7 @@ async def test_a_service_with_thousands_of_connections_reads_files_too(large):
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     held = [os.dup(large.fileno()) for _ in range(1_100)]
     try:
-        async with opened(large, Format.CSV, DEFAULTS, {}) as apart:
+        async with opened(large, Format.CSV, DEFAULTS, Mapped()) as apart:
             assert apart.following()
     finally:
         for one in held:
@@ -87,7 +87,7 @@ async def test_a_packed_file_is_read_apart_however_small(tmp_path):
     path = tmp_path / "small.csv.gz"
     path.write_bytes(gzip.compress((HEADER + line(1)).encode()))
     with path.open("rb") as file:
-        async with opened(file, Format.CSV, DEFAULTS, {}) as apart:
+        async with opened(file, Format.CSV, DEFAULTS, Mapped()) as apart:
             assert readers()
             (batch,) = all_of(apart)
     assert batch.rows == 1
@@ -95,17 +95,17 @@ async def test_a_packed_file_is_read_apart_however_small(tmp_path):
 
 async def test_a_file_that_cannot_be_read_is_refused_with_all_that_is_wrong(large):
     with pytest.raises(Invalid) as refused:
-        async with opened(large, Format.CSV, DEFAULTS, {"colour": "shade", "size": "-"}):
+        async with opened(large, Format.CSV, DEFAULTS, Mapped({"colour": "shade", "size": "-"})):
             pass
     large.seek(0)
     with pytest.raises(Invalid) as expected:
-        read(large, Format.CSV, DEFAULTS, {"colour": "shade", "size": "-"})
+        read(large, Format.CSV, DEFAULTS, Mapped({"colour": "shade", "size": "-"}))
     assert (refused.value.code, refused.value.flaws) == (expected.value.code, expected.value.flaws)
 
 
 async def refusal(large: IO[bytes], limits: Limits) -> GatewayError:
     with pytest.raises(GatewayError) as refused:
-        async with opened(large, Format.CSV, DEFAULTS, {}, limits=limits) as apart:
+        async with opened(large, Format.CSV, DEFAULTS, Mapped(), limits=limits) as apart:
             all_of(apart)
     assert not readers()
     return refused.value
@@ -121,7 +121,7 @@ async def test_a_reader_that_takes_too_long_or_too_much_is_ended(large):
 
 
 async def test_a_reader_that_is_killed_is_told_as_a_thing_of_ours(large):
-    async with opened(large, Format.CSV, DEFAULTS, {}) as apart:
+    async with opened(large, Format.CSV, DEFAULTS, Mapped()) as apart:
         assert apart.following()
         (pid,) = readers()
         threading.Timer(0.1, os.kill, (pid, signal.SIGKILL)).start()

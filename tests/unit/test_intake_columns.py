@@ -15,6 +15,7 @@ from app.devices.intake import (
     Defaults,
     Finding,
     Format,
+    Mapped,
     Row,
     Submission,
     names,
@@ -32,12 +33,16 @@ VALUES = {
 }  # fmt: skip
 
 
-def submission(text: str, columns: dict[str, str] | None = None, form: Format = Format.CSV) -> Submission:
-    return read(io.BytesIO(text.encode()), form, Defaults(currency="EUR"), columns or {})
+def submission(
+    text: str | bytes, columns: dict[str, str] | Mapped | None = None, form: Format = Format.CSV
+) -> Submission:
+    mapped = columns if isinstance(columns, Mapped) else Mapped(columns or {})
+    source = io.BytesIO(text.encode() if isinstance(text, str) else text)
+    return read(source, form, Defaults(currency="EUR"), mapped)
 
 
 def answers(
-    text: str, columns: dict[str, str] | None = None, form: Format = Format.CSV
+    text: str | bytes, columns: dict[str, str] | Mapped | None = None, form: Format = Format.CSV
 ) -> tuple[list[Row], list[Finding]]:
     readings = list(submission(text, columns, form).readings)
     rows = [row for row, _, _ in readings if row is not None]
@@ -48,7 +53,7 @@ def value(row: Row, field: str) -> str:
     return row.serial if field == "serial" else str(getattr(row.shared, field))
 
 
-def refusal(text: str, columns: dict[str, str]) -> Invalid:
+def refusal(text: str, columns: dict[str, str] | Mapped) -> Invalid:
     with pytest.raises(Invalid) as error:
         list(submission(text, columns).readings)
     return error.value
@@ -169,6 +174,7 @@ def test_a_wrong_mapping_is_refused_with_every_flaw() -> None:
     assert [flaw.code for flaw in error.flaws] == ["column-missing", "column-missing", "column-repeated"]
     assert all(flaw.pointer == "columns" for flaw in error.flaws)
     assert "no column 'Foo'; it has: IMEI, Serial, serial." in error.detail
+    assert error.detail.count("it has:") == 1
     assert "'Serial', 'serial' would all be the serial" in error.detail
 
 
@@ -176,6 +182,38 @@ def test_a_wrong_mapping_is_told_before_a_header_that_names_no_device() -> None:
     assert refusal("Kenung,x\n1,2\n", {"Kennung": "imei"}).code == "columns-wrong"
     assert refusal("a,b\n1,2\n", {"a": "site"}).code == "header-wrong"
     assert refusal(f"imei\n{A}\n", {"imei": "-"}).code == "header-wrong"
+
+
+SUPPLIERS = Mapped(
+    {"Handset": "imei", "Case": "pallet", "Ware": "model", "Note": "-"}, frozenset(("Handset", "Case"))
+)
+USUAL = Mapped(SUPPLIERS.columns, frozenset(SUPPLIERS.columns))
+
+
+def test_columns_of_a_suppliers_mapping_that_a_file_lacks_are_one_warning() -> None:
+    rows, (finding,) = answers(f"Handset,Note\n{A},x\n", USUAL)
+    assert rows[0].keys == [int(A[:14])]
+    assert (finding.line, finding.code, finding.rejected) == (1, "column-lacking", False)
+    assert "does not have: 'Case', 'Ware'." in finding.sentence
+
+
+def test_a_file_with_a_header_of_its_own_needs_no_suppliers_mapping() -> None:
+    rows, found = answers(f"imei,pallet\n{A},{PALLET}\n", USUAL)
+    assert (rows[0].shared.pallet, found) == (PALLET, [])
+
+
+def test_a_file_that_no_mapping_helps_is_told_what_it_lacks_of_it() -> None:
+    error = refusal("Case,x\n1,2\n", USUAL)
+    assert error.code == "header-wrong"
+    assert "It lacks 'Handset', 'Ware', 'Note', of which the supplier's mapping speaks." in error.detail
+    assert "or a mapping that says which column is which" in error.detail
+
+
+def test_a_column_that_was_asked_for_must_be_there_beside_a_suppliers_mapping() -> None:
+    error = refusal(f"imei,Case\n{A},1\n", SUPPLIERS)
+    assert [flaw.detail for flaw in error.flaws] == [
+        "The file has no column 'Ware'; it has: imei, Case.", "The file has no column 'Note'.",
+    ]  # fmt: skip
 
 
 def test_a_mapping_is_checked_without_a_file() -> None:

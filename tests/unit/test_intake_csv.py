@@ -135,6 +135,43 @@ def test_a_file_without_usable_header_is_refused(header: str) -> None:
     assert "serial,gtin" in error.detail
 
 
+TITLES = {
+    "one line": "Delivery 4711;;;",
+    "blank lines": "\nDelivery 4711\n\nACME, Paris\n",
+    "another delimiter": "Delivery, of, Monday, the, second\nfor: ACME",
+    "a quote": 'Delivery of "Monday\nto Paris',
+    "a quoted line break": '"Delivery\n4711";x',
+    "a name of a column": "Warehouse;PAR1\nIMEIs: 2\nSerial numbers",
+    "twenty lines": "\n".join(f"title {number}" for number in range(20)),
+    "excel's own": "sep=;\nDelivery",
+}
+
+
+@pytest.mark.parametrize("title", TITLES)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_titles_above_a_header_are_not_read_and_said(title: str, encoding: str) -> None:
+    text = f'{TITLES[title]}\nIMEI;"Site\nof it";Modèle\n{A};PAR1;a,b\n{B};PAR1;c\n'
+    line = text.splitlines().index('IMEI;"Site') + 1
+    found = rows(text.encode(encoding))
+    assert [(row.line, row.keys, row.shared.model) for row in found] == [
+        (line + 2, [int(A[:14])], "a,b"), (line + 3, [int(B[:14])], "c"),
+    ]  # fmt: skip
+    said = [finding for finding in findings(text.encode(encoding)) if finding.code == "header-chosen"]
+    assert [(one.line, f"line {line};" in one.sentence) for one in said] == [(line, True)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(["title"] * 21) + f"\nimei\n{A}\n", f"kind,number\nIMEI,{A}\nIMEI,{B}\n", f"Handset;x\n{A};1\n",
+        "title\n" + "x" * 300_000 + f"\nimei\n{A}\n",
+    ],
+)  # fmt: skip
+def test_a_header_is_not_looked_for_everywhere(text: str) -> None:
+    error = refusal(text)
+    assert (error.code, text.partition("\n")[0] in error.detail) == ("header-wrong", True)
+
+
 @pytest.mark.parametrize(
     "source", ["", "\n\n", "\ufeff", "imei,serial\n", "imei,serial\n\n,\n", b"\xff\xfe", b"\xff"]
 )

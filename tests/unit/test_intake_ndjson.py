@@ -139,13 +139,31 @@ def test_an_exponent_that_no_number_has_is_malformed() -> None:
     assert coded(f'{{"imei":"{A}","unit_value":1e400,"currency":"EUR"}}') == [(1, "unit-value-malformed")]
 
 
-@pytest.mark.parametrize(
-    "field", ["serial", "gtin", "pallet", "site", "owner", "model", "unit_value", "currency"]
-)
+@pytest.mark.parametrize("field", ["serial", "gtin", "pallet", "site", "owner", "model"])
 @pytest.mark.parametrize("value", [True, [], {}])
 def test_wrong_types_are_named(field: str, value: Any) -> None:
     (finding,) = findings(lines(WHOLE | {field: value}))
     assert (finding.line, finding.field, finding.code) == (1, field, "wrong-type")
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"unit_value": True}, "unit-value-malformed"), ({"unit_value": [5]}, "unit-value-malformed"),
+        ({"currency": 978}, "currency-malformed"), ({"currency": {"code": "EUR"}}, "currency-malformed"),
+        ({"unit_value": "1.299"}, "unit-value-ambiguous"),
+    ],
+)  # fmt: skip
+def test_a_wrong_price_costs_nothing_but_itself(said: dict[str, Any], code: str) -> None:
+    row, found = next(readings(lines({"imei": A, "unit_value": 5, "currency": "EUR", **said})))
+    assert row is not None
+    assert (row.shared.unit_value, [one.code for one in found]) == (None, [code])
+
+
+def test_a_number_in_the_place_of_a_text_is_told_with_what_would_be_right() -> None:
+    (finding,) = findings(lines({"imei": A, "pallet": 340123450000000018}))
+    assert finding.value == "the number 340123450000000018"
+    assert 'it would be a string, such as "340123450000000018"' in finding.sentence
 
 
 def test_a_text_of_the_wrong_type_is_not_also_missing() -> None:

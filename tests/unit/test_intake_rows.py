@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core import imei
+from app.core import gs1, imei
 from app.core.errors import Invalid
 from app.devices.intake import Defaults, Finding, Format, Row, Shared, guess
 from app.devices.intake.rows import Read, Rows
@@ -157,14 +157,39 @@ def test_wrong_check_digits_of_gs1_are_warnings() -> None:
     assert row_of(answer).shared.pallet == "106141412345678900"
 
 
-def test_a_pallet_that_a_spreadsheet_rounded_is_named_as_such() -> None:
-    assert "spreadsheet" in only(reading(A, pallet="106141412345678000")).sentence
+def test_a_pallet_that_a_spreadsheet_rounded_is_rejected() -> None:
+    for pallet in ("106141412345678000", '="106141412345678000"'):
+        finding = only(reading(A, pallet=pallet))
+        assert (finding.rejected, finding.code) == (True, "pallet-malformed")
+        assert "digits of it are lost" in finding.sentence
+        assert "format the column as text" in finding.sentence
+
+
+def test_a_pallet_that_a_spreadsheet_may_have_rounded_is_said() -> None:
+    body = next(
+        f"1061414123456{n:02}00" for n in range(100) if gs1.check_digit(f"1061414123456{n:02}00") == 0
+    )
+    answer = reading(A, pallet=f"{body}0")
+    assert (only(answer).code, only(answer).rejected) == ("pallet-rounded", False)
+    assert row_of(answer).shared.pallet == f"{body}0"
+
+
+def test_an_imei_that_a_spreadsheet_may_have_rounded_is_said() -> None:
+    rounded = next(
+        imei.full(key) for key in range(35_123400_000000, 36 * 10**12, 10**6) if not imei.check_digit(key)
+    )
+    for cells in ((rounded,), (A, rounded), (f"{A};{rounded}",), (f"{rounded}.0",)):
+        answer = reading(*cells)
+        assert int(rounded[:14]) in row_of(answer).keys
+        assert "imei-rounded" in codes(answer)
+        assert "may have rounded" in answer[1][-1].sentence
+    assert not reading(imei.full(int(rounded[:14]) + 1))[1]
 
 
 def test_all_flaws_of_a_row_are_found_at_once() -> None:
     answer = reading(
         "12", B[:-1] + "x", serial="a\0b", gtin="1", pallet="2", site="s" * 201, owner="o\x07",
-        model="m\udce9", unit_value="x", currency="EURO",
+        model="m\udce9", unit_value="x", currency="EURX",
     )  # fmt: skip
     assert codes(answer) == {
         "imei-length", "imei-not-digits", "text-control", "gtin-malformed", "pallet-malformed",
@@ -201,47 +226,6 @@ def test_prose_may_hold_joiners_and_wide_spaces() -> None:
         "Entrepôt 12",
         "Phone 128 GB",
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("0", "0.00"), ("1234.50", "1234.50"), ("1234,50", "1234.50"), ("1234,5", "1234.50"), (" 7 ", "7.00"),
-        ("1234.500", "1234.50"), ("0.125000", "0.13"), ("999999999999.99", "999999999999.99"),
-        (Decimal("1.234"), "1.23"), (Decimal("1E+3"), "1000.00"), (Decimal("-0.0"), "0.00"),
-    ],
-)  # fmt: skip
-def test_unit_values(text: str | Decimal, value: str) -> None:
-    answer = reading(A, unit_value=text, currency="EUR")
-    assert str(row_of(answer).shared.unit_value) == value
-    assert codes(answer) <= {"unit-value-rounded"}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "1.234,50", "1,234.50", "-1", "1 234", "€5", "NaN", "1e3", "٣", "1000000000000", "999999999999.995",
-        Decimal("-1"), Decimal("1E+999999"),
-    ],
-)  # fmt: skip
-def test_what_is_no_unit_value(text: str | Decimal) -> None:
-    assert codes(reading(A, unit_value=text, currency="EUR")) == {"unit-value-malformed"}
-
-
-@pytest.mark.parametrize("text", ["1,234", "1.234", "999.000"])
-def test_a_unit_value_that_may_be_thousands_is_ambiguous(text: str) -> None:
-    assert codes(reading(A, unit_value=text, currency="EUR")) == {"unit-value-ambiguous"}
-
-
-def test_what_is_rounded_is_said() -> None:
-    assert codes(reading(A, unit_value="499.1251", currency="EUR")) == {"unit-value-rounded"}
-    assert codes(reading(A, unit_value="499.1200", currency="EUR")) == set()
-
-
-def test_a_unit_value_needs_a_currency() -> None:
-    assert codes(reading(A, unit_value="5")) == {"currency-missing"}
-    assert codes(reading(A, unit_value="5", currency="€")) == {"currency-malformed"}
-    assert row_of(reading(A, currency="EUR")).shared.currency == ""
 
 
 @given(

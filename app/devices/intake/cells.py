@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 from unicodedata import category
 
@@ -18,11 +17,6 @@ from app.devices.intake.spreadsheet import Damage
 
 TEXT_LIMIT = 200
 
-_CENT = Decimal("0.01")
-_VALUE_LIMIT = Decimal(10**12)
-_NUMBER = re.compile(r"[0-9]{1,12}(?:[.,][0-9]{1,20})?")
-_GROUPED = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
-_WRITTEN_RIGHT = "write it like 1234.50, with at most 12 digits before the point"
 # `3E14` may be a serial; nobody's serial is `3.52099E14`.
 _EXPONENT = re.compile(r"[.,][0-9]+E", re.IGNORECASE)
 _CONTROL = frozenset(("Cc", "Cs", "Zl", "Zp"))
@@ -102,8 +96,19 @@ def _unprintable(field: str, value: str, char: str) -> Finding:
 
 
 def pallet(value: str, found: list[Finding]) -> str:
-    """The 18 digits of an SSCC, or '' for none."""
-    return _gs1_key("pallet", "an SSCC", gs1.sscc, spreadsheet.bare_code(value), found)
+    """The 18 digits of an SSCC, or '' for none, as of one that a spreadsheet has rounded: many pallets would be one."""
+    value = spreadsheet.bare_code(value)
+    if not _may_be_rounded(value):
+        return _gs1_key("pallet", "an SSCC", gs1.sscc, value, found)
+    damage = Damage("", "as a number of 15 digits")
+    if not gs1.has_right_check_digit(value):
+        found.append(flaw("pallet", value, "pallet-malformed", spreadsheet.lost(value, "an SSCC", damage)))
+        return ""
+    sentence = (
+        f"The pallet {value} ends in 000; a spreadsheet may have rounded it. Compare it with its label."
+    )
+    found.append(warning("pallet", value, "pallet-rounded", sentence))
+    return value
 
 
 def gtin(value: str, found: list[Finding]) -> str:
@@ -126,7 +131,7 @@ def _gs1_key(
         return _repaired_key(field, what, normalised, value, damage, found)
     if not gs1.has_right_check_digit(key):
         sentence = f"The {field} {key} has a wrong check digit: it would be {gs1.check_digit(key[:-1])}."
-        found.append(warning(field, value, f"{field}-check-digit", sentence + _rounded(key)))
+        found.append(warning(field, value, f"{field}-check-digit", sentence))
     return key
 
 
@@ -153,47 +158,6 @@ def _repaired_key(
     return ""
 
 
-def _rounded(key: str) -> str:
+def _may_be_rounded(pallet: str) -> bool:
     # A spreadsheet keeps 15 digits of a number and puts zeros for the rest.
-    lost = len(key) == 18 and key.endswith("000")
-    return " A spreadsheet may have rounded it; export the column as text." if lost else ""
-
-
-def unit_value(value: str | Decimal, found: list[Finding]) -> Decimal | None:
-    """What one device is worth, with two decimals; None for none. `1234,50` is read, `1.234` is ambiguous."""
-    amount = value if isinstance(value, Decimal) else _amount(spreadsheet.bare_code(value), found)
-    if amount is None:
-        return None
-    if not 0 <= amount < _VALUE_LIMIT - _CENT / 2:
-        sentence = f"The unit value {shown(str(value))} is out of range; {_WRITTEN_RIGHT}."
-        found.append(flaw("unit_value", str(value), "unit-value-malformed", sentence))
-        return None
-    cents = amount.quantize(_CENT, ROUND_HALF_UP).copy_abs()
-    if cents != amount:
-        sentence = f"The unit value has more than two decimals; it is kept as {cents}."
-        found.append(warning("unit_value", str(value), "unit-value-rounded", sentence))
-    return cents
-
-
-def _amount(value: str, found: list[Finding]) -> Decimal | None:
-    if not value:
-        return None
-    if _GROUPED.fullmatch(value):
-        sentence = f"The unit value {value} may mean thousands or decimals; {_WRITTEN_RIGHT}."
-        found.append(flaw("unit_value", value, "unit-value-ambiguous", sentence))
-        return None
-    if not _NUMBER.fullmatch(value):
-        sentence = f"'{shown(value)}' is not a unit value; {_WRITTEN_RIGHT}."
-        found.append(flaw("unit_value", value, "unit-value-malformed", sentence))
-        return None
-    return Decimal(value.replace(",", "."))
-
-
-def currency(value: str, found: list[Finding]) -> str:
-    """A currency in its three letters (ISO 4217), or '' for none."""
-    value = spreadsheet.bare(value)
-    if value and not (len(value) == 3 and value.isascii() and value.isalpha()):
-        sentence = f"'{shown(value)}' is not a currency; it would be three letters, such as EUR."
-        found.append(flaw("currency", value, "currency-malformed", sentence))
-        return ""
-    return value.upper()
+    return len(pallet) == 18 and pallet.endswith("000") and pallet.isascii() and pallet.isdigit()

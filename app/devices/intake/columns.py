@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from unicodedata import normalize
 
+import msgspec
+
 from app.core.errors import Flaw, Invalid
 from app.core.imei import shown
 from app.devices.intake import names, spreadsheet
@@ -38,19 +40,30 @@ _SYNONYMS = {field: tuple(dict.fromkeys(_each(synonyms))) for field, synonyms in
 _VERDICT = frozenset(map(plain, REJECT_COLUMNS))
 
 
+class Mapped(msgspec.Struct, frozen=True):
+    """What the sender says of columns: the field that each means, by its name. Those that are `optional` need not
+    be there: a supplier's mapping is used for all that the supplier sends."""
+
+    columns: dict[str, str] = {}
+    optional: frozenset[str] = frozenset()
+
+
 class Places(NamedTuple):
-    """Where each field stands among columns; `verdict` and `unread` are columns that nobody misses."""
+    """Where each field stands among columns; `verdict` and `unread` are columns that nobody misses, and `lacking`
+    the names of optional ones that are not there. `meant`: the mapping speaks of some that are."""
 
     imeis: list[int]
     fields: dict[str, int]
     verdict: list[int]
     unread: list[int]
+    lacking: list[str]
+    meant: bool
     flaws: list[Flaw]
 
 
-def placed(header: Sequence[str], columns: Mapping[str, str]) -> Places:
-    """The places of the fields under a header. `columns` is the sender's mapping; `flaws` tell where the
-    header is not one that it fits."""
+def placed(header: Sequence[str], mapped: Mapped) -> Places:
+    """The places of the fields under a header; `flaws` tell where the mapping does not fit it."""
+    columns = mapped.columns
     found = defaultdict[str, list[int]](list)
     for place, name in enumerate(map(plain, header)):
         found[name].append(place)
@@ -60,19 +73,24 @@ def placed(header: Sequence[str], columns: Mapping[str, str]) -> Places:
     taken = {field: [place for name in mapped for place in meant[name]] for field, mapped in by_field.items()}
     usual = [place for name in found if _DIGITS.sub("", name) in _IMEI_NAMES for place in found[name]]
     fields = {field: places[0] for field in SINGLE if (places := taken[field] or _usual(field, found))}
-    flaws = [*_missing(meant, header), *_repeated(header, taken)]
-    return Places(sorted(taken[IMEI] + usual), fields, verdict, taken[UNREAD], flaws)
+    missing = [name for name, places in meant.items() if not places]
+    lacking = [name for name in missing if name in mapped.optional]
+    flaws = [*_missing([name for name in missing if name not in lacking], header), *_repeated(header, taken)]
+    return Places(
+        sorted(taken[IMEI] + usual), fields, verdict, taken[UNREAD], lacking, any(meant.values()), flaws
+    )
 
 
 def _usual(field: str, found: Mapping[str, list[int]]) -> list[int]:
     return next((found[name] for name in _SYNONYMS[field] if name in found), [])
 
 
-def _missing(meant: Mapping[str, list[int]], header: Sequence[str]) -> Iterator[Flaw]:
+def _missing(names: Sequence[str], header: Sequence[str]) -> Iterator[Flaw]:
     has = shown(", ".join(name.strip() for name in header if name.strip()), _MOST_LISTED)
-    for name, places in meant.items():
-        if not places:
-            yield _flaw(f"The file has no column '{shown(name)}'; it has: {has}.", "column-missing")
+    for place, name in enumerate(names):
+        # What the file has is said once.
+        rest = "" if place else f"; it has: {has}"
+        yield _flaw(f"The file has no column '{shown(name)}'{rest}.", "column-missing")
 
 
 def _repeated(header: Sequence[str], taken: Mapping[str, list[int]]) -> Iterator[Flaw]:
@@ -88,7 +106,7 @@ def _several(field: str, mapped: Sequence[str]) -> Flaw:
 
 
 def read_columns(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """A mapping for `read`, of columns' names to fields: imei, serial, gtin, pallet, site, owner, model,
+    """A mapping of columns' names to fields: imei, serial, gtin, pallet, site, owner, model,
     unit_value, currency, or - for a column that is not read. Several columns may be imei.
 
     Raises Invalid `columns-wrong` with every flaw. Whether a file has the columns, `read` finds out.

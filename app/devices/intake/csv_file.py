@@ -7,19 +7,27 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from operator import methodcaller
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from app.core.errors import Invalid
 from app.devices.intake import encoding, table
+from app.devices.intake.cells import Finding, warning
+from app.devices.intake.columns import Mapped
 from app.devices.intake.lines import LINE_LIMIT, Lines
 from app.devices.intake.rows import Defaults, Submission
 from app.devices.intake.table import Broken, Header, Record
 
 _DELIMITERS = ",;\t|:^~\x1f"
 _RECORD_LINES = 50
+# So many lines may stand above a header, as in a workbook.
+_TITLES = 20
+# Characters that are looked at for it, and those of a header that has such lines above it.
+_ROOM, _LONGEST_TITLED = 4 * LINE_LIMIT, 4096
+# No header names a column like this; rows of a file without header have it.
+_DATA = re.compile("[0-9]{8}")
 # Excel's own first line, which names the delimiter.
 _DECLARED = re.compile(r'"?sep=([^\w"])"?[\s,;]*', re.IGNORECASE)
 
@@ -27,18 +35,28 @@ _DECLARED = re.compile(r'"?sep=([^\w"])"?[\s,;]*', re.IGNORECASE)
 _JSON = re.compile(r"[\[\s]*\{")
 
 
-def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
+def read(source: BinaryIO, defaults: Defaults, mapped: Mapped) -> Submission:
     """A reading per data row; blank rows are none.
 
     Raises Invalid `file-empty`, `header-wrong`, `columns-wrong`.
     """
     text = encoding.opened(source)
     lines = Lines(text.blocks)
-    header, delimiter = _header(lines, columns)
-    return table.submission(header, _records(lines, delimiter), defaults, text.notes(header.line))
+    header, delimiter, notes = _header(lines, mapped)
+    notes += text.notes(header.line)
+    found = table.submission(header, _records(lines, delimiter), defaults, notes)
+    return found._replace(delimiter=delimiter) if delimiter in _DELIMITERS else found
 
 
-def _header(lines: Lines, columns: Mapping[str, str]) -> tuple[Header, str]:
+class _Found(NamedTuple):
+    """A line as a header: how many lines it takes, and the delimiter under which most of it is understood."""
+
+    header: Header
+    over: int
+    delimiter: str
+
+
+def _header(lines: Lines, mapped: Mapped) -> tuple[Header, str, list[Finding]]:
     line = _first(lines)
     delimiters = _DELIMITERS
     if declared := _DECLARED.fullmatch(line):
@@ -49,13 +67,56 @@ def _header(lines: Lines, columns: Mapping[str, str]) -> tuple[Header, str]:
     if len(line) > LINE_LIMIT or _JSON.match(line):
         raise table.unusable(line)
     number, ahead = lines.number, _continued(line, lines)
-    tried = [(*_names([line, *ahead], delimiter), delimiter) for delimiter in delimiters]
-    headers = [(table.header(number, names, columns), over, delimiter) for names, over, delimiter in tried]
-    header, over, delimiter = max(headers, key=lambda found: _fit(found[0]))
+    found, notes = _as_header(number, [line, *ahead], delimiters, mapped), list[Finding]()
+    if not found.header.identifies:
+        # A continued line is among the next ones, too.
+        lines.give_back(ahead)
+        ahead = _next(lines)
+        below = _below(number, ahead, delimiters, mapped)
+        if below is not None:
+            found, notes = below, [_chosen(below.header)]
+    header = found.header
     if not (header.identifies or (header.flaws and header.names)):
-        raise table.unusable(line)
-    lines.give_back(ahead[over - 1 :])
-    return header, delimiter
+        raise table.unusable(line, header.lacking)
+    lines.give_back(ahead[header.line - number + found.over - 1 :])
+    return header, found.delimiter, notes
+
+
+def _as_header(number: int, ahead: list[str], delimiters: str, mapped: Mapped) -> _Found:
+    tried = [(*_names(ahead, delimiter), delimiter) for delimiter in delimiters]
+    found = [_Found(table.header(number, names, mapped), over, mark) for names, over, mark in tried]
+    return max(found, key=lambda one: _fit(one.header))
+
+
+def _next(lines: Lines) -> list[str]:
+    """The lines among which a header may stand that has titles above it."""
+    ahead, room = list[str](), _ROOM
+    for line in islice(lines, _TITLES + _RECORD_LINES):
+        ahead.append(line)
+        room -= len(line)
+        if room < 0:
+            break
+    return ahead
+
+
+def _below(number: int, ahead: list[str], delimiters: str, mapped: Mapped) -> _Found | None:
+    """The header among the lines after that one, of which the most is understood."""
+    places = [
+        place
+        for place, line in enumerate(ahead[:_TITLES])
+        if len(line) <= _LONGEST_TITLED and not _DATA.search(line)
+    ]
+    tried = (
+        _as_header(number + 1 + place, ahead[place : place + 1 + _RECORD_LINES], delimiters, mapped)
+        for place in places
+    )
+    found = [one for one in tried if one.header.identifies]
+    return max(found, key=lambda one: _fit(one.header), default=None)
+
+
+def _chosen(header: Header) -> Finding:
+    sentence = f"The header was found in line {header.line}; what stands above it is not read."
+    return warning("header", str(header.line), "header-chosen", sentence, header.line)
 
 
 def _fit(header: Header) -> tuple[bool, int, int]:

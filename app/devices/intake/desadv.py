@@ -3,7 +3,7 @@
 After EANCOM 1997 and 2002: CPS names a package and the one around it, PCI and GIN+BJ (or AW) give a package's SSCC,
 LIN an item with its GTIN (SRV, EN, UP), QTY+12 what was dispatched, NAD+DP the delivery party. What GIN and GIR may
 say is in serials.py. A device's pallet is the outermost package around it that has an SSCC (see `Marks`).
-A line is a segment's number in the file. BY and SU are parties and no owners, so they give none.
+A line is a segment's number in the file, which may name many. BY and SU are parties and no owners, so they give none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import BinaryIO
 from app.core.errors import Invalid
 from app.core.imei import shown
 from app.devices.intake import edifact
-from app.devices.intake.dispatched import Item, Marks, Message
+from app.devices.intake.dispatched import COLUMNS, Item, Marks, Message
 from app.devices.intake.envelope import Segment, broken
 from app.devices.intake.rows import Defaults, Reading, Rows, Submission
 
@@ -24,16 +24,16 @@ MOST_DEVICES = 1_000_000
 _MOST_PACKAGES = 50_000
 _GS1 = ("9", "")
 _CANCELLED = "1"
-_NO_MESSAGE = Message("", "", "")
 
 
 def read(source: BinaryIO, defaults: Defaults) -> Submission:
-    """A reading per device, and one without row for what is to be said of an item as a whole.
+    """A reading per device, with its cells under COLUMNS, and one without row or cells for what is to be said of an
+    item as a whole.
 
     Raises Invalid where a segment breaks the interchange, wherever that is (see edifact.py), and
     `desadv-expected`, `desadv-cancelled`, `desadv-too-many`, `file-empty`.
     """
-    return Submission((), _readings(source, defaults))
+    return Submission(COLUMNS, _readings(source, defaults))
 
 
 def _readings(source: BinaryIO, defaults: Defaults) -> Iterator[Reading]:
@@ -41,13 +41,15 @@ def _readings(source: BinaryIO, defaults: Defaults) -> Iterator[Reading]:
     count = 0
     for segment in edifact.segments(source):
         for reading in advice.take(segment):
-            count += 1
+            # What is said of an item has no cells.
+            count += bool(reading[2])
             if count > MOST_DEVICES:
                 text = f"the file names more than {MOST_DEVICES:,} devices; send it in parts"
                 raise broken(segment, text, "desadv-too-many")
             yield reading
     if not count:
-        raise Invalid("The file names no devices and no quantities.", "file-empty")
+        text = "The dispatch advice names no device; serials and IMEIs would stand in GIN (BN, EI) or GIR segments."
+        raise Invalid(text, "file-empty")
 
 
 class _Advice:
@@ -56,7 +58,8 @@ class _Advice:
     def __init__(self, rows: Rows, defaults: Defaults) -> None:
         self._rows = rows
         self._defaults = defaults
-        self._message = _NO_MESSAGE
+        self._nothing = Message(site=defaults.site, owner=defaults.owner, currency=defaults.currency)
+        self._message = self._nothing
         self._packages: dict[str, Marks] = {}
         self._marks = Marks()
         self._item: Item | None = None
@@ -82,7 +85,7 @@ class _Advice:
         if kind != "DESADV":
             text = f"the message is '{shown(kind)}'; goods-in takes DESADV, a dispatch advice"
             raise broken(segment, text, "desadv-expected")
-        self._message, self._packages, self._marks, self._item = _NO_MESSAGE, {}, Marks(), None
+        self._message, self._packages, self._marks, self._item = self._nothing, {}, Marks(), None
 
     def _begin_package(self, segment: Segment) -> None:
         number, around = segment.get(0), segment.get(1)
@@ -111,7 +114,7 @@ class _Advice:
             self._message = self._message._replace(site=number)
 
     def _name_currency(self, segment: Segment) -> None:
-        self._message = self._message._replace(currency=segment.get(0, 1))
+        self._message = self._message._replace(currency=segment.get(0, 1) or self._nothing.currency)
 
     def _refuse_serials(self, segment: Segment) -> None:
         raise broken(

@@ -12,14 +12,16 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from app.core.imei import shown
-from app.devices.intake import serials
+from app.devices.intake import amounts, serials
 from app.devices.intake.cells import Finding, warning
 from app.devices.intake.envelope import Segment
 from app.devices.intake.lines import LINE_LIMIT
 from app.devices.intake.rows import Read, Reading, Rows, SharedCells
 
+COLUMNS = ("imei", "serial", "gtin", "pallet", "site", "owner", "model", "unit_value", "currency")
+"""What is known of a device, as a file with a header would say it."""
+
 _HELD = 4 * LINE_LIMIT
-_TEXT_KEPT, _SEGMENT_KEPT = 4_096, 256
 _MOST_NOTES = 50
 _GTIN = frozenset(("SRV", "EN", "UP"))
 # 7077: free text, long or short; 7081: none, article name, description, product.
@@ -31,11 +33,12 @@ _NUMBER = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,20})?")
 
 
 class Message(NamedTuple):
-    """What holds for every item of a message."""
+    """What holds for every item of a message; `site`, `owner` and `currency` may be the submission's."""
 
-    document: str
-    site: str
-    currency: str
+    document: str = ""
+    site: str = ""
+    owner: str = ""
+    currency: str = ""
 
 
 class Marks:
@@ -84,9 +87,6 @@ class Item:
         self._marks = marks
         self._marking = False
         self._rows = rows
-        self._texts: list[str] = []
-        self._room = _TEXT_KEPT
-        self._keep(start)
         self._gtin = _gtin(start, 2) if start.tag == "LIN" else ""
         self._model = ""
         self._price: tuple[int, str | Decimal] | None = None
@@ -112,18 +112,11 @@ class Item:
         if serials.is_set(segment) or serials.is_list(segment):
             self._name(segment)
             return
-        self._keep(segment)
         tells = _TELLS.get(segment.tag)
         if tells is not None:
             if self._given and segment.tag in ("PIA", "IMD", "PRI", "MOA"):
                 self._note_late(segment)
             tells(self, segment)
-
-    def _keep(self, segment: Segment) -> None:
-        # The item's text goes with every number that it names; whole segments, and no novel.
-        if len(segment.text) <= self._room:
-            self._texts.append(segment.text)
-            self._room -= len(segment.text)
 
     def _name(self, segment: Segment) -> None:
         if self._marks.unclear and not self._told:
@@ -203,18 +196,19 @@ class Item:
         sets = [serials.tied(segment) for segment, _ in self._held if segment.tag == "GIR"]
         known = {name for unit in sets for name in unit.names}
         held, self._held, self._size, self._given = self._held, [], 0, True
-        text = "".join(self._texts)
+        said = self._message
         for segment, pallet in held:
-            shared = (self._gtin, pallet, self._message.site, "", self._model, *self._worth())
+            shared = (self._gtin, pallet, said.site, said.owner, self._model, *self._worth())
+            rest = [*shared[:5], _written(shared[5]), shared[6]]
             for unit in self._units(segment, known):
                 row, found = self._read(segment.number, unit, shared)
-                yield row, found, [text + _own(segment, unit)]
+                yield row, found, [" ".join(unit.imeis), unit.serial, *rest]
         yield from self._noted()
 
     def _noted(self) -> Iterator[Reading]:
         if self._notes:
             notes, self._notes = self._notes, []
-            yield None, notes, ["".join(self._texts)]
+            yield None, notes, []
 
     def _units(self, segment: Segment, known: set[str]) -> Iterator[serials.Unit]:
         if segment.tag == "GIR":
@@ -243,11 +237,10 @@ class Item:
         yield from self._noted()
 
     def _read(self, line: int, unit: serials.Unit, shared: SharedCells) -> Read:
-        odd = [finding._replace(line=line) for finding in unit.findings]
-        if any(finding.rejected for finding in odd):
-            return None, odd
+        if any(finding.rejected for finding in unit.findings):
+            return None, [_placed(finding, line, unit) for finding in unit.findings]
         row, found = self._rows.read(line, unit.imeis, unit.serial, shared)
-        return (row, [*map(_worded, found), *odd]) if found or odd else (row, ())
+        return row, [_placed(_worded(finding), line, unit) for finding in (*found, *unit.findings)]
 
     def _worth(self) -> tuple[str | Decimal, str]:
         if self._price is not None:
@@ -263,12 +256,16 @@ _TELLS: dict[str, Callable[[Item, Segment], None]] = {
 }  # fmt: skip
 
 
-def _own(segment: Segment, unit: serials.Unit) -> str:
-    """The segment that names the unit; of one that names thousands the beginning, and the unit."""
-    if len(segment.text) <= _SEGMENT_KEPT:
-        return segment.text
-    named = " ".join((*unit.imeis, unit.serial)).strip()
-    return f"{segment.text[:_SEGMENT_KEPT]}\u2026 {named}"
+def _placed(finding: Finding, line: int, unit: serials.Unit) -> Finding:
+    """The finding with its segment and its device, of which a segment names many."""
+    name = f"IMEI {'+'.join(unit.imeis)}" if unit.imeis else f"serial {unit.serial}" if unit.serial else ""
+    named = f", {shown(name, 80)}" if name else ""
+    return finding._replace(line=line, sentence=f"Segment {line}{named}: {finding.sentence}")
+
+
+def _written(value: str | Decimal) -> str:
+    """A price as a file with a header would have it."""
+    return amounts.plainly(f"{value:.10f}") if isinstance(value, Decimal) else value
 
 
 def _gtin(segment: Segment, place: int) -> str:

@@ -23,6 +23,8 @@ _IMEI_IN_CELL = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_GROUP = 10
+# The last six digits of a key are the serial number within its TAC.
+_SERIALS = 10**6
 
 
 def flawless(cells: Sequence[str]) -> list[int] | None:
@@ -32,7 +34,7 @@ def flawless(cells: Sequence[str]) -> list[int] | None:
         for cell in cells:
             if cell:
                 key = written(cell)
-                if key // 10**12 not in BODIES:
+                if key // 10**12 not in BODIES or not key % _SERIALS:
                     return None
                 keys.add(key)
     except BadImei:
@@ -63,6 +65,7 @@ def read(texts: Sequence[str], found: list[Finding]) -> list[int]:
     if len(keys) > MOST_IMEIS:
         found.append(_too_many(len(keys), full(min(keys))))
     found += [_strange_body(key) for key in sorted(keys) if key // 10**12 not in BODIES]
+    found += [_rounded(key) for key in sorted(keys) if not key % _SERIALS]
     return sorted(keys)
 
 
@@ -89,3 +92,11 @@ def _strange_body(key: int) -> Finding:
     why = "is a test range" if body in _TEST_BODIES else "belongs to no reporting body that we know"
     sentence = f"The IMEI begins with {body:02d}, which {why}; check that it was read from the device."
     return warning("imeis", full(key), "imei-reporting-body", sentence)
+
+
+def _rounded(key: int) -> Finding:
+    sentence = (
+        f"The serial number in IMEI {full(key)} is 000000; a spreadsheet may have rounded the IMEI. Compare it with"
+        " the device."
+    )
+    return warning("imeis", full(key), "imei-rounded", sentence)

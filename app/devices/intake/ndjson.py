@@ -5,7 +5,7 @@ What is no device object costs its own line only; a document must be JSON as a w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import BinaryIO
@@ -16,7 +16,7 @@ from app.core.errors import Invalid
 from app.core.imei import shown
 from app.devices.intake import encoding
 from app.devices.intake.cells import Finding, flaw, warning
-from app.devices.intake.columns import IMEI, REJECT_COLUMNS, UNREAD, plain
+from app.devices.intake.columns import IMEI, REJECT_COLUMNS, UNREAD, Mapped, plain
 from app.devices.intake.lines import LINE_LIMIT, Lines
 from app.devices.intake.rows import Defaults, Read, Reading, Rows, Submission
 
@@ -28,7 +28,12 @@ _EXAMPLE = '{"imeis": ["490154203237518"], "serial": "F2LX1", "gtin": "095060001
 _MOST_NAMED = 50
 _NAMES_KEPT = 1000
 # What the rows say of an absent text must not be said of one that had the wrong type.
-_ABSENT = frozenset(("not-identified", "currency-missing"))
+_ABSENT = "not-identified"
+_RIGHT = {
+    "serial": "F2LX1", "gtin": "09506000134352", "pallet": "340123450000000018", "site": "PAR-1", "owner": "ACME",
+    "model": "Phone X",
+}  # fmt: skip
+_KINDS = {bool: "true or false", list: "a list", dict: "an object"}
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError, ArithmeticError)
 
 
@@ -40,10 +45,10 @@ _OBJECT: msgspec.json.Decoder[object] = msgspec.json.Decoder(object, float_hook=
 _DOCUMENT = msgspec.json.Decoder(_Document)
 
 
-def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
+def read(source: BinaryIO, defaults: Defaults, mapped: Mapped) -> Submission:
     """A reading per line that is not blank. Raises Invalid `file-empty`, on the last step."""
     text = encoding.opened(source)
-    return Submission((), _noted(_readings(Lines(text.blocks), _Objects(defaults, columns)), text.notes(1)))
+    return Submission((), _noted(_readings(Lines(text.blocks), _Objects(defaults, mapped)), text.notes(1)))
 
 
 def _readings(lines: Lines, objects: _Objects) -> Iterator[Reading]:
@@ -57,7 +62,7 @@ def _readings(lines: Lines, objects: _Objects) -> Iterator[Reading]:
         raise Invalid("The file is empty.", "file-empty")
 
 
-def read_document(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
+def read_document(source: BinaryIO, defaults: Defaults, mapped: Mapped) -> Submission:
     """A reading per item of `devices`, counted from 1. Holds the whole document.
 
     Raises Invalid `json-malformed`, `file-empty`.
@@ -70,7 +75,7 @@ def read_document(source: BinaryIO, defaults: Defaults, columns: Mapping[str, st
         raise Invalid(reason, "json-malformed") from error
     if not devices:
         raise Invalid("The document names no devices.", "file-empty")
-    objects = _Objects(defaults, columns)
+    objects = _Objects(defaults, mapped)
     texts = (str(device, "utf-8", "surrogateescape") for device in devices)
     readings = (objects.read(place, text) for place, text in enumerate(texts, 1))
     return Submission((), _noted(readings, text.notes(1)))
@@ -90,10 +95,10 @@ def _first_noted(readings: Iterator[Reading], notes: Sequence[Finding]) -> Itera
 class _Objects:
     """Reads the device objects of one file; names each unknown field once."""
 
-    def __init__(self, defaults: Defaults, columns: Mapping[str, str]) -> None:
+    def __init__(self, defaults: Defaults, mapped: Mapped) -> None:
         self._rows = Rows(defaults)
         self._named: set[str] = set()
-        meant = {plain(name): field for name, field in columns.items()}
+        meant = {plain(name): field for name, field in mapped.columns.items()}
         self._mapped = bool(meant)
         self._field = lru_cache(_NAMES_KEPT)(lambda name: meant.get(plain(name), ""))
 
@@ -126,12 +131,12 @@ class _Objects:
             _text(record, "site", found),
             _text(record, "owner", found),
             _text(record, "model", found),
-            _unit_value(record, found),
-            _text(record, "currency", found),
+            _unit_value(record),
+            _currency(record),
         )
         reading = self._rows.read(line, imeis, serial, shared)
         if found:
-            more = [finding for finding in reading[1] if finding.code not in _ABSENT]
+            more = [finding for finding in reading[1] if finding.code != _ABSENT]
             reading = None, [*(finding._replace(line=line) for finding in found), *more]
         if record.keys() <= _KNOWN:
             return reading
@@ -162,19 +167,25 @@ def _text(record: dict[str, object], field: str, found: list[Finding]) -> str:
     if isinstance(value, str):
         return value
     if value is not None:
-        found.append(_wrong_type(field, value, "a string"))
+        found.append(_wrong_type(field, value, f'a string, such as "{_RIGHT[field]}"'))
     return ""
 
 
-def _unit_value(record: dict[str, object], found: list[Finding]) -> str | Decimal:
-    value = record.get("unit_value", "")
-    if isinstance(value, str | Decimal):
-        return value
+def _unit_value(record: dict[str, object]) -> str | Decimal:
+    """What is neither number nor text is told as what it is, and costs nothing else."""
+    value = record.get("unit_value")
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
-    if value is not None:
-        found.append(_wrong_type("unit_value", value, "a number or a string"))
-    return ""
+    return value if isinstance(value, str | Decimal) else _as_text(value)
+
+
+def _currency(record: dict[str, object]) -> str:
+    value = record.get("currency")
+    return value if isinstance(value, str) else _as_text(value)
+
+
+def _as_text(value: object) -> str:
+    return "" if value is None else _said(value)
 
 
 def _imeis(record: dict[str, object], found: list[Finding]) -> list[str]:
@@ -185,7 +196,7 @@ def _imeis(record: dict[str, object], found: list[Finding]) -> list[str]:
         elif _may_be_imei(value):
             texts.append(str(value))
         elif value is not None:
-            found.append(_wrong_type("imeis", value, "a string of 15 digits"))
+            found.append(_wrong_type("imeis", value, 'a string of 15 digits, such as "490154203237518"'))
     return texts
 
 
@@ -199,4 +210,10 @@ def _may_be_imei(value: object) -> bool:
 
 
 def _wrong_type(field: str, value: object, right: str) -> Finding:
-    return flaw(field, type(value).__name__, "wrong-type", f"The field {field} would be {right}.")
+    said = _said(value)
+    return flaw(field, said, "wrong-type", f"The field {field} is {shown(said)}; it would be {right}.")
+
+
+def _said(value: object) -> str:
+    """What stands there, of which no more is told than is short."""
+    return _KINDS.get(type(value)) or f"the number {value}"

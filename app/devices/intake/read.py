@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from enum import StrEnum
-from types import MappingProxyType
 from typing import BinaryIO
 
 from app.core.errors import Invalid
 from app.devices.intake import csv_file, desadv, ndjson, unpack, xlsx_file
-from app.devices.intake.columns import read_columns
+from app.devices.intake.columns import Mapped, read_columns
 from app.devices.intake.rows import Defaults, Reading, Submission
 from app.devices.intake.workbook.archive import OLD_EXCEL, ZIP, old_excel
 
@@ -62,7 +61,7 @@ _ENDINGS = {
 }
 _PDF = b"%PDF"
 _INTERCHANGE = re.compile(rb"UNA.{6}\s*UNB|UNB[+\x1d]UNO", re.DOTALL)
-_NO_MAPPING: Mapping[str, str] = MappingProxyType({})
+_NO_MAPPING = Mapped()
 _DOCUMENT = re.compile(rb'\[|\{\s*"devices"')
 
 
@@ -70,31 +69,31 @@ def read(
     source: BinaryIO,
     format: Format,
     defaults: Defaults,
-    columns: Mapping[str, str] = _NO_MAPPING,
+    mapped: Mapped = _NO_MAPPING,
     *,
     most: int = MOST_UNPACKED,
 ) -> Submission:
     """The columns, and one reading per data row: the row, or None and at least one finding that rejects it.
 
-    `columns` tells which fields the file's columns (or the fields of its objects) mean, as `read_columns` has
+    `mapped` tells which fields the file's columns (or the fields of its objects) mean, as `read_columns` has
     it, and goes before what their names usually mean; a dispatch advice has none. A dispatch advice also has
     readings of warnings alone, about an item as a whole, and its rows may share a line. A gzip file is unpacked,
     to at most `most` bytes. All is read in constant memory, an XLSX from a source that can seek; but a JSON
     document is held, so its size is the caller's to limit, unless it was packed. Raises Invalid or TooLarge,
     on any step, where the file as a whole cannot be read.
     """
-    named = read_columns(columns.items())
+    mapped = Mapped(read_columns(mapped.columns.items()), mapped.optional)
     limit = min(most, _HELD_LIMIT) if format is Format.JSON else most
     with ExitStack() as opened:
         unpacked = opened.enter_context(unpack.opened(source, limit))
-        found = _read(unpacked, format, defaults, named)
-        return Submission(found.columns, _closed_after(found.readings, opened.pop_all()))
+        found = _read(unpacked, format, defaults, mapped)
+        return found._replace(readings=_closed_after(found.readings, opened.pop_all()))
 
 
-def _read(source: BinaryIO, format: Format, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
+def _read(source: BinaryIO, format: Format, defaults: Defaults, mapped: Mapped) -> Submission:
     if format is Format.DESADV:
         return desadv.read(source, defaults)
-    return _READERS[format](source, defaults, columns)
+    return _READERS[format](source, defaults, mapped)
 
 
 def _closed_after(readings: Iterator[Reading], opened: ExitStack) -> Iterator[Reading]:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
 from app.core.errors import Flaw, Invalid
-from app.devices.intake import cells, imeis, spreadsheet
+from app.devices.intake import amounts, cells, imeis, spreadsheet
 from app.devices.intake.cells import Finding, flaw
 
 _SHARED_KEPT = 256
@@ -50,7 +50,9 @@ def read_defaults(*, site: str = "", owner: str = "", currency: str = "") -> Def
     """What a submission says of all its rows. Raises Invalid `defaults-wrong` with every flaw."""
     found: list[Finding] = []
     defaults = Defaults(
-        cells.text("site", site, found), cells.text("owner", owner, found), cells.currency(currency, found)
+        cells.text("site", site, found),
+        cells.text("owner", owner, found),
+        amounts.default_currency(currency, found),
     )
     if found:
         flaws = tuple(Flaw(finding.sentence, finding.field, finding.code) for finding in found)
@@ -62,9 +64,17 @@ def read_defaults(*, site: str = "", owner: str = "", currency: str = "") -> Def
 Read: TypeAlias = tuple[Row | None, Sequence[Finding]]
 
 # The answer to one data row: what it says, and its own cells, so that it can be given back as it came (as the
-# one cell: of a JSON object its text, of a device in a dispatch advice the segments of its item and its own).
+# one cell the text of a JSON object; of a device in a dispatch advice what the advice says of it).
 # With the first row, after its own findings, comes what is said of the file as a whole.
 Reading: TypeAlias = tuple[Row | None, Sequence[Finding], Sequence[str]]
+
+
+class Columns(NamedTuple):
+    """How rows are given back: the names of their columns, none where rows have no cells, and what a CSV has
+    between its cells."""
+
+    names: Sequence[str] = ()
+    delimiter: str = ","
 
 
 class Submission(NamedTuple):
@@ -72,6 +82,7 @@ class Submission(NamedTuple):
 
     columns: tuple[str, ...]
     readings: Iterator[Reading]
+    delimiter: str = Columns().delimiter
 
 
 # The same as Shared, as the file has it.
@@ -148,12 +159,7 @@ def _read_closely(line: int, imei_cells: Sequence[str], serial: str, gtin: str, 
 def _check(defaults: Defaults, shared: SharedCells) -> _Checked:
     gtin, pallet, site, owner, model, unit_value, currency = shared
     found: list[Finding] = []
-    amount = cells.unit_value(unit_value, found)
-    named = spreadsheet.bare(currency) or defaults.currency
-    code = cells.currency(named, found)
-    if amount is not None and not named:
-        sentence = "The unit value has no currency; name one in three letters, such as EUR."
-        found.append(flaw("currency", "", "currency-missing", sentence))
+    amount, code = amounts.worth(unit_value, currency, defaults.currency, found)
     values = Shared(
         cells.gtin(gtin, found),
         cells.pallet(pallet, found),
@@ -161,6 +167,6 @@ def _check(defaults: Defaults, shared: SharedCells) -> _Checked:
         cells.text("owner", owner, found) or defaults.owner,
         cells.description(model, found),
         amount,
-        code if amount is not None else "",
+        code,
     )
     return _Checked(values, tuple(found))

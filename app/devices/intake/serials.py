@@ -52,9 +52,15 @@ def tied(segment: Segment) -> Unit:
     imeis = tuple(value for value, qualifier in named if qualifier == _IMEI or _is_imei(value))
     serials = list(dict.fromkeys(value for value, _ in named if value not in imeis))
     if len(serials) > 1:
-        sentence = f"The set names {len(serials)} serials that are no IMEIs; one device has one serial."
-        return Unit(imeis, serials[0], (flaw("serial", serials[1], "too-many-serials", sentence),))
+        listed = shown(", ".join(serials), 100)
+        sentence = (
+            f"The set names {len(serials)} serials that are no IMEIs ({listed}); one device has one serial."
+        )
+        # Neither is taken for it, also where the row comes again as it is.
+        return Unit(imeis, "", (flaw("serial", serials[1], "too-many-serials", sentence),))
     serial = "".join(serials)
+    if _is_long(serial) and not imeis:
+        return _wrong_imei(serial)
     return Unit(imeis, serial, _doubtful(serial))
 
 
@@ -79,7 +85,7 @@ def listed(segment: Segment) -> Iterator[tuple[int, Iterator[Unit]]]:
 def _single(value: str, certain: bool) -> Unit:
     if certain or _is_imei(value):
         return Unit((value,), "")
-    return Unit((), value, _doubtful(value))
+    return _wrong_imei(value) if _is_long(value) else Unit((), value)
 
 
 def _range(first: str, last: str, certain: bool) -> tuple[int, Iterator[Unit]]:
@@ -90,8 +96,10 @@ def _range(first: str, last: str, certain: bool) -> tuple[int, Iterator[Unit]]:
             return _refused(first, last, "range-wrong", why)
         units = (Unit((imei.full(key),), "") for key in range(low, high + 1))
         return _bounded(first, last, high - low + 1, units)
-    if certain:
-        return _refused(first, last, "range-wrong", "both would be IMEIs of 15 digits")
+    if certain or (_is_long(first) and _is_long(last)):
+        return _refused(
+            first, last, "range-wrong", "both would be IMEIs of 15 digits with the right check digit"
+        )
     start, end = _COUNTED.fullmatch(first), _COUNTED.fullmatch(last)
     if start is None or end is None or start[1] != end[1] or len(start[2]) != len(end[2]):
         why = "both would be alike but for the digits at their end, and as long"
@@ -122,6 +130,16 @@ def _is_imei(value: str) -> bool:
 
 def _is_long(value: str) -> bool:
     return len(value) == 15 and value.isascii() and value.isdigit()
+
+
+def _wrong_imei(value: str) -> Unit:
+    # Taken for a serial, it could never be corrected.
+    right = imei.check_digit(int(value[:14]))
+    sentence = (
+        f"IMEI {value} fails the Luhn check: its last digit would be {right}. If it is a serial, it would stand in the"
+        " serial column of the rejected rows, or beside an IMEI in a GIR set."
+    )
+    return Unit((value,), "", (flaw("imeis", value, "imei-check-digit", sentence),))
 
 
 def _doubtful(serial: str) -> tuple[Finding, ...]:

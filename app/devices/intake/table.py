@@ -4,17 +4,16 @@ under several names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import itemgetter
-from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from app.core.errors import Flaw, Invalid
 from app.core.imei import shown
 from app.devices.intake import at_once
 from app.devices.intake.cells import Finding, flaw, warning
-from app.devices.intake.columns import placed, refuse
+from app.devices.intake.columns import Mapped, placed, refuse
 from app.devices.intake.rows import Defaults, Reading, Rows, Submission
 
 
@@ -30,18 +29,22 @@ class Broken(NamedTuple):
 # A line of the file: its number, and its cells.
 Record: TypeAlias = tuple[int, list[str] | Broken]
 
+MISCOUNTED = "cells-miscounted"
+
 _SHARED = ("gtin", "pallet", "site", "owner", "model", "unit_value", "currency")
 _ROWS_AT_ONCE, _CELLS_AT_ONCE = 256, 4096
-_NO_MAPPING: Mapping[str, str] = MappingProxyType({})
 _NEEDED = (
     "It needs an IMEI column, or a serial and a GTIN column, as in:"
-    " imei1,imei2,serial,gtin,pallet,site,owner,model,unit_value,currency"
+    " imei1,imei2,serial,gtin,pallet,site,owner,model,unit_value,currency; or a"
+    " mapping that says which column is which."
 )
 
 
 class Header(NamedTuple):
     """Where each field stands among the columns. `quiet` columns are not read and nobody is told; `verdict`
-    are those of them that say why the row was given back. `flaws` tell where the sender's mapping is wrong."""
+    are those of them that say why the row was given back. `lacking` names the columns that the sender's mapping
+    has and the file need not have, `meant` says whether it has some that the file has too, and `flaws` tell where it
+    is wrong."""
 
     line: int
     names: list[str]
@@ -49,6 +52,8 @@ class Header(NamedTuple):
     fields: dict[str, int]
     quiet: frozenset[int]
     verdict: frozenset[int]
+    lacking: list[str]
+    meant: bool
     flaws: list[Flaw]
 
     @property
@@ -61,27 +66,33 @@ class Header(NamedTuple):
         """Whether a row under it can name a device."""
         return bool(self.imeis) or {"serial", "gtin"} <= self.fields.keys()
 
+    def came_with_more(self, cells: Sequence[str]) -> bool:
+        """Whether a row was given back for its cells being too many, which then stand behind the verdict."""
+        return len(cells) >= len(self.names) and any(cells[place] == MISCOUNTED for place in self.verdict)
+
     def unread(self) -> list[str]:
         """Names of columns that nothing is read from."""
         read = {*self.imeis, *self.fields.values(), *self.quiet}
         return [name for place, name in enumerate(self.names) if place not in read and name.strip()]
 
 
-def header(line: int, names: list[str], columns: Mapping[str, str] = _NO_MAPPING) -> Header:
-    """What the columns of that line's names mean; `columns` is the sender's mapping (see `read`)."""
-    found = placed(names, columns)
+def header(line: int, names: list[str], mapped: Mapped) -> Header:
+    """What the columns of that line's names mean."""
+    found = placed(names, mapped)
     verdict = frozenset(found.verdict)
-    return Header(line, names, found.imeis, found.fields, verdict.union(found.unread), verdict, found.flaws)
+    quiet = verdict.union(found.unread)
+    return Header(line, names, found.imeis, found.fields, quiet, verdict, *found[4:])
 
 
-def unusable(line: str) -> Invalid:
+def unusable(line: str, lacking: Sequence[str] = ()) -> Invalid:
     """The refusal of a file whose first line is no header."""
-    return headless(f"The first line, '{shown(line)}', is no header that identifies devices.")
+    return headless(f"The first line, '{shown(line)}', is no header that identifies devices.", lacking)
 
 
-def headless(sentence: str) -> Invalid:
-    """The refusal of a file without a header, with what a header needs."""
-    return Invalid(f"{sentence} {_NEEDED}", "header-wrong")
+def headless(sentence: str, lacking: Sequence[str]) -> Invalid:
+    """The refusal of a file without a header, with what a header needs, or lacks of a supplier's mapping."""
+    more = f" It lacks {_quoted(lacking)}, of which the supplier's mapping speaks." if lacking else ""
+    return Invalid(f"{sentence}{more} {_NEEDED}", "header-wrong")
 
 
 def submission(
@@ -97,11 +108,24 @@ def submission(
     if first is None:
         raise Invalid("The file has a header and no rows.", "file-empty")
     row, findings, cells = first
-    noted: Reading = row, [*findings, *notes, *_ignored(found)], cells
+    noted: Reading = row, [*findings, *notes, *_lacking(found), *_ignored(found)], cells
     names, readings = tuple(found.names), chain((noted,), readings)
     if not found.verdict:
         return Submission(names, readings)
     return Submission(tuple(_other(names, found.verdict)), _unmarked(readings, found))
+
+
+def _lacking(found: Header) -> list[Finding]:
+    # A file that has none of them has a header of its own, which is not the supplier's usual one.
+    if not (found.lacking and found.meant):
+        return []
+    listed = _quoted(found.lacking)
+    sentence = f"The supplier's mapping speaks of columns that the file does not have: {listed}."
+    return [warning("header", listed, "column-lacking", sentence, found.line)]
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return shown(", ".join(f"'{name}'" for name in names), 200)
 
 
 def _ignored(found: Header) -> list[Finding]:
@@ -116,8 +140,8 @@ def _ignored(found: Header) -> list[Finding]:
 def _unmarked(readings: Iterator[Reading], found: Header) -> Iterator[Reading]:
     """The readings without what was said of the row when it was given back: it may be given back again."""
     for row, findings, cells in readings:
-        whole = len(cells) == len(found.names)
-        yield row, findings, _other(cells, found.verdict) if whole else cells
+        marked = len(cells) == len(found.names) or found.came_with_more(cells)
+        yield row, findings, _other(cells, found.verdict) if marked else cells
 
 
 def _other(cells: Sequence[str], places: frozenset[int]) -> list[str]:
@@ -168,4 +192,4 @@ def _some(records: Iterator[Record]) -> list[Record]:
 
 def _ragged(number: int, cells: Sequence[str], width: int) -> Finding:
     sentence = f"The line has {len(cells)} cells where the header has {width}."
-    return flaw("line", " ".join(cells), "cells-miscounted", sentence, number)
+    return flaw("line", " ".join(cells), MISCOUNTED, sentence, number)

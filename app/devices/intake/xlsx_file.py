@@ -7,7 +7,7 @@ with the number of rows; shared texts wait in a temporary file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from decimal import ROUND_HALF_UP, Context
 from functools import lru_cache
@@ -15,8 +15,9 @@ from typing import BinaryIO, NamedTuple
 
 from app.core.errors import Invalid
 from app.core.imei import shown
-from app.devices.intake import table
+from app.devices.intake import amounts, table
 from app.devices.intake.cells import Finding, warning
+from app.devices.intake.columns import Mapped
 from app.devices.intake.lines import LINE_LIMIT
 from app.devices.intake.rows import Defaults, Submission
 from app.devices.intake.table import Broken, Header, Record
@@ -34,10 +35,9 @@ _BOOLEANS = {"1": "TRUE", "0": "FALSE"}
 _NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[Ee][+-]?[0-9]{1,3})?")
 _AS_SHOWN = Context(prec=15, rounding=ROUND_HALF_UP)
 _FAULTS = ("e", sheet.UNCALCULATED)
-_THREE_DECIMALS = re.compile(r"[0-9]+\.[0-9]{3}")
 
 
-def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Submission:
+def read(source: BinaryIO, defaults: Defaults, mapped: Mapped) -> Submission:
     """A reading per row below the header that is not empty. The source can seek.
 
     Raises Invalid `format-unknown`, `xlsx-broken`, `xlsx-doctype`, `header-wrong`, `file-empty` and TooLarge
@@ -49,7 +49,7 @@ def read(source: BinaryIO, defaults: Defaults, columns: Mapping[str, str]) -> Su
         strings = stack.enter_context(closing(Strings()))
         if listed.strings:
             strings.load(listed.strings, archive.blocks(listed.strings))
-        found = _table(archive, listed, strings, columns)
+        found = _table(archive, listed, strings, mapped)
         notes = _notes(archive, listed, found)
         records = _records(found, strings, stack.pop_all())
         return table.submission(found.header, records, defaults, notes)
@@ -61,7 +61,7 @@ class _Table(NamedTuple):
     lines: Iterator[Line]
 
 
-def _table(archive: Archive, listed: Contents, strings: Strings, columns: Mapping[str, str]) -> _Table:
+def _table(archive: Archive, listed: Contents, strings: Strings, mapped: Mapped) -> _Table:
     """The first visible sheet with a header, and the lines below it."""
     empty = True
     for one in listed.sheets:
@@ -70,13 +70,14 @@ def _table(archive: Archive, listed: Contents, strings: Strings, columns: Mappin
             empty = False
             if line.number > HEADER_ROWS:
                 break
-            header = table.header(line.number, _names(line, strings), columns)
+            header = table.header(line.number, _names(line, strings), mapped)
             if header.identifies:
                 return _Table(one, _narrow(header), lines)
     if empty:
         raise Invalid("The workbook has no visible sheet with a row in it.", "file-empty")
     raise table.headless(
-        f"No visible sheet has a header that identifies devices in its first {HEADER_ROWS} rows."
+        f"No visible sheet has a header that identifies devices in its first {HEADER_ROWS} rows.",
+        sorted(mapped.optional),
     )
 
 
@@ -96,9 +97,10 @@ def _names(line: Line, strings: Strings) -> list[str]:
 
 
 def _narrow(header: Header) -> Header:
-    if len(header.names) > HEADER_WIDTH:
+    most = HEADER_WIDTH + len(header.verdict)
+    if len(header.names) > most:
         sentence = f"The header goes on to column {sheet.letters(len(header.names) - 1)}"
-        last = sheet.letters(HEADER_WIDTH - 1)
+        last = sheet.letters(most - 1)
         raise Invalid(f"{sentence}; {last} may be its last. Remove what is not read.", "header-wrong")
     return header
 
@@ -127,8 +129,7 @@ def _records(found: _Table, strings: Strings, opened: ExitStack) -> Iterator[Rec
             texts, left, faults = [""] * width, LINE_LIMIT, []
             for cell in cells:
                 place, kind, text = cell
-                # Cells beyond the header are in columns without a name, which are not read.
-                if place >= width or left < 0:
+                if left < 0 or (place >= width and not _widened(texts, place, found.header)):
                     break
                 left -= len(text)
                 if kind == "n":
@@ -142,6 +143,15 @@ def _records(found: _Table, strings: Strings, opened: ExitStack) -> Iterator[Rec
                 yield number, _broken(number, texts, faults)
             elif any(texts):
                 yield number, texts
+
+
+def _widened(texts: list[str], place: int, header: Header) -> bool:
+    """Whether a cell beyond the header counts: columns without a name are not read, but a row that was given back
+    for having too many cells must not lose them and pass."""
+    if not header.came_with_more(texts):
+        return False
+    texts += [""] * (place + 1 - len(texts))
+    return True
 
 
 def _text(cell: Cell, strings: Strings) -> str:
@@ -175,8 +185,4 @@ def _as_shown(number: str) -> str:
     """An amount as Excel shows it, with 15 digits and no exponent: 499.98999999999995 is 499.99."""
     if not _NUMBER.fullmatch(number):
         return number
-    plain = f"{_AS_SHOWN.create_decimal(number):f}"
-    if "." in plain:
-        plain = plain.rstrip("0").rstrip(".")
-    # Written like this, three decimals cannot be taken for thousands.
-    return f"{plain}0" if _THREE_DECIMALS.fullmatch(plain) else plain
+    return amounts.plainly(f"{_AS_SHOWN.create_decimal(number):f}")

@@ -23,8 +23,9 @@ UNPACKED_LIMIT = 1024**3
 
 # The directory is held in memory, at about a kilobyte for each of its entries.
 _DIRECTORY_LIMIT = 512 * 1024
-# Rows of a sheet shrink to a tenth, monotonous ones to a fiftieth; nothing but zeros shrinks to a thousandth.
-_RATIO_LIMIT = 100
+# Rows of a sheet shrink to a tenth, wide ones that are much alike to a two hundredth; nothing but zeros shrinks to a
+# thousandth.
+_RATIO_LIMIT = 400
 _RATIO_FREE = 16 * 1024**2
 _SAVE_AGAIN = "Save it again in Excel, as 'Excel Workbook (.xlsx)', and send that."
 _DAMAGE = (

@@ -1,0 +1,56 @@
+"""Rejected rows as `register --rejects` writes them: in the format that the name of the file asks for."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from app.access import keys
+from app.access.roles import Role
+from app.core.db import Connection
+from tests.unit import workbooks
+
+Run: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+async def register(database: str, conn: Connection, tmp_path: Path) -> Run:
+    """Registers a text under a file name, with `--rejects` to another."""
+    said = {"name": "Dock 4", "role": Role.GOODS_IN, "by": "tests", "now": datetime.now(UTC)}
+    made = await keys.create(conn, **said, random=secrets.token_bytes)
+    environ = {**os.environ, "DATABASE_URL": database, "IMEI_GATEWAY_KEY": made.key}
+
+    def run(file: str | Path, text: str, rejects: Path) -> subprocess.CompletedProcess[str]:
+        path = tmp_path / file
+        if text:
+            path.write_text(text)
+        command = [sys.executable, "-m", "app.cli.main", "register", str(path), "--rejects", str(rejects)]
+        return subprocess.run(command, check=False, env=environ, capture_output=True, text=True, timeout=60)
+
+    return run
+
+
+async def test_a_workbook_comes_of_a_csv_and_back(register: Run, tmp_path: Path) -> None:
+    book, again, other = tmp_path / "rejected.xlsx", tmp_path / "again.csv", tmp_path / "again"
+    assert register("goods.csv", "imei;site\n0123;=PAR1\n", book).returncode == 3
+    header, row = workbooks.texts(book.read_bytes())
+    assert (header[:3], row[:3]) == (["imei", "site", "reject_code"], ["0123", "=PAR1", "imei-length"])
+    assert register(book, "", again).returncode == register(book, "", other).returncode == 3
+    assert "\n0123,'=PAR1,imei-length" in again.read_text(encoding="utf-8-sig")
+    assert workbooks.texts(other.read_bytes()) == [header, row]
+
+
+async def test_objects_are_given_back_as_objects_alone(register: Run, tmp_path: Path) -> None:
+    given = tmp_path / "rejected.csv"
+    assert register("goods.ndjson", '{"imei":"0123"}\n', given).returncode == 3
+    assert given.read_text().startswith('{"imei":"0123","reject_code":')
+    refused = register("goods.ndjson", '{"imei":"0123"}\n', tmp_path / "rejected.xlsx")
+    assert (refused.returncode, "rejected.ndjson" in refused.stderr) == (2, True)
