@@ -127,7 +127,10 @@ async def _held(request: AnyRequest, limit: int) -> bytes:
         parts.append(part)
         size += len(part)
         _holding[id(request.scope)] = size
-        if size > FEW and sum(_holding.values()) > MOST_HELD:
+        # One alone may have whatever its route allows.
+        if size > FEW and MOST_HELD < sum(_holding.values()) != size:
+            let_go(request.scope)
+            parts.clear()
             text = "As many large bodies as can be held are under way; nothing was done with this one."
             raise Unavailable(f"{text} Send it again in a moment.", "bodies-busy")
     return b"".join(parts)

@@ -128,6 +128,8 @@ def _must_say_each_once(text: bytes, again: bytes) -> None:
 
 
 def _colons(text: bytes) -> int:
+    # Behind a backslash that is itself escaped, u003a is no colon.
+    text = text.replace(b"\\\\", b"") if b"\\\\" in text else text
     return sum(map(text.count, (b":", b"\\u003a", b"\\u003A")))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 
@@ -32,6 +32,9 @@ _STAGED = ("place", "line", "keys", *BODY)
 _NULL = "\\N"
 _NAMING = {"imeis", "serial", "gtin"}
 _line = attrgetter("line")
+# Each settles at least the first of several rows that share a name. Where a column has slipped by a row, all hang
+# together, and every round would settle two of them.
+_ROUNDS = 12
 
 NEW, UNCHANGED, UPDATED, DIFFERS, WAITS = range(5)
 """Verdicts on a row that shares a name; one that waits stands below another that changes the same device."""
@@ -46,6 +49,8 @@ class Judged(msgspec.Struct):
     arrived: int = 0
     updates: list[asyncpg.Record] = []
     conflicts: list[tuple[Candidate, asyncpg.Record]] = []
+    entangled: list[Candidate] = []
+    """Rows that share names with rows that share names with others, and so on."""
     listed: list[Finding] = []
     """New names of devices that were declared before they came, or that do not bear what their device bears."""
     added: list[int] = []
@@ -75,11 +80,14 @@ class Merge:
             new, more = split(left, known)
             await self._enter(ordered(new), judged)
             doubtful = sorted(more + doubtful, key=_line)
-        while doubtful:
+        for _ in range(_ROUNDS):
+            if not doubtful:
+                break
             new, waiting = await self._judge(doubtful, judged)
             new, more = split(new, ())
             await self._enter(ordered(new), judged)
             doubtful = sorted(more + waiting, key=_line)
+        judged.entangled = doubtful
         return judged
 
     async def _recalled(self, distinct: Distinct, judged: Judged) -> bool:
@@ -161,10 +169,17 @@ class Merge:
             lines = {pair >> 16: distinct.lines[pair & 0xFFFF] for pair in distinct.owned}
             judged.listed += [verdicts.listed(lines[row["key"]], row["key"], row["status"]) for row in rows]
         if await self._conn.fetchval(_SQL.some_serial_is_listed):
-            judged.listed += await self._listed_serials(distinct)
+            named = {each.name: each.line for each in distinct.candidates()}
+            judged.listed += await self._listed_serials(named)
 
-    async def _listed_serials(self, distinct: Distinct) -> list[Finding]:
-        lines = {each.name: each.line for each in distinct.candidates()}
+    async def _look_for_listed_serials(self, updates: list[asyncpg.Record], judged: Judged) -> None:
+        """The same for devices that have just got their serial or their GTIN."""
+        named = [row for row in updates if {"serial", "gtin"} & set(row["changed"])]
+        if named and await self._conn.fetchval(_SQL.some_serial_is_listed):
+            lines = {(row["serial"], row["gtin"]): row["line"] for row in named if row["keys"][0] >= 0}
+            judged.listed += await self._listed_serials(lines)
+
+    async def _listed_serials(self, lines: Mapping[tuple[str, str], int]) -> list[Finding]:
         rows = await self._conn.fetch(_SQL.listed_serials, [serial for serial, _ in lines if serial])
         declared = {(row["serial"], row["gtin"]): row["status"] for row in rows}
         return [
@@ -202,6 +217,7 @@ class Merge:
         await self._conn.execute(_STAGE.analyse_stage)
         await self._conn.execute(_STAGE.match)
         await self._conn.execute(_SQL.hold_matched)
+        await self._conn.execute(_SQL.hold_growing)
         await self._conn.execute(_STAGE.judge, self._arrives)
         judged.unchanged += await self._conn.fetchval(_STAGE.count_unchanged)
         conflicts = await self._conn.fetch(_STAGE.conflicts)
@@ -212,6 +228,7 @@ class Merge:
         judged.updated += len(updates)
         judged.arrived += sum(row["arrives"] for row in updates)
         judged.updates += [row for row in updates if row["changed"]]
+        await self._look_for_listed_serials(updates, judged)
         await self._remember([row["device_id"] for row in await self._conn.fetch(_STAGE.named_again)])
         left = {row["place"]: row["verdict"] for row in await self._conn.fetch(_STAGE.undecided)}
         new = [each for place, each in enumerate(doubtful) if left.get(place) == NEW]

@@ -7,8 +7,8 @@ although others are not. While the database works on one batch of rows the next 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from datetime import datetime
 
 import asyncpg
@@ -73,8 +73,8 @@ async def register(
     """Registers what can be registered, and says of every other row why not.
 
     `on_rows` hears how many rows have been judged. Raises Invalid where the submission as a whole cannot be
-    read, Unusual `size-unusual`, Unavailable `same-under-way`; MET_ANOTHER where another submission registered
-    the same device at this very moment: run the transaction again.
+    read, Unusual `size-unusual`, Unavailable `same-under-way` or `others-under-way`; MET_ANOTHER where another
+    submission registered the same device at this very moment: run the transaction again.
     """
     actor.require(Permission.RECEIPTS_WRITE)
     usual = await receipts.usual_rows(conn, actor, terms.supplier)
@@ -84,7 +84,8 @@ async def register(
     tally = _Tally()
     async with aclosing(_prefetched(incoming.following)) as ready:
         async for batch in ready:
-            judged = await merge.merge(batch)
+            with _waits_for_others():
+                judged = await merge.merge(batch)
             await _note(conn, number, batch, judged, merge, tally)
             if usual is not None and tally.rows > max(_unasked(usual.rows), terms.confirmed):
                 raise _unusual(terms, usual)
@@ -96,7 +97,22 @@ async def register(
     return receipt
 
 
+@contextmanager
+def _waits_for_others() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.LockNotAvailableError:
+        raise Unavailable(
+            "Somebody else has been registering or claiming the same devices for some time. Nothing was done with"
+            " this submission; when the other is done, send it again.",
+            "others-under-way",
+        ) from None
+
+
 async def _wait_for_twin(conn: Connection, terms: Terms) -> None:
+    if terms.source.startswith("event:"):
+        # An event is stored once; thousands of them in one transaction would take all locks that there are.
+        return
     await conn.execute(_SQL.bear_waiting)
     try:
         await conn.execute(_SQL.wait_for_twin, int.from_bytes(terms.digest[:8], "big", signed=True))
@@ -106,7 +122,7 @@ async def _wait_for_twin(conn: Connection, terms: Terms) -> None:
             " done, sending it again tells what it came to.",
             "same-under-way",
         ) from None
-    await conn.execute(_SQL.bear_all_waiting)
+    await conn.execute(_SQL.bear_long_waiting)
 
 
 def _unasked(usual: int) -> int:
@@ -143,12 +159,14 @@ async def _note(
 ) -> None:
     """Keeps what was found in a batch, in the order of its lines, and counts."""
     against = [verdicts.conflict(row, merge.line(row["device_id"])) for _, row in judged.conflicts]
-    found = [*batch.findings, *against, *map(verdicts.update, judged.updates)]
+    chained = [verdicts.entangled(each.line, each.keys, each.name[0]) for each in judged.entangled]
+    found = [*batch.findings, *against, *chained, *map(verdicts.update, judged.updates)]
     found += judged.listed
     found.sort(key=lambda finding: finding.line)
     await receipts.keep_findings(conn, receipt_id, found)
-    pairs = zip(judged.conflicts, against, strict=True)
-    refused = [*batch.rejects, *(Reject.of(batch.cells(each), [finding]) for (each, _), finding in pairs)]
+    candidates = [*(each for each, _ in judged.conflicts), *judged.entangled]
+    pairs = zip(candidates, [*against, *chained], strict=True)
+    refused = [*batch.rejects, *(Reject.of(batch.cells(each), [finding]) for each, finding in pairs)]
     refused.sort(key=lambda reject: reject.line)
     await receipts.keep_rejects(conn, receipt_id, refused)
     tally.rows += batch.rows

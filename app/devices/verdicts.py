@@ -18,7 +18,7 @@ def conflict(row: asyncpg.Record, other_line: int | None) -> Finding:
     name = named(row["keys"], row["serial"])
     known = named(row["known_keys"], row["known_serial"])
     differing = row["differing"] or ["imeis"]
-    about = ", ".join(_known(field, row) for field in differing)
+    about = _several(row) or ", ".join(_known(field, row) for field in differing)
     known_as = "" if known == name else f" as {known}"
     if other_line is not None:
         sentence = (
@@ -33,6 +33,20 @@ def conflict(row: asyncpg.Record, other_line: int | None) -> Finding:
     return Finding(row["line"], True, differing[0], name, "registered-differently", sentence)
 
 
+def entangled(line: int, keys: list[int], serial: str) -> Finding:
+    """A row in a long chain of rows, each of which shares an identifier with the next."""
+    name = named(keys, serial)
+    sentence = (
+        f"{name} stands in a chain of rows that each share an identifier with another one, as where a column has"
+        " slipped by a row. Put the columns in step again, and send these rows."
+    )
+    return Finding(line, True, "imeis", name, "rows-entangled", sentence)
+
+
+def _several(row: asyncpg.Record) -> str:
+    return f"which device it is (its identifiers are those of {row['devices']})" if row["devices"] > 1 else ""
+
+
 def _known(field: str, row: asyncpg.Record) -> str:
     """A field, and what the registry has in it."""
     if field == "imeis":
@@ -43,6 +57,8 @@ def _known(field: str, row: asyncpg.Record) -> str:
 def _way_out(row: asyncpg.Record, differing: list[str]) -> str:
     if row["known_keys"][0] < 0 and "imeis" in differing and row["listed"]:
         return "it is declared stolen by its serial, so declare its IMEIs as well"
+    if row["devices"] > 1:
+        return "they stay apart; name each by itself"
     if differing == ["pallet"]:
         return "correct the row, or tell the device's movement to the other pallet"
     return "correct the row"

@@ -26,6 +26,7 @@ STANDARD_CONTEXT = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.json
 MOST_FLAWS = 10_000
 # Bytes: of a hundred thousand EPCs.
 MOST_OF_AN_EVENT = 4 * 2**20
+_MOST_MEMBERS = 1_000
 
 _EVENTS = "/epcisBody/eventList"
 _VERSION = re.compile(r"2(?:\.[0-9]+)*\Z")
@@ -62,9 +63,14 @@ def read_document(body: bytes, limit: int, now: datetime) -> list[Read]:
         raise TooLarge(text, "capture-limit")
     context = own_context(around["@context"])
     latest = now + AHEAD
-    return [
-        _read(place, bytes(part), context, f"{_EVENTS}/{place}", latest) for place, part in enumerate(parts)
-    ]
+    reads, left = [], MOST_FLAWS
+    for place, part in enumerate(parts):
+        read = _read(place, bytes(part), context, f"{_EVENTS}/{place}", latest)
+        # Of each event that is wrong one flaw is told, at least.
+        kept = read.flaws[: max(1, left)]
+        left -= len(kept)
+        reads.append(msgspec.structs.replace(read, flaws=kept) if len(kept) < len(read.flaws) else read)
+    return reads
 
 
 def _taken_apart(body: bytes) -> tuple[dict[str, Any], list[msgspec.Raw]]:
@@ -82,6 +88,9 @@ def _taken_apart(body: bytes) -> tuple[dict[str, Any], list[msgspec.Raw]]:
 
 
 def _small(members: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    if len(members) > _MOST_MEMBERS:
+        text = f"The document has {len(members):,} members beside its events; {_MOST_MEMBERS:,} are taken."
+        raise TooLarge(text, "document-too-large")
     return {name: _member(name, bytes(raw)) for name, raw in members.items()}
 
 
@@ -96,7 +105,7 @@ def read_alone(body: bytes, now: datetime) -> Read:
     """One event that came without a document. Raises Invalid with every flaw, and as `strict.value` does."""
     value = strict.value(body)
     flaws: list[Flaw] = []
-    read = Read(0, body.strip(), read_event(value, "", flaws, now + AHEAD), tuple(flaws[:MOST_FLAWS]))
+    read = Read(0, body.strip(), read_event(value, "", flaws, now + AHEAD), tuple(flaws))
     refuse_flaws([read])
     return read
 
@@ -121,7 +130,7 @@ def _read(place: int, raw: bytes, context: tuple[Any, ...], at: str, latest: dat
         event = None
         flaws += error.flaws or (Flaw(error.detail, code=error.code),)
         flaws = [Flaw(flaw.detail, at + flaw.pointer, flaw.code) for flaw in flaws]
-    return Read(place, raw, event, tuple(flaws[:MOST_FLAWS]), context)
+    return Read(place, raw, event, tuple(flaws), context)
 
 
 def _value(raw: bytes) -> Any:

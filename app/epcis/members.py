@@ -18,6 +18,9 @@ from app.epcis import identity, words
 from app.epcis.identity import BadEpc, Epc
 from app.epcis.words import Vocabulary
 
+# More flaws of one event help nobody.
+_MOST_FLAWS = 1_000
+
 _ZONED = re.compile(r"[Tt].*(?:[Zz]|[+-][0-9]{2}:[0-9]{2})\Z")
 
 
@@ -52,7 +55,8 @@ class Members:
         self._note(below(self._at, name) if name else self._at, detail, code)
 
     def _note(self, at: str, detail: str, code: str) -> None:
-        self.flaws.append(Flaw(detail, at, code))
+        if len(self.flaws) < _MOST_FLAWS:
+            self.flaws.append(Flaw(detail, at, code))
 
     def has(self, name: str) -> bool:
         return name in self._value

@@ -130,7 +130,7 @@ async def submit(conn: Connection, actor: Principal, incident_id: int, now: date
     actor.require(Permission.INCIDENTS_WRITE)
     incident = await hold(conn, incident_id, "draft", to="submitted")
     named = await scopes.named(incident.scope, now)
-    unknown = await scopes.resolve(conn, named)
+    unknown = await scopes.resolve_and_hold(conn, named)
     keys = await scopes.freeze(conn, unknown)
     if not keys:
         raise Conflict(

@@ -128,6 +128,14 @@ async def resolve(conn: Connection, named: Named) -> Unknown:
     )
 
 
+async def resolve_and_hold(conn: Connection, named: Named) -> Unknown:
+    """The same, and until the transaction ends no device of the scope gets further IMEIs: a goods-in file that is
+    under way may know more of them."""
+    unknown = await resolve(conn, named)
+    await conn.execute(_SQL.hold_scoped)
+    return await resolve(conn, named) if await conn.fetchval(_SQL.outgrown) else unknown
+
+
 async def _empty(conn: Connection, named: Named, holding: set[str]) -> list[str]:
     """The pallets that held no device: neither on themselves nor on another that stood on them."""
     empty = set(named.pallets) - holding

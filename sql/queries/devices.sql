@@ -6,8 +6,9 @@ SET LOCAL lock_timeout = '20s';
 -- $1 the submission's digest as a number
 SELECT pg_advisory_xact_lock($1);
 
--- name: bear_all_waiting
-SET LOCAL lock_timeout = 0;
+-- name: bear_long_waiting
+-- Ended here and not by the client, whose statement would go on waiting behind its back.
+SET LOCAL lock_timeout = '50s';
 
 -- name: known_keys
 SELECT key, device_id FROM device_imei WHERE key = ANY ($1::bigint []);
@@ -116,6 +117,14 @@ SELECT d.device_id
 FROM device AS d
 WHERE d.device_id IN (SELECT s.device_id FROM staged AS s)
 ORDER BY d.device_id
+FOR NO KEY UPDATE;
+
+-- name: hold_growing
+-- Nor does anybody claim those of them that may get more IMEIs: who does so holds them FOR KEY SHARE.
+SELECT d.device_id
+FROM device AS d
+WHERE d.device_id IN (SELECT s.device_id FROM staged AS s WHERE NOT s.keys <@ d.keys)
+ORDER BY d.device_id
 FOR UPDATE;
 
 -- name: own_more
@@ -160,7 +169,7 @@ UPDATE device AS d SET
     touched = true
 FROM staged AS s
 WHERE s.verdict = 2 AND d.device_id = s.device_id
-RETURNING s.line, s.changed, s.arrives, d.keys, d.serial;
+RETURNING s.line, s.changed, s.arrives, d.keys, d.serial, d.gtin;
 
 -- name: remember_repeats
 -- $1 receipt, $2 part, $3 devices: those of earlier receipts.

@@ -128,6 +128,27 @@ LEFT JOIN stood USING (device_id)
 CROSS JOIN unnest(d.keys) AS key
 ON CONFLICT DO NOTHING;
 
+-- name: hold_scoped
+-- The devices of the scope get no further IMEIs before this transaction ends.
+SELECT count(*)
+FROM (
+    SELECT d.device_id
+    FROM device AS d
+    WHERE d.device_id IN (SELECT s.device_id FROM scoped AS s)
+    ORDER BY d.device_id
+    FOR KEY SHARE
+) AS held;
+
+-- name: outgrown
+-- Whether one of them had got some by the time it was held.
+SELECT EXISTS (
+    SELECT FROM device AS d
+    CROSS JOIN unnest(d.keys) AS k (key)
+    WHERE
+        d.device_id IN (SELECT s.device_id FROM scoped AS s)
+        AND NOT EXISTS (SELECT FROM scoped AS s WHERE s.key = k.key)
+);
+
 -- name: fill_unknown_imeis
 INSERT INTO scoped (key)
 SELECT key FROM unnest($1::bigint []) AS key

@@ -1,6 +1,6 @@
 -- name: hold
 -- $1 devices, in order: two movements of the same devices wait for each other.
-SELECT device_id FROM device WHERE device_id = ANY ($1::bigint []) ORDER BY device_id FOR UPDATE;
+SELECT device_id FROM device WHERE device_id = ANY ($1::bigint []) ORDER BY device_id FOR NO KEY UPDATE;
 
 -- name: begin
 -- A device that moves for the first time was on its pallet until then. $2 source, $3 now, $4 who

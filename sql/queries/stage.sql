@@ -191,6 +191,7 @@ SELECT
     s.keys,
     s.serial,
     s.differing,
+    s.devices,
     d.device_id,
     d.keys AS known_keys,
     d.serial AS known_serial,

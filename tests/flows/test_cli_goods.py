@@ -106,7 +106,7 @@ def test_a_receipt_gives_its_rejected_rows_back_later(
     shown = desk.run("receipt", number, "--rejects", str(rejects))
     assert shown.returncode == 0
     assert f"… and 2 more: all of them are in {rejects}\n" in shown.stdout
-    header, *rows = rejects.read_text().splitlines()
+    header, *rows = rejects.read_text("utf-8-sig").splitlines()
     assert (header, len(rows)) == ("imei,owner,reject_code,reject_sentence", 12)
 
 

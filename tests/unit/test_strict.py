@@ -29,6 +29,7 @@ from app.core.errors import Invalid, TooLarge
         (b"[" * 100_000, "body-malformed"),
         (b'{"a": 1, "a": 2}', "body-name-twice"),
         (b'[{"b": {"\\u0061": 1, "a": 2}}]', "body-name-twice"),
+        (b'{"a": 1, "a": 2, "\\\\u003a": 3}', "body-name-twice"),
         (b'{"a": "\\u0000"}', "body-wrong"),
     ],
 )
@@ -41,6 +42,7 @@ def test_what_is_not_strictly_json(text, code):
 def test_what_is_strictly_json():
     deep = b"[" * strict.DEPTH + b"]" * strict.DEPTH
     assert strict.value(deep) is not None
+    assert strict.value(b'{"b": "\\\\u003a"}') == {"b": "\\u003a"}
     assert strict.value(b' {"a:b": "\\u003a", "c": [1, null]} ') == {"a:b": ":", "c": [1, None]}
 
 
