@@ -15,7 +15,7 @@ from litestar.types import ExceptionHandlersMap
 
 from app.api import notes
 from app.api.flaws import said
-from app.core import log
+from app.core import disk, log
 from app.core.db import asks_again
 from app.core.errors import Flaw, GatewayError, Invalid, Unavailable
 from app.core.imei import shown
@@ -133,15 +133,11 @@ def _unstorable(_: AnyRequest, error: Exception) -> Response[bytes]:
     return from_error(Invalid(text, "value-unstorable"))
 
 
-def disk_full() -> Unavailable:
-    return Unavailable("There is no room left on our disk; nothing was done. Try again later.", "disk-full")
-
-
 def _unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     """A fault of the database that will pass is 503; anything else is ours to mend."""
     if isinstance(error, asyncpg.DiskFullError):
         _LOG.error("api.disk_full", error=repr(error))
-        return from_error(disk_full())
+        return from_error(disk.full())
     if asks_again(error) or isinstance(error, TimeoutError):
         _LOG.warning("api.database_away", error=repr(error))
         text = "The database cannot be reached right now; nothing was lost. Try again in a moment."

@@ -5,9 +5,7 @@ no transaction waits for a slow client, and is never held in memory.
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
-import os
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +15,8 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import msgspec
 
 from app.api import body, form
-from app.api.problems import AnyRequest, NotTaken, disk_full
+from app.api.problems import AnyRequest, NotTaken
+from app.core import disk
 from app.core.errors import Invalid
 from app.devices.intake import MOST_UNPACKED
 from app.devices.intake.unpack import Unpacking, too_large
@@ -31,9 +30,6 @@ HEADER: dict[str, Any] = {
 }
 # So many bytes come of it that the event loop does not wait for them.
 _PACKED = 65_536
-# Bytes that spools leave free (of a small disk a tenth), and after how many they look.
-RESERVE, _SHARE = 2**30, 10
-_CHECKED_EVERY = 8 * 2**20
 
 
 class Upload(NamedTuple):
@@ -76,33 +72,21 @@ async def spooled(request: AnyRequest, spool: BinaryIO, limit: int) -> Upload:
 
 
 class _Filling:
-    """A spool that is being written, and the disk under it: the database stands on it, too, perhaps."""
+    """A spool that is being written, and the digest of what is on it."""
 
     def __init__(self, spool: BinaryIO) -> None:
-        self._spool, self._read = spool, hashlib.sha256()
-        self._unchecked = 0
+        self._spool, self._read, self._room = spool, hashlib.sha256(), disk.Room(spool)
 
     def write(self, part: bytes) -> None:
         """Raises Unavailable `disk-full`."""
         self._read.update(part)
-        self._unchecked += len(part)
-        if self._unchecked >= _CHECKED_EVERY:
-            self._unchecked = 0
-            self._must_leave_room()
-        try:
+        self._room.take(len(part))
+        with disk.writing():
             self._spool.write(part)
-        except OSError as error:
-            raise (disk_full() if error.errno == errno.ENOSPC else error) from None
 
     @property
     def digest(self) -> bytes:
         return self._read.digest()
-
-    def _must_leave_room(self) -> None:
-        disk = os.fstatvfs(self._spool.fileno())
-        size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
-        if free < max(min(RESERVE, size // _SHARE), _CHECKED_EVERY):
-            raise disk_full()
 
 
 def _other_parts() -> NotTaken:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import rich_click as click
 
@@ -81,6 +82,14 @@ def located(command: Decorated) -> Decorated:
         " [env: IMEI_GATEWAY_DATABASE_URL, DATABASE_URL]",
     )
     return place(database(command))
+
+
+def again() -> list[str]:
+    """What was said of where the data are, to be said again; but no password."""
+    data_dir, database_url = _kept("data_dir"), _kept("database_url")
+    said = ["--data-dir", data_dir] if data_dir else []
+    secret = database_url and urlsplit(database_url).password
+    return [*said, *(["--database-url", database_url] if database_url and not secret else [])]
 
 
 def acting(command: Decorated) -> Decorated:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import rich_click as click
 
 from app.access.roles import Principal
-from app.cli import show
+from app.cli import options, show
 from app.core.db import Pool
 from app.devices.intake import Format, guess
 from app.devices.receipts import Receipt
@@ -80,8 +80,7 @@ class RejectFile:
         name = f"./{self.path}" if str(self.path).startswith("-") else str(self.path)
         guessed = guess(name, "", self._head) is self._form
         form = () if guessed else ("--format", str(self._form))
-        ctx = click.get_current_context()
-        said = _said(ctx) if ctx else ()
+        said = [*options.again(), *_said(click.get_current_context())]
         return shlex.join(["imei-gateway", "register", name, *form, *said, *more])
 
 
@@ -103,7 +102,7 @@ def tell(file: RejectFile, *more: str) -> None:
         show.say(f"  {file.command(*more)}")
 
 
-def _said(ctx: click.Context) -> Iterator[str]:
+def _said(ctx: click.Context | None) -> Iterator[str]:
     for given in ctx.command.params:
         value: Any = ctx.params.get(given.name or "")
         if given.name not in _SAID_AGAIN or not value:

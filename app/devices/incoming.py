@@ -31,7 +31,11 @@ _turns = asyncio.Semaphore(4)
 _MOST_AT_ONCE = 400 << 20
 # Bytes of a file that a thread reads sooner than a process starts.
 _SMALL = 1 << 20
-_REFUSALS: Mapping[str, type[GatewayError]] = {"Invalid": Invalid, "TooLarge": TooLarge}
+_REFUSALS: Mapping[str, type[GatewayError]] = {
+    "Invalid": Invalid,
+    "TooLarge": TooLarge,
+    "Unavailable": Unavailable,
+}
 
 _decode = msgspec.msgpack.Decoder(Frame).decode
 

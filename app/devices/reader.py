@@ -16,7 +16,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from app.core.errors import Flaw, Invalid, TooLarge
+from app.core import disk
+from app.core.errors import Flaw, Invalid, TooLarge, Unavailable
 from app.devices.candidates import Batch, batches, columns_of
 from app.devices.intake import Columns, Defaults, Format, Mapped, read
 
@@ -36,7 +37,7 @@ class Head(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """The file cannot be read: an Invalid or a TooLarge."""
+    """The file cannot be read: an Invalid, a TooLarge, or (there is no room for it) an Unavailable."""
 
     kind: str
     detail: str
@@ -67,9 +68,10 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (job.memory, most))
     try:
-        _tell(job)
+        with disk.writing():
+            _tell(job)
         _say(End())
-    except (Invalid, TooLarge) as error:
+    except (Invalid, TooLarge, Unavailable) as error:
         _say(Refused(type(error).__name__, error.detail, error.code, error.flaws))
     except BrokenPipeError:
         pass

@@ -17,12 +17,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from litestar import Request
 
-from app.api import upload
 from app.api.form import Form
 from app.api.openapi import operations
 from app.api.routes import application
 from app.api.upload import Packed, spooled
+from app.core import disk
 from app.core.errors import Invalid, TooLarge, Unavailable
+from app.devices.intake import Defaults, Format, read
 
 MEGABYTE = 2**20
 HANDLERS = [it.handler for it in operations(application())]
@@ -136,14 +137,16 @@ async def test_others_go_on_while_a_body_is_unpacked() -> None:
 async def test_a_spool_leaves_room_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = gzip.compress(bytes(64 * MEGABYTE))
     with tempfile.TemporaryFile() as spool:
-        disk = os.fstatvfs(spool.fileno())
-        monkeypatch.setattr(upload, "RESERVE", disk.f_blocks * disk.f_frsize)
-        monkeypatch.setattr(upload, "_SHARE", 1)
+        under = os.fstatvfs(spool.fileno())
+        monkeypatch.setattr(disk, "RESERVE", under.f_blocks * under.f_frsize)
+        monkeypatch.setattr(disk, "SHARE", 1)
         with pytest.raises(Unavailable) as refused:
             await spooled(request(packed, b"gzip"), spool, len(packed))
         assert spool.tell() < 9 * MEGABYTE
         small = gzip.compress(bytes(MEGABYTE))
         await spooled(request(small, b"gzip"), spool, len(small))
+    with pytest.raises(Unavailable):
+        read(io.BytesIO(packed), Format.CSV, Defaults())
     assert refused.value.code == "disk-full"
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryFile
 from typing import IO, BinaryIO, cast
 
+from app.core import disk
 from app.core.errors import Invalid, TooLarge
 
 GZIP = b"\x1f\x8b"
@@ -114,7 +115,7 @@ class _Rejoined:
 
 
 def _fill(file: IO[bytes], source: _Rejoined, most: int) -> None:
-    size, begun = 0, b""
+    size, begun, room = 0, b"", disk.Room(file)
     try:
         for block in _blocks(source):
             begun = begun if len(begun) >= len(GZIP) else begun + block
@@ -123,7 +124,9 @@ def _fill(file: IO[bytes], source: _Rejoined, most: int) -> None:
                 raise nested()
             if size > most:
                 raise too_large(most)
-            file.write(block)
+            room.take(len(block))
+            with disk.writing():
+                file.write(block)
     except (EOFError, zlib.error) as error:
         text = f"The gzip file is cut off or damaged ({error}); pack it again and send that."
         raise Invalid(text, "gzip-broken") from error
