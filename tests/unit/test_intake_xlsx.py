@@ -14,11 +14,12 @@ from app.core import imei
 from app.core.errors import GatewayError, Invalid
 from app.devices.intake import Defaults, Finding, Format, Reading, Row, guess, read
 
-from .workbooks import OFFICE, STRICT, book, packed, parts, row, stored, table, text
+from .workbooks import MAIN, OFFICE, STRICT, book, packed, parts, row, stored, table, text
 
 A, B = (imei.full(35_209900_176148 + n) for n in range(2))
 GTIN = "09506000134352"
 EUR = Defaults(currency="EUR")
+RELATIONS = "xl/_rels/workbook.xml.rels"
 
 
 def readings(source: bytes, defaults: Defaults = EUR) -> list[Reading]:
@@ -217,6 +218,51 @@ def test_an_error_in_a_cell_costs_its_row_if_it_is_read() -> None:
     assert first[2] == ["#REF!", "#N/A", "S1"]
 
 
+FORMATS = {
+    "xl/styles.xml": f'<styleSheet xmlns="{MAIN}"><numFmts count="2"><numFmt numFmtId="164" formatCode="dd/mm/yyyy;@"/>'
+    "<numFmt numFmtId=\"165\" formatCode='0.0&quot;days&quot;_m'/></numFmts>"
+    '<cellStyleXfs count="1"><xf numFmtId="14"/></cellStyleXfs><cellXfs count="4"><xf numFmtId="0"/>'
+    '<xf numFmtId="14"/><xf numFmtId="164"/><xf numFmtId="165"/></cellXfs></styleSheet>',
+}
+
+
+def styled(*rows: str) -> bytes:
+    """A workbook with the formats above."""
+    whole = parts(table(["imei", "serial", "gtin"]) + "".join(rows))
+    related = f'<Relationship Id="f" Type="{OFFICE}/styles" Target="styles.xml"/></Relationships>'
+    relations = whole[RELATIONS].replace("</Relationships>", related)
+    return packed({**whole, RELATIONS: relations, **FORMATS})
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ('<c r="B2" s="1"><v>46023</v></c>', "a date"), ('<c r="B2" s="2" t="n"><v>46023.5</v></c>', "a date"),
+        ('<c r="B2" t="d"><v>2026-01-01</v></c>', "a date"), ('<c r="B2" t="b"><v>1</v></c>', "TRUE or FALSE"),
+    ],
+)  # fmt: skip
+def test_a_date_or_a_boolean_is_no_serial(cell: str, says: str) -> None:
+    ((answer, (finding,), given),) = readings(styled(row(2, text("A2", A), cell)))
+    assert answer is not None
+    assert (answer.serial, finding.code, finding.rejected, given) == (
+        "",
+        "serial-no-text",
+        False,
+        [A, "", ""],
+    )
+    assert f"B2 holds {says}" in finding.sentence
+    ((answer, found, given),) = readings(styled(row(2, cell, text("C2", GTIN))))
+    assert (answer, given) == (None, ["", "", GTIN])
+    assert [one.code for one in found if one.rejected] == ["not-identified", "serial-no-text"]
+    ((answer, found, _),) = readings(styled(row(2, cell)))
+    assert answer is None
+
+
+@pytest.mark.parametrize("cell", ['<c r="B2" s="3"><v>46023</v></c>', '<c r="B2" s="0"><v>46023</v></c>'])
+def test_a_number_that_is_shown_as_one_may_be_a_serial(cell: str) -> None:
+    assert rows(styled(row(2, text("A2", A), cell)))[0].serial == "46023"
+
+
 def test_a_formula_without_its_result_costs_its_row_if_it_is_read() -> None:
     sheet = table(["imei", "pallet", "note"]) + row(2, text("A2", A), '<c r="B2"><f>X1</f><v></v></c>')
     sheet += row(3, text("A3", B), '<c r="B3" t="str"><f>""</f><v></v></c>', '<c r="C3"><f>X1</f></c>')
@@ -276,7 +322,6 @@ def prefixed() -> bytes:
     return changed({"xl/worksheets/sheet1.xml": content.replace("<x:?", "<?").replace("xmlns=", "xmlns:x=")})
 
 
-RELATIONS = "xl/_rels/workbook.xml.rels"
 WRITERS = {
     "strict": packed(parts(GOODS, names=STRICT)),
     "prefixes": prefixed(),

@@ -26,8 +26,15 @@ class Broken(NamedTuple):
     cells: Sequence[str] = ()
 
 
+class Noted(NamedTuple):
+    """Cells of which something is to be said: a warning, which rejects the row where they name no device."""
+
+    cells: list[str]
+    finding: Finding
+
+
 # A line of the file: its number, and its cells.
-Record: TypeAlias = tuple[int, list[str] | Broken]
+Record: TypeAlias = tuple[int, list[str] | Broken | Noted]
 
 MISCOUNTED = "cells-miscounted"
 
@@ -161,6 +168,11 @@ def _readings(records: Iterable[Record], found: Header, rows: Rows) -> Iterator[
             cells.pop()
             if row is not None or any(map(str.strip, cells)):
                 yield row, findings, cells
+        elif isinstance(cells, Noted):
+            said = [*cells.cells, ""]
+            row, findings = rows.read(number, imeis(said), said[serial], shared(said))
+            note = cells.finding._replace(rejected=row is None)
+            yield row, [*findings, note], cells.cells
         elif isinstance(cells, Broken):
             broken = flaw("line", cells.text, cells.code, cells.sentence, number)
             yield None, [broken], cells.cells or [cells.text]

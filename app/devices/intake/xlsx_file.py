@@ -20,8 +20,8 @@ from app.devices.intake.cells import Finding, warning
 from app.devices.intake.columns import Mapped
 from app.devices.intake.lines import LINE_LIMIT
 from app.devices.intake.rows import Defaults, Submission
-from app.devices.intake.table import Broken, Header, Record
-from app.devices.intake.workbook import sheet
+from app.devices.intake.table import Broken, Header, Noted, Record
+from app.devices.intake.workbook import sheet, styles
 from app.devices.intake.workbook.archive import Archive
 from app.devices.intake.workbook.contents import Contents, Sheet, contents
 from app.devices.intake.workbook.sheet import Cell, Line
@@ -35,6 +35,9 @@ _BOOLEANS = {"1": "TRUE", "0": "FALSE"}
 _NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[Ee][+-]?[0-9]{1,3})?")
 _AS_SHOWN = Context(prec=15, rounding=ROUND_HALF_UP)
 _FAULTS = ("e", sheet.UNCALCULATED)
+_NUMBERS = ("n", sheet.DATE)
+# What stands in a serial's column and is none.
+_NO_SERIAL = {sheet.DATE: "a date", "d": "a date", "b": "TRUE or FALSE"}
 
 
 def read(source: BinaryIO, defaults: Defaults, mapped: Mapped) -> Submission:
@@ -49,7 +52,10 @@ def read(source: BinaryIO, defaults: Defaults, mapped: Mapped) -> Submission:
         strings = stack.enter_context(closing(Strings()))
         if listed.strings:
             strings.load(listed.strings, archive.blocks(listed.strings))
-        found = _table(archive, listed, strings, mapped)
+        dates = (
+            styles.dates(listed.styles, archive.blocks(listed.styles)) if listed.styles in archive else None
+        )
+        found = _table(archive, listed, strings, mapped, dates or frozenset())
         notes = _notes(archive, listed, found)
         records = _records(found, strings, stack.pop_all())
         return table.submission(found.header, records, defaults, notes)
@@ -61,11 +67,13 @@ class _Table(NamedTuple):
     lines: Iterator[Line]
 
 
-def _table(archive: Archive, listed: Contents, strings: Strings, mapped: Mapped) -> _Table:
+def _table(
+    archive: Archive, listed: Contents, strings: Strings, mapped: Mapped, dates: frozenset[str]
+) -> _Table:
     """The first visible sheet with a header, and the lines below it."""
     empty = True
     for one in listed.sheets:
-        lines = sheet.lines(one.part, archive.blocks(one.part))
+        lines = sheet.lines(one.part, archive.blocks(one.part), dates)
         for line in lines:
             empty = False
             if line.number > HEADER_ROWS:
@@ -122,17 +130,20 @@ def _notes(archive: Archive, listed: Contents, found: _Table) -> list[Finding]:
 
 def _records(found: _Table, strings: Strings, opened: ExitStack) -> Iterator[Record]:
     width = len(found.header.names)
-    amount = found.header.fields.get("unit_value", width)
+    amount, serial = (found.header.fields.get(field, width) for field in ("unit_value", "serial"))
     known = {*found.header.imeis, *found.header.fields.values()}
     with opened:
         for number, cells in found.lines:
-            texts, left, faults = [""] * width, LINE_LIMIT, []
+            texts, left, faults, odd = [""] * width, LINE_LIMIT, [], None
             for cell in cells:
                 place, kind, text = cell
                 if left < 0 or (place >= width and not _widened(texts, place, found.header)):
                     break
                 left -= len(text)
-                if kind == "n":
+                if place == serial and kind in _NO_SERIAL:
+                    odd = cell
+                    continue
+                if kind in _NUMBERS:
                     texts[place] = _as_shown(text) if place == amount else text
                     continue
                 texts[place] = text = strings.at(text) if kind == "s" else _text(cell, strings)
@@ -141,6 +152,8 @@ def _records(found: _Table, strings: Strings, opened: ExitStack) -> Iterator[Rec
                     faults.append(cell)
             if left < 0 or faults:
                 yield number, _broken(number, texts, faults)
+            elif odd:
+                yield number, Noted(texts, _no_serial(number, odd))
             elif any(texts):
                 yield number, texts
 
@@ -170,6 +183,15 @@ def _broken(number: int, texts: list[str], faults: list[Cell]) -> Broken:
     code = "cell-error" if any(kind == "e" for _, kind, _ in faults) else "cell-uncalculated"
     said = " ".join(text for _, _, text in faults)
     return Broken(said, code, " ".join(_fault(number, fault) for fault in faults), texts)
+
+
+def _no_serial(number: int, odd: Cell) -> Finding:
+    place, kind, text = odd
+    sentence = (
+        f"The cell {sheet.letters(place)}{number} holds {_NO_SERIAL[kind]} where the serial would be, so the serial is"
+        " left open. In the spreadsheet, format the column as text and enter it anew."
+    )
+    return warning("serial", text, "serial-no-text", sentence, number)
 
 
 def _fault(number: int, fault: Cell) -> str:

@@ -29,10 +29,11 @@ class Sheet(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """The visible sheets in their order, and the part of the shared texts, or '' for none."""
+    """The visible sheets in their order, and the parts of the shared texts and of the formats, or '' for none."""
 
     sheets: list[Sheet]
     strings: str
+    styles: str
 
 
 class _Relation(NamedTuple):
@@ -50,8 +51,10 @@ def contents(archive: Archive) -> Contents:
     folder, _, name = book.rpartition("/")
     relations_by_id = _relations(archive, folder, f"{folder}/_rels/{name}.rels")
     listed = markup.attributes(book, archive.blocks(book, _SMALL), _SHEET, _MOST)
-    strings = (it.target for it in relations_by_id.values() if it.kind == "sharedStrings")
-    return Contents(_visible(listed, relations_by_id), next(strings, ""))
+    parts = {it.kind: it.target for it in reversed(relations_by_id.values())}
+    return Contents(
+        _visible(listed, relations_by_id), parts.get("sharedStrings", ""), parts.get("styles", "")
+    )
 
 
 def _visible(listed: list[dict[str, str]], relations: dict[str, _Relation]) -> list[Sheet]:
@@ -72,7 +75,7 @@ def _relations(archive: Archive, folder: str, part: str) -> dict[str, _Relation]
     relations = {}
     for attributes in found:
         kind = attributes.get("Type", "").rpartition("/")[2]
-        if kind in ("officeDocument", "worksheet", "chartsheet", "dialogsheet", "sharedStrings"):
+        if kind in ("officeDocument", "worksheet", "chartsheet", "dialogsheet", "sharedStrings", "styles"):
             relations[attributes.get("Id", "")] = _Relation(kind, _target(folder, attributes))
     return relations
 

@@ -17,11 +17,13 @@ ROW_LIMIT, COLUMN_LIMIT = 1_048_576, 16_384
 _ROW_BLOCKS = 16
 # The type of a cell whose formula was never calculated.
 UNCALCULATED = "f"
+# The type of a number that is shown as a date.
+DATE = "date"
 
 _LOCAL = markup.names("row", "c", "v", "t", "f", "rPh")
 _LETTERS = re.compile("[A-Z]{1,3}")
 
-# Its column from 0, its type as in the XML (`n` where none is given), and its text.
+# Its column from 0, its type as in the XML (`n` where none is given) or one of the two above, and its text.
 Cell: TypeAlias = tuple[int, str, str]
 
 
@@ -32,9 +34,9 @@ class Line(NamedTuple):
     cells: list[Cell]
 
 
-def lines(part: str, blocks: Iterable[bytes]) -> Iterator[Line]:
-    """The rows as they come. Raises Invalid `xlsx-broken`, `xlsx-doctype`."""
-    rows = _Rows()
+def lines(part: str, blocks: Iterable[bytes], dates: frozenset[str] = frozenset()) -> Iterator[Line]:
+    """The rows as they come; `dates` are the formats of dates. Raises Invalid `xlsx-broken`, `xlsx-doctype`."""
+    rows = _Rows(dates)
     for _ in markup.parse(part, blocks, rows):
         yield from rows.done
         rows.done.clear()
@@ -58,9 +60,10 @@ def _place(column: str) -> int:
 
 
 class _Rows:
-    def __init__(self) -> None:
+    def __init__(self, dates: frozenset[str]) -> None:
         self.depth = 0
         self.done: list[Line] = []
+        self._dates = dates
         self._pieces: list[str] = []
         self.text = self._pieces.append
         self._number = self._row_blocks = 0
@@ -89,6 +92,8 @@ class _Rows:
                     f"has a cell '{shown(reference)}' that is there already, or out of its place"
                 )
             self._place, self._kind = place, attributes.get("t") or "n"
+            if self._kind == "n" and attributes.get("s") in self._dates:
+                self._kind = DATE
         elif local == "row":
             self._open_row(attributes)
         else:
@@ -106,7 +111,7 @@ class _Rows:
             if self._value:
                 self._cells.append((self._place, self._kind, self._value))
                 self._value = ""
-            elif self._formula and self._kind == "n":
+            elif self._formula and self._kind in ("n", DATE):
                 self._cells.append((self._place, UNCALCULATED, ""))
             self._kind, self._formula = "", False
         elif local == "t":
