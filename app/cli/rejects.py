@@ -80,7 +80,7 @@ class RejectFile:
         name = f"./{self.path}" if str(self.path).startswith("-") else str(self.path)
         guessed = guess(name, "", self._head) is self._form
         form = () if guessed else ("--format", str(self._form))
-        said = [*options.again(), *_said(click.get_current_context())]
+        said = [*options.again(), *_said()]
         return shlex.join(["imei-gateway", "register", name, *form, *said, *more])
 
 
@@ -102,7 +102,10 @@ def tell(file: RejectFile, *more: str) -> None:
         show.say(f"  {file.command(*more)}")
 
 
-def _said(ctx: click.Context | None) -> Iterator[str]:
+def _said() -> Iterator[str]:
+    ctx = click.get_current_context()
+    if ctx is None:
+        return
     for given in ctx.command.params:
         value: Any = ctx.params.get(given.name or "")
         if given.name not in _SAID_AGAIN or not value:
