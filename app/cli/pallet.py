@@ -28,7 +28,7 @@ _KINDS = {
     "elsewhere": "Announced for it, and come on another pallet",
     "surplus": "Come on it, and not announced for it",
 }
-_NAMES = {"imeis": "IMEIs", "gtin": "GTIN"}
+_NAMES = {"imeis": "IMEIs", "gtin": "GTIN", "pallet": "stands on", "announced_for": "announced for"}
 
 
 @click.command()
@@ -78,7 +78,8 @@ def _listed(title: str, units: Sequence[Unit], count: int, sscc: str) -> Iterato
     rows = [
         {name: _text(value) for name, value in msgspec.structs.asdict(it).items()} for it in units[:SHOWN]
     ]
-    columns = [name for name in rows[0] if name != "id" and any(row[name] for row in rows)]
+    # What the question said already is not said again.
+    columns = [name for name in rows[0] if name != "id" and any(row[name] not in ("", sscc) for row in rows)]
     named = [_NAMES.get(name, name) for name in columns]
     # A table would break its title to its own width.
     yield from ("", Text(title, style="bold"))
