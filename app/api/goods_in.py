@@ -60,7 +60,7 @@ class Said(NamedTuple):
     operation_id="registerDevices",
     summary="Register devices",
     request_max_body_size=None,
-    opt=Notes(body=True, headers=(upload.HEADER,)).opt,
+    opt=Notes(body=True, headers=(upload.HEADER,), missing="There is no stored mapping of that name.").opt,
 )
 async def submit(
     *,

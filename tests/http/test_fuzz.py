@@ -37,9 +37,12 @@ async def fuzzed(cluster, template, tmp_path_factory) -> AsyncIterator[Gateway]:
         yield gateway
 
 
-@schemathesis.serializer("application/x-ndjson", "text/csv")
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+@schemathesis.serializer("application/x-ndjson", "text/csv", "application/edifact", XLSX)
 def as_text(context: object, value: object) -> bytes:
-    """Files of lines are any text."""
+    """Files are any text."""
     return str(value).encode("utf-8", "replace")
 
 
