@@ -101,7 +101,7 @@ P, Q = "106141412345678908", "340123450000000018"
 
 async def upload(conn, actor, *imeis: str) -> None:
     body = "\n".join(["imei1", *imeis, ""]).encode()
-    goods = here(read(io.BytesIO(body), Format.CSV, Defaults(), {}))
+    goods = here(read(io.BytesIO(body), Format.CSV, Defaults()))
     await register(conn, actor, goods, Terms("test", hashlib.sha256(body).digest()), now=NOW)
 
 

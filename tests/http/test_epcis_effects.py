@@ -156,7 +156,7 @@ async def test_one_event_that_meets_an_upload_is_carried_out_after_it(gateway, g
     (known, one), (number, two) = phone(), phone()
     await captured(goods_in, event(action="ADD", bizStep="receiving", epcList=[one]))
     dock = Principal("dock", "Dock", Role.GOODS_IN)
-    goods = here(read(io.BytesIO(f"imei1\n{number}\n".encode()), Format.CSV, Defaults(), {}))
+    goods = here(read(io.BytesIO(f"imei1\n{number}\n".encode()), Format.CSV, Defaults()))
     async with await open_pool(gateway.dsn, size=1) as pool, pool.acquire() as conn, conn.transaction():
         await register(conn, dock, goods, Terms("test", bytes(32)), now=datetime.now(UTC))
         said = event(action="ADD", bizStep="receiving", epcList=[one, two])

@@ -139,16 +139,16 @@ async def test_a_submission_that_is_unusually_large_says_how_it_is_confirmed(goo
 
 
 async def test_a_serial_is_looked_for_with_its_gtin(goods_in, manager):
-    rows = "serial,gtin\nTWIN-1,09506000134352\nTWIN-1,09521234543213\n"
+    rows = "serial,gtin\nPAIR-1,09506000134352\nPAIR-1,09521234543213\n"
     await goods_in.post("/v1/receipts", content=rows, headers=CSV)
     for serial, devices in (
-        ("TWIN-1", 2),
-        ("(01)09521234543213(21)TWIN-1", 1),
+        ("PAIR-1", 2),
+        ("(01)09521234543213(21)PAIR-1", 1),
         ("(01)09521234543213(21)X", 0),
     ):
         found = (await manager.get("/v1/devices", params={"serial": serial})).json()["devices"]
         assert len(found) == devices
-        assert {one["serial"] for one in found} <= {"TWIN-1"}
+        assert {one["serial"] for one in found} <= {"PAIR-1"}
 
 
 async def test_the_dock_says_which_pallets_are_meant(goods_in):
