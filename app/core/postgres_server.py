@@ -170,7 +170,9 @@ async def _knock(dsn: str) -> None:
         conn = await asyncpg.connect(dsn, timeout=5)
     except asyncpg.InvalidCatalogNameError:
         conn = await asyncpg.connect(dsn, database="postgres", timeout=5)
-        await conn.execute(queries("postgres").create_database, timeout=_SILENCE)
+        # Somebody who was killed meanwhile may have left his own statement to end.
+        with suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+            await conn.execute(queries("postgres").create_database, timeout=_SILENCE)
     await conn.close(timeout=5)
 
 
