@@ -17,7 +17,7 @@ from app.core.errors import Invalid
 from app.core.sql import queries
 from app.devices import nesting
 from app.devices.moves import on_pallets
-from app.devices.naming import by_serial
+from app.devices.naming import by_serial, by_sscc
 from app.devices.tac import brands
 
 _SQL = queries("find")
@@ -93,7 +93,7 @@ async def _query(conn: Connection, wanted: Wanted) -> tuple[str, object]:
     if wanted.imei is not None:
         return _SQL.by_key, _key(wanted.imei)
     if wanted.pallet is not None:
-        return _SQL.by_number, list(await on_pallets(conn, [_sscc(wanted.pallet)], wanted.at))
+        return _SQL.by_number, list(await on_pallets(conn, [by_sscc(wanted.pallet)], wanted.at))
     return _by_serial(wanted.serial) if wanted.serial is not None else (_SQL.by_receipt, wanted.receipt)
 
 
@@ -116,14 +116,7 @@ async def called(conn: Connection, actor: Principal, name: str, *, limit: int) -
 async def count_on(conn: Connection, actor: Principal, pallet: str, at: datetime | None) -> int:
     """How many devices stood on a pallet at that moment (None: stand on it now). Raises Invalid, Forbidden."""
     actor.require(Permission.DEVICES_READ)
-    return len(await on_pallets(conn, [_sscc(pallet)], at))
-
-
-def _sscc(value: str) -> str:
-    try:
-        return gs1.sscc(value)
-    except gs1.BadKey as error:
-        raise Invalid(str(error), error.code) from None
+    return len(await on_pallets(conn, [by_sscc(pallet)], at))
 
 
 def _key(value: str) -> int:

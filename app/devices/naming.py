@@ -14,7 +14,7 @@ import msgspec
 from app.core import imei
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
-from app.core.gs1 import BadKey, item
+from app.core.gs1 import BadKey, item, sscc
 from app.core.imei import BadImei
 from app.core.sql import queries
 
@@ -58,6 +58,14 @@ def by_serial(text: str) -> Name:
     if not serial or len(serial) > 200 or not serial.isprintable():
         raise BadKey("serial-malformed", "A serial would be 1 to 200 printable characters.")
     return Name(gtin=gtin, serial=serial)
+
+
+def by_sscc(text: str) -> str:
+    """The SSCC of a pallet as it is stored. Raises Invalid `pallet-malformed`."""
+    try:
+        return sscc(text)
+    except BadKey as error:
+        raise Invalid(str(error), error.code) from None
 
 
 def named(imeis: Sequence[str], serials: Sequence[str], at: str, flaws: list[Flaw]) -> list[Name]:

@@ -6,10 +6,10 @@ import asyncpg
 import msgspec
 
 from app.access.roles import Permission, Principal
-from app.core import gs1, imei
+from app.core import imei
 from app.core.db import Connection
-from app.core.errors import Invalid
 from app.core.sql import queries
+from app.devices.naming import by_sscc
 
 _SQL = queries("moves")
 _MOST_LISTED = 1000
@@ -52,7 +52,7 @@ async def reconcile(conn: Connection, actor: Principal, pallet: str) -> Reconcil
     """Compares what was announced with what came. A pallet that was never announced has no surplus. Raises
     Invalid, Forbidden."""
     actor.require(Permission.DEVICES_READ)
-    sscc = _read(pallet)
+    sscc = by_sscc(pallet)
     rows = await conn.fetch(_SQL.announced_for, sscc)
     announced = [row for row in rows if row["announced"]]
     here = [row for row in rows if row["arrived"] and row["here"]]
@@ -63,13 +63,6 @@ async def reconcile(conn: Connection, actor: Principal, pallet: str) -> Reconcil
         sscc, len(announced), len(here), len(missing), len(elsewhere), len(surplus),
         _units(missing), _units(elsewhere), _units(surplus),
     )  # fmt: skip
-
-
-def _read(pallet: str) -> str:
-    try:
-        return gs1.sscc(pallet)
-    except gs1.BadKey as error:
-        raise Invalid(str(error), error.code) from None
 
 
 def _units(rows: list[asyncpg.Record]) -> list[Unit]:
