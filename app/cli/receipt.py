@@ -16,6 +16,7 @@ from app.cli.rejects import RejectFile
 from app.core.db import Connection, Pool
 from app.devices import receipts
 from app.devices.receipts import FindingKind, Gap, Receipt, ReceiptKind, Verdict
+from app.devices.tac import TacFinding
 
 SHOWN = 10
 _PAGE = 10_000
@@ -101,12 +102,13 @@ def _drawn(found: Findings, out: RejectFile | None) -> Iterator[RenderableType]:
     again = f"imei-gateway receipt {found.receipt.receipt_id}"
     yield show.facts([("receipt", str(found.receipt.receipt_id)), *counts])
     rest = f"all of them are in {out.path}" if out else f"{again} --rejects FILE"
-    yield from _first("Why rows were rejected", found.rejections, rest)
-    yield from _first("What looked odd and was no reason to reject", found.warnings, f"{again} --json")
-    yield from _first("What was filled in", found.updates, f"{again} --json")
+    yield from first("Why rows were rejected", found.rejections, rest)
+    yield from first("What looked odd and was no reason to reject", found.warnings, f"{again} --json")
+    yield from first("What was filled in", found.updates, f"{again} --json")
 
 
-def _first(title: str, verdicts: Sequence[Verdict], rest: str) -> Iterator[RenderableType]:
+def first(title: str, verdicts: Sequence[Verdict | TacFinding], rest: str) -> Iterator[RenderableType]:
+    """The first findings of a kind, and where the `rest` of them are."""
     if verdicts:
         rows = [(f"{it.line:,}", it.code, it.sentence) for it in verdicts[:SHOWN]]
         yield from ("", show.table(title, ("#line", "code", "sentence"), rows))

@@ -13,7 +13,7 @@ import rich_click as click
 from rich.console import RenderableType
 
 from app.access.roles import Principal
-from app.cli import desk, options, show
+from app.cli import desk, options, receipt, show
 from app.cli.failures import ERROR, ROWS_REJECTED
 from app.cli.goods import rereadable
 from app.cli.rejects import absent
@@ -25,7 +25,6 @@ from app.devices.intake import harmless
 from app.devices.tac import FindingVerdict, Tac, TacFinding, TacImport
 from app.devices.tac_file import TacFile, TacFormat, read
 
-SHOWN = 10
 _PAGE = 10_000
 _TITLES: dict[FindingVerdict, str] = {
     "rejected": "Why lines were rejected",
@@ -151,15 +150,7 @@ def _drawn(done: TacImport, found: _Found, rejects: Path | None) -> Iterator[Ren
     for verdict, title in _TITLES.items():
         in_file = f"all of them are in {rejects}" if rejects else "--rejects OUT.csv writes all of them"
         rest = in_file if verdict == "rejected" else "--json lists all of them"
-        yield from _first(title, found[verdict], rest)
-
-
-def _first(title: str, found: Sequence[TacFinding], rest: str) -> Iterator[RenderableType]:
-    if found:
-        rows = [(f"{it.line:,}", it.code, it.sentence) for it in found[:SHOWN]]
-        yield from ("", show.table(title, ("#line", "code", "sentence"), rows))
-    if len(found) > SHOWN:
-        yield f"… and {len(found) - SHOWN:,} more: {rest}"
+        yield from receipt.first(title, found[verdict], rest)
 
 
 @tac.command("list")
