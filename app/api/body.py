@@ -127,8 +127,9 @@ async def _held(request: AnyRequest, limit: int) -> bytes:
         parts.append(part)
         size += len(part)
         _holding[id(request.scope)] = size
+        held = sum(_holding.values())
         # One alone may have whatever its route allows.
-        if size > FEW and MOST_HELD < sum(_holding.values()) != size:
+        if size > FEW and held > size and held > MOST_HELD:
             let_go(request.scope)
             parts.clear()
             text = "As many large bodies as can be held are under way; nothing was done with this one."
