@@ -1,6 +1,5 @@
 """The background process: the delivery engine, the sealer of the audit log, the captures of events and the removal
-of old replies, until it
-is told to stop."""
+of old replies, until it is told to stop."""
 
 from __future__ import annotations
 

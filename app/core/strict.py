@@ -40,7 +40,8 @@ def value(text: bytes) -> Any:
 
 
 def members(text: bytes) -> dict[str, msgspec.Raw]:
-    """The members of an object, as they stand. Raises as `value` does, and TooLarge `body-too-many-parts`."""
+    """The members of an object, as they stand: none twice, but what is inside them is not looked at. Raises Invalid
+    `body-empty`, `body-malformed`, `body-name-twice`; TooLarge `body-too-many-parts`."""
     parts = sum(map(text.count, (b",", b"[", b"{")))
     if parts > MOST_PARTS:
         raise TooLarge(
@@ -53,7 +54,7 @@ def members(text: bytes) -> dict[str, msgspec.Raw]:
 
 
 def elements(text: bytes) -> list[msgspec.Raw]:
-    """The elements of a list, as they stand."""
+    """The elements of a list, as they stand, not looked at. Raises Invalid `body-empty`, `body-malformed`."""
     return _decoded(text, _elements)
 
 

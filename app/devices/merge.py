@@ -36,8 +36,8 @@ _line = attrgetter("line")
 # together, and every round would settle two of them.
 _ROUNDS = 12
 
-NEW, UNCHANGED, UPDATED, DIFFERS, WAITS = range(5)
-"""Verdicts on a row that shares a name; one that waits stands below another that changes the same device."""
+# Of the verdicts of sql/queries/stage.sql those on rows that are looked at again.
+_NEW, _WAITS = 0, 4
 
 
 class Judged(msgspec.Struct):
@@ -231,8 +231,8 @@ class Merge:
         await self._look_for_listed_serials(updates, judged)
         await self._remember([row["device_id"] for row in await self._conn.fetch(_STAGE.named_again)])
         left = {row["place"]: row["verdict"] for row in await self._conn.fetch(_STAGE.undecided)}
-        new = [each for place, each in enumerate(doubtful) if left.get(place) == NEW]
-        waiting = [each for place, each in enumerate(doubtful) if left.get(place) == WAITS]
+        new = [each for place, each in enumerate(doubtful) if left.get(place) == _NEW]
+        waiting = [each for place, each in enumerate(doubtful) if left.get(place) == _WAITS]
         # A device that has just got an IMEI, its serial or its GTIN may be the one that a row below means.
         return (
             ([], new + waiting) if any(_NAMING & set(row["changed"]) for row in updates) else (new, waiting)

@@ -43,8 +43,8 @@ class Move(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """What came of it: devices whose movement was kept, those that stand elsewhere by it, in cartons too, and the
-    names that nobody registered (the first 1,000)."""
+    """What came of it: devices that were told of, by themselves or in a carton, those that stand elsewhere by it, and
+    the names that nobody registered (the first 1,000)."""
 
     recorded: int
     changed: int

@@ -30,7 +30,7 @@ from app.epcis.store import Behaviour, Capture, Claimed, Failure, Row, Waiting
 # How many events one statement stores; in `proceed`, how many one transaction does.
 SLICE = 500
 
-_LOG = log.get("movements")
+_LOG = log.get("epcis")
 
 
 class _Refused(Exception):

@@ -1,8 +1,8 @@
 """What an event means for us. Pure: it names effects in order and carries none out.
 
 ObjectEvents and AggregationEvents have effects, the other types none. EPCIS cannot say that two IMEIs are one
-handset, so each identifier of an event is a device of its own here: register handsets with several IMEIs by a
-goods-in file, before or after; what is registered already stays as it is.
+handset, so each identifier of an event is a device of its own here, and stays one: register handsets with several
+IMEIs by a goods-in file first, or name one IMEI of each in events. What is registered already stays as it is.
 """
 
 from __future__ import annotations

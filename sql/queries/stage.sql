@@ -1,6 +1,7 @@
 -- name: open_stage
 -- Rows that share a name with a device. verdict: 0 new after all, 1 unchanged, 2 updates the device, 3 says
--- otherwise than what is registered, 4 waits for a row above that updates the same device.
+-- otherwise than what is registered, 4 waits for a row above: one that updates the same device, gives another one
+-- the same serial and GTIN, or adds the same IMEI to another one.
 CREATE TEMPORARY TABLE IF NOT EXISTS staged (
     place integer PRIMARY KEY,
     line integer NOT NULL,
