@@ -1,7 +1,8 @@
 """Where devices are and were: movements from pallet to pallet, and what a pallet held at a moment.
 
 Gangs relabel pallets before they leave, so a pallet's content is only true at a time. Movements may be told late
-and out of order: a device stands where the latest of them, by the time it happened, has put it.
+and out of order: a device stands where the latest of them, by the time it happened, has put it, unless it came off
+that pallet since.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from app.core.clock import AHEAD
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
 from app.core.sql import queries
-from app.devices import nesting
+from app.devices import nesting, turns
 from app.devices.naming import Name, devices, named
 
 _SQL = queries("moves")
@@ -96,6 +97,7 @@ async def move(
     """Records the moves, in order. Raises Invalid with every flaw (nothing is moved then), Forbidden."""
     actor.require(Permission.RECEIPTS_WRITE)
     wanted = _read(moves, now)
+    await turns.take(conn, (each.pallet for each in wanted if each.pallet))
     found = await devices(conn, list(dict.fromkeys(name for each in wanted for name in each.names)))
     telling = _Telling(source, actor.label, now)
     unknown: list[str] = []
@@ -115,25 +117,38 @@ async def move(
     return Moved(telling.count, changed, unknown[:_MOST_LISTED])
 
 
-async def keep(conn: Connection, rows: Sequence[_Row], *, source: str, by: str, now: datetime) -> int:
-    """Keeps movements (device, pallet, when it happened). How many devices stand elsewhere by them."""
+async def keep(conn: Connection, rows: Sequence[_Row], *, source: str, by: str, now: datetime) -> None:
+    """Keeps movements (device, pallet, when it happened)."""
     telling = _Telling(source, by, now)
     telling.add(rows)
     await _write(conn, telling)
-    return len(await _place(conn, telling.moved))
+    await _place(conn, telling.moved)
+
+
+async def take_off(
+    conn: Connection, ids: Collection[int], pallet: str, at: datetime, *, source: str, by: str, now: datetime
+) -> None:
+    """These devices came off this pallet; those that stand elsewhere by then stay there."""
+    await _begin(conn, sorted(ids), source, by, now)
+    await conn.execute(_SQL.take_off, list(ids), pallet, at, source, now, by)
+    await _place(conn, ids)
 
 
 async def _write(conn: Connection, telling: _Telling) -> None:
     if not telling.rows:
         return
     ids = sorted(telling.devices)
-    said = telling.source, telling.now, telling.by
-    await conn.execute(_SQL.hold, ids)
-    await conn.execute(_SQL.begin, ids, *said)
+    await _begin(conn, ids, telling.source, telling.by, telling.now)
     columns = [list(column) for column in zip(*telling.rows, strict=True)]
-    await conn.execute(_SQL.move, *columns, *said)
+    await conn.execute(_SQL.move, *columns, telling.source, telling.now, telling.by)
     telling.moved |= telling.devices
     telling.rows, telling.devices, telling.pallets = [], set(), set()
+
+
+async def _begin(conn: Connection, ids: Sequence[int], source: str, by: str, now: datetime) -> None:
+    """Where these devices stood before they moved for the first time."""
+    await conn.execute(_SQL.hold, ids)
+    await conn.execute(_SQL.begin, ids, source, now, by)
 
 
 async def _place(conn: Connection, ids: Collection[int]) -> set[int]:
@@ -164,9 +179,9 @@ async def directly_on(conn: Connection, pallet: str, at: datetime) -> list[int]:
     return [row["device_id"] for row in await conn.fetch(_SQL.directly_on, pallet, at)]
 
 
-async def stood_on(conn: Connection, ids: Collection[int], pallet: str, at: datetime) -> list[int]:
-    """Those of these devices that stood on this SSCC itself at that moment."""
-    return [row["device_id"] for row in await conn.fetch(_SQL.stood_on, list(ids), pallet, at)]
+async def ever_on(conn: Connection, pallet: str, at: datetime) -> list[int]:
+    """The devices that were put on this SSCC itself by then, wherever they stood at that moment."""
+    return [row["device_id"] for row in await conn.fetch(_SQL.ever_on, pallet, at)]
 
 
 async def history(conn: Connection, device_id: int) -> list[Where]:
@@ -187,11 +202,24 @@ async def _carry(conn: Connection, move: _Read, telling: _Telling) -> None:
     """Cartons that stood on the pallet of this move go where it says, and their devices with them."""
     cartons = [carton for carton in await nesting.standing(conn, move.pallet, move.at) if carton != move.to]
     if cartons:
+        await _refuse_circle(conn, move, cartons)
         await _write(conn, telling)
         telling.count += len(await on_pallets(conn, cartons, move.at))
         rows = [(carton, move.to, move.at) for carton in cartons]
         elsewhere = await nesting.keep(conn, rows, source=telling.source, by=telling.by, now=telling.now)
         telling.cartons.update(elsewhere)
+
+
+async def _refuse_circle(conn: Connection, move: _Read, cartons: Sequence[str]) -> None:
+    """Nothing is moved onto what stands in it."""
+    above = (await nesting.above(conn, [move.to], move.at)).values() if move.to else ()
+    for carton in cartons:
+        if carton in above:
+            raise Invalid(
+                f"Pallet {move.to} stood in carton {carton}, which the move would put on it; it would name a pallet"
+                f" that did not stand on {move.pallet}.",
+                "pallets-in-circle",
+            )
 
 
 def _read(moves: Sequence[Move], now: datetime) -> list[_Read]:

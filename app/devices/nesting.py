@@ -1,7 +1,8 @@
 """Pallets on pallets: a carton stands on a pallet, and takes along what stands on it.
 
 A device stands on the SSCC that it was put on; a nesting says on which SSCC that one stood, and from when. As with
-devices, the latest by the time it happened holds, however late it was told.
+devices, the latest by the time it happened holds, however late it was told; and what came off a pallet came off that
+one only.
 """
 
 from __future__ import annotations
@@ -34,12 +35,29 @@ async def withdraw(conn: Connection, source: str) -> None:
     await conn.execute(_SQL.withdraw, source)
 
 
-async def standing(
-    conn: Connection, pallet: str, at: datetime, among: Collection[str] | None = None
-) -> list[str]:
-    """The pallets that stood on this one itself at that moment, all or those among these."""
-    only = None if among is None else list(among)
-    return [row["child"] for row in await conn.fetch(_SQL.standing, pallet, at, only)]
+async def take_off(
+    conn: Connection,
+    cartons: Collection[str],
+    pallet: str,
+    at: datetime,
+    *,
+    source: str,
+    by: str,
+    now: datetime,
+) -> None:
+    """These came off this pallet; those that stand elsewhere by then stay there."""
+    if cartons:
+        await conn.execute(_SQL.take_off, sorted(cartons), pallet, at, source, now, by)
+
+
+async def standing(conn: Connection, pallet: str, at: datetime) -> list[str]:
+    """The pallets that stood on this one itself at that moment."""
+    return [row["child"] for row in await conn.fetch(_SQL.standing, pallet, at)]
+
+
+async def ever_on(conn: Connection, pallet: str, at: datetime) -> list[str]:
+    """The pallets that were put on this one itself by then, wherever they stood at that moment."""
+    return [row["child"] for row in await conn.fetch(_SQL.ever_on, pallet, at)]
 
 
 async def above(conn: Connection, pallets: Collection[str], at: datetime | None) -> dict[str, str]:

@@ -7,7 +7,7 @@ was declared wrong before it came, nothing follows. What events mean is carried 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -18,12 +18,13 @@ from app.core import log
 from app.core.db import Connection, asks_again
 from app.core.errors import Conflict, GatewayError, Missing
 from app.core.imei import shown
+from app.devices import turns
 from app.devices.register import MET_ANOTHER
 from app.epcis import store
 from app.epcis.carry import Carry
 from app.epcis.document import Read, refuse_flaws
 from app.epcis.effects import effects
-from app.epcis.events import Event
+from app.epcis.events import AggregationEvent, Event
 from app.epcis.reading import read_event
 from app.epcis.store import Behaviour, Capture, Claimed, Failure, Row, Waiting
 
@@ -160,7 +161,9 @@ async def _keep(
     carry: Carry,
     now: datetime,
 ) -> None:
-    """Stores the events, and carries out what follows from those that are new and not known to be wrong."""
+    """Stores the events, and carries out what follows from those that are new and not known to be wrong. Others that
+    tell of the same pallets, or of the same events, are carried out before, or after."""
+    await turns.take(conn, _told_of(reads, rows))
     new = await store.add(conn, claimed.capture_id, rows, now)
     known = [row for row in rows if row.place not in new]
     await _refuse_others(conn, known)
@@ -174,6 +177,14 @@ async def _keep(
             except Exception as error:
                 raise _Refused(read.place, error) from error
     await store.advance(conn, claimed.capture_id, stored=len(new), known=len(known), failed=0)
+
+
+def _told_of(reads: Sequence[Read], rows: Sequence[Row]) -> Iterator[str]:
+    """The identities of these events, and the pallets that they pack or unpack."""
+    yield from (row.event_id for row in rows)
+    for read in reads:
+        if isinstance(read.event, AggregationEvent) and read.event.parent:
+            yield read.event.parent.pallet
 
 
 def _identified(event: Event, event_id: str) -> Event:

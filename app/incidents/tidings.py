@@ -106,7 +106,7 @@ async def _aggregated(
     if told.how is Action.OBSERVE:
         await presence.seen(conn, told.devices, told.cartons, told.at)
     elif told.how is Action.DELETE:
-        await _take_off(conn, actor, told, await _on(conn, told), source, now)
+        await _take_off(conn, actor, told, await _off(conn, told), source, now)
     else:
         await _put_on(conn, actor, event, told, source, now)
 
@@ -122,40 +122,33 @@ async def _put_on(
         await _register(conn, actor, Register(tuple(new), "", told.at), source, now)
         known = await naming.devices(conn, told.devices)
     put = _Load(set(known.values()), set(told.cartons))
-    await _stand(conn, actor, put, told.pallet, told.at, source, now)
+    rows = [(number, told.pallet, told.at) for number in put.devices]
+    await moves.keep(conn, rows, source=source, by=actor.label, now=now)
+    nestings = [(carton, told.pallet, told.at) for carton in sorted(put.cartons)]
+    await nesting.keep(conn, nestings, source=source, by=actor.label, now=now)
     for later in await unpacked_after(conn, event) if isinstance(event, AggregationEvent) else ():
         for off in effects(later):
             if isinstance(off, Aggregated):
-                on = await _on(conn, off)
-                among = _Load(put.devices & on.devices, put.cartons & on.cartons)
+                load = await _off(conn, off)
+                among = _Load(put.devices & load.devices, put.cartons & load.cartons)
                 await _take_off(conn, actor, off, among, f"event:{later.event_id}", now)
 
 
-async def _on(conn: Connection, told: Aggregated) -> _Load:
-    """What is named, or all that stood on the pallet itself."""
+async def _off(conn: Connection, told: Aggregated) -> _Load:
+    """What is named, or all that was ever put on the pallet itself."""
     if told.devices or told.cartons:
         return _Load(set((await naming.devices(conn, told.devices)).values()), set(told.cartons))
-    devices = await moves.directly_on(conn, told.pallet, told.at)
-    return _Load(set(devices), set(await nesting.standing(conn, told.pallet, told.at)))
+    devices = await moves.ever_on(conn, told.pallet, told.at)
+    return _Load(set(devices), set(await nesting.ever_on(conn, told.pallet, told.at)))
 
 
 async def _take_off(
     conn: Connection, actor: Principal, told: Aggregated, load: _Load, source: str, now: datetime
 ) -> None:
-    """What stands elsewhere by then is left there: who closes a pallet names all that it ever held."""
-    devices = await moves.stood_on(conn, load.devices, told.pallet, told.at)
-    cartons = await nesting.standing(conn, told.pallet, told.at, load.cartons)
-    await _stand(conn, actor, _Load(set(devices), set(cartons)), "", told.at, source, now)
-
-
-async def _stand(
-    conn: Connection, actor: Principal, load: _Load, pallet: str, at: datetime, source: str, now: datetime
-) -> None:
-    """All of this stands on that pallet (empty: on none) from then on."""
-    rows = [(number, pallet, at) for number in load.devices]
-    await moves.keep(conn, rows, source=source, by=actor.label, now=now)
-    nestings = [(carton, pallet, at) for carton in sorted(load.cartons)]
-    await nesting.keep(conn, nestings, source=source, by=actor.label, now=now)
+    """Who closes a pallet names all that it ever held: what stands elsewhere by then stays there."""
+    off, by = (told.pallet, told.at), actor.label
+    await moves.take_off(conn, load.devices, *off, source=source, by=by, now=now)
+    await nesting.take_off(conn, load.cartons, *off, source=source, by=by, now=now)
 
 
 async def _draft(

@@ -183,10 +183,9 @@ HAVING count(*) > 0;
 -- Every one of these devices stands where it was moved to last.
 UPDATE device AS d SET pallet = latest.pallet, touched = true
 FROM (
-    SELECT DISTINCT ON (m.device_id) m.device_id, m.pallet
-    FROM movement AS m
-    WHERE m.device_id = ANY ($1::bigint []) AND NOT m.withdrawn
-    ORDER BY m.device_id, m.moved_at DESC, m.movement_id DESC
+    SELECT moved.device_id, stood.pallet
+    FROM unnest($1::bigint []) AS moved (device_id)
+    CROSS JOIN LATERAL device_stood(moved.device_id, 'infinity') AS stood
 ) AS latest
 WHERE d.device_id = latest.device_id AND d.pallet <> latest.pallet
 RETURNING d.device_id;

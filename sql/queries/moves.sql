@@ -17,6 +17,12 @@ INSERT INTO movement (device_id, pallet, moved_at, source, recorded_at, recorded
 SELECT moved.device_id, moved.pallet, moved.moved_at, $4, $5, $6
 FROM unnest($1::bigint [], $2::text [], $3::timestamptz []) AS moved (device_id, pallet, moved_at);
 
+-- name: take_off
+-- $1 devices, $2 the pallet they came off, $3 moment; then source, now, who
+INSERT INTO movement (device_id, pallet, taken_off, moved_at, source, recorded_at, recorded_by)
+SELECT moved.device_id, '', $2, $3, $4, $5, $6
+FROM unnest($1::bigint []) AS moved (device_id);
+
 -- name: withdraw
 -- The movements of one source did not happen.
 UPDATE movement SET withdrawn = true WHERE source = $1 AND moved_at > '-infinity' AND NOT withdrawn
@@ -38,13 +44,8 @@ WITH RECURSIVE held AS (
         WHERE n.parent = held.unit AND n.parent <> '' AND NOT n.withdrawn AND n.child <> ALL ($1)
         OFFSET 0
     ) AS near
-    WHERE
-        held.unit = (
-            SELECT n.parent FROM nesting AS n
-            WHERE n.child = near.child AND NOT n.withdrawn AND n.moved_at <= coalesce($2::timestamptz, 'infinity')
-            ORDER BY n.moved_at DESC, n.nesting_id DESC
-            LIMIT 1
-        )
+    CROSS JOIN LATERAL carton_stood(near.child, coalesce($2::timestamptz, 'infinity')) AS stood
+    WHERE stood.parent = held.unit
 ),
 near AS (
     SELECT d.device_id
@@ -65,12 +66,7 @@ SELECT near.device_id, held.pallet
 FROM near
 CROSS JOIN LATERAL (
     SELECT coalesce(
-        (
-            SELECT m.pallet FROM movement AS m
-            WHERE m.device_id = near.device_id AND NOT m.withdrawn AND m.moved_at <= coalesce($2::timestamptz, 'infinity')
-            ORDER BY m.moved_at DESC, m.movement_id DESC
-            LIMIT 1
-        ),
+        (SELECT s.pallet FROM device_stood(near.device_id, coalesce($2::timestamptz, 'infinity')) AS s),
         (SELECT d.pallet FROM device AS d WHERE d.device_id = near.device_id)
     ) AS pallet
 ) AS stood
@@ -88,37 +84,38 @@ SELECT near.device_id
 FROM near
 WHERE
     $1 = coalesce(
-        (
-            SELECT m.pallet FROM movement AS m
-            WHERE m.device_id = near.device_id AND NOT m.withdrawn AND m.moved_at <= $2
-            ORDER BY m.moved_at DESC, m.movement_id DESC
-            LIMIT 1
-        ),
+        (SELECT s.pallet FROM device_stood(near.device_id, $2) AS s),
         (SELECT d.pallet FROM device AS d WHERE d.device_id = near.device_id)
     )
 ORDER BY near.device_id;
 
--- name: stood_on
--- $1 devices, $2 pallet, $3 moment. Those of them that stood on it then.
-SELECT d.device_id
-FROM device AS d
+-- name: ever_on
+-- $1 pallet, $2 moment. The devices that were put on it by then, wherever they stood then.
+SELECT d.device_id FROM device AS d
 WHERE
-    d.device_id = ANY ($1::bigint [])
-    AND $2 = coalesce(
-        (
-            SELECT m.pallet FROM movement AS m
-            WHERE m.device_id = d.device_id AND NOT m.withdrawn AND m.moved_at <= $3
-            ORDER BY m.moved_at DESC, m.movement_id DESC
-            LIMIT 1
-        ),
-        d.pallet
-    );
+    d.pallet = $1 AND d.pallet <> ''
+    AND NOT EXISTS (SELECT FROM movement AS m WHERE m.device_id = d.device_id)
+UNION
+SELECT m.device_id FROM movement AS m
+WHERE m.pallet = $1 AND m.pallet <> '' AND NOT m.withdrawn AND m.moved_at <= $2;
 
 -- name: history
--- Where one device was, latest first.
+-- Where one device was, latest first. What took it off a pallet on which it did not stand is none of that.
 SELECT m.pallet, nullif(m.moved_at, '-infinity') AS moved_at, m.source, m.recorded_at, m.recorded_by, m.withdrawn
 FROM movement AS m
-WHERE m.device_id = $1
+WHERE
+    m.device_id = $1
+    AND (
+        m.taken_off = ''
+        OR m.taken_off = (
+            SELECT put.pallet FROM movement AS put
+            WHERE
+                put.device_id = $1 AND put.taken_off = '' AND NOT put.withdrawn
+                AND (put.moved_at, put.movement_id) < (m.moved_at, m.movement_id)
+            ORDER BY put.moved_at DESC, put.movement_id DESC
+            LIMIT 1
+        )
+    )
 ORDER BY m.moved_at DESC, m.movement_id DESC
 LIMIT 1000;
 
@@ -135,13 +132,8 @@ WITH RECURSIVE held AS (
         WHERE n.parent = held.unit AND n.parent <> '' AND NOT n.withdrawn
         OFFSET 0
     ) AS near
-    WHERE
-        held.unit = (
-            SELECT n.parent FROM nesting AS n
-            WHERE n.child = near.child AND NOT n.withdrawn
-            ORDER BY n.moved_at DESC, n.nesting_id DESC
-            LIMIT 1
-        )
+    CROSS JOIN LATERAL carton_stood(near.child, 'infinity') AS stood
+    WHERE stood.parent = held.unit
 ),
 near AS (
     SELECT d.device_id

@@ -15,10 +15,11 @@ from app.access.roles import Principal, Role
 from app.blocklist.ask import Status, look_up
 from app.core import gs1, imei
 from app.core.db import transaction
+from app.core.errors import Invalid
 from app.core.sql import sql_root
 from app.devices import nesting, pallets
 from app.devices.find import Device, Wanted, find
-from app.devices.moves import Move, Moved, move
+from app.devices.moves import Move, Moved, history, move
 from app.devices.receipts import ReceiptKind
 from app.epcis.capture import capture_alone
 from app.epcis.document import read_alone
@@ -202,15 +203,55 @@ async def test_events_that_were_captured_before_cartons_counted_count(pool, tell
         on(C, 1, at=NINE), on(D, 2, at=NINE), on(P, C, D, P, at=TEN), on(Q, D, at=TEN), emptied, wrong
     )
     await tells(on(Q, D, at=NOON, action="DELETE"), on(P, C, at=NOON), {**wrong, "errorDeclaration": ERROR})
-    columns = (
-        "SELECT child, parent, moved_at, source, recorded_at, recorded_by FROM nesting WHERE NOT withdrawn"
-    )
-    kept = await pool.fetch(f"{columns} ORDER BY child, moved_at, parent")
+    told = [await holds(pallet, at) for pallet in (P, Q) for at in (NINE, TEN, ELEVEN, NOON)]
+    assert told == [[], [1], [], [1], [], [2], [2], []]
     async with pool.acquire() as conn:
-        await conn.execute("DROP TABLE nesting")
-        await conn.execute((sql_root() / "migrations" / "0018_nesting.sql").read_text())
-    assert await pool.fetch(f"{columns} ORDER BY child, moved_at, parent") == kept
-    assert [await holds(P), await holds(Q, ELEVEN), await holds(Q)] == [[1], [2], []]
+        await conn.execute("DROP TABLE nesting; DROP FUNCTION carton_stood")
+        for name in ("0018_nesting.sql", "0020_cartons_taken_off.sql"):
+            await conn.execute((sql_root() / "migrations" / name).read_text())
+    assert [await holds(pallet, at) for pallet in (P, Q) for at in (NINE, TEN, ELEVEN, NOON)] == told
+    assert await pool.fetchval("SELECT count(*) FROM nesting WHERE taken_off = $1", Q) == 1
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_came_off_a_pallet_that_it_never_stood_on_stays_where_it_was(tells, holds, device, late):
+    wrong, off = on(P, C, 2, at=TEN), on(P, C, 2, at=ELEVEN, action="DELETE")
+    await tells(on(C, 1, at=NINE), on(Q, C, 2, at=NINE))
+    await tells(*([off, wrong] if late else [wrong, off]))
+    assert [await holds(P, TEN), await holds(P), await holds(Q)] == [[1, 2], [], []]
+    await tells({**wrong, "errorDeclaration": ERROR})
+    assert [await holds(P, TEN), await holds(Q)] == [[], [1, 2]]
+    assert (await device(2)).pallet == Q
+    await tells(on(Q, at=NOON, action="DELETE"))
+    assert await holds(Q) == []
+
+
+async def test_what_came_back_by_a_withdrawn_event_was_emptied_all_the_same(tells, holds):
+    away = on(Q, C, 2, at=TEN)
+    await tells(on(C, 1, at=NINE), on(P, C, 2, at=NINE), away, on(P, at=ELEVEN, action="DELETE"))
+    assert [await holds(P), await holds(Q)] == [[], [1, 2]]
+    await tells({**away, "errorDeclaration": ERROR})
+    assert [await holds(P, TEN), await holds(P), await holds(Q)] == [[1, 2], [], []]
+
+
+async def test_the_history_of_a_device_is_where_it_stood(pool, tells, device):
+    await tells(on(P, 1, at=NINE), on(Q, 1, at=TEN), on(P, 1, at=ELEVEN, action="DELETE"))
+    number = (await device(1)).id
+    async with pool.acquire() as conn:
+        assert [stay.pallet for stay in await history(conn, number)] == [Q, P, ""]
+    await tells(on(Q, at=NOON, action="DELETE"))
+    async with pool.acquire() as conn:
+        assert [(stay.pallet, stay.moved_at) for stay in await history(conn, number)][:2] == [
+            ("", NOON),
+            (Q, TEN),
+        ]
+
+
+async def test_nothing_is_moved_onto_what_stands_in_it(tells, holds, moves):
+    await tells(on(C, 1, at=NINE), on(D, C, at=NINE), on(P, D, 2, at=NINE))
+    with pytest.raises(Invalid, match=f"{C} stood in carton {D}"):
+        await moves(Move(to=C, pallet=P, at=TEN))
+    assert [await holds(P), await holds(D), await holds(C)] == [[1, 2], [1], [1]]
 
 
 async def test_circles_end(tells, holds, device, previews):

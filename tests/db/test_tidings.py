@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import json
 from typing import Any
 
 import pytest
@@ -17,11 +18,12 @@ from app.devices.intake import Defaults, Format, read
 from app.devices.receipts import Terms
 from app.devices.register import MET_ANOTHER, register
 from app.epcis import capture
+from app.epcis.document import read_alone
 from app.epcis.store import Behaviour
 from app.incidents.tidings import carry
 
 from .conftest import NOW
-from .test_epcis import packed, phone, reads, received
+from .test_epcis import ERROR, packed, phone, reads, received
 
 
 def number(phone_number: int) -> str:
@@ -155,6 +157,40 @@ async def test_unpacking_that_was_declared_wrong_takes_nothing_off(tells, stands
     await tells({**after, "errorDeclaration": error})
     await tells(on(P, 2, at="09:30:00"))
     assert [await stands(one) for one in (1, 2)] == [P, P]
+
+
+PACKING, EMPTYING = on(P, 1, at="09:00:00"), on(P, action="DELETE", at="10:00:00")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "pallet"),
+    [
+        (PACKING, EMPTYING, ""),
+        (EMPTYING, PACKING, ""),
+        (PACKING, {**PACKING, "errorDeclaration": ERROR}, Q),
+        ({**PACKING, "errorDeclaration": ERROR}, PACKING, Q),
+    ],
+)
+async def test_two_that_tell_of_one_pallet_at_once_know_of_each_other(
+    tells, stands, pool, warehouse, first, second, pallet
+):
+    async def tell(conn, event) -> None:
+        read = read_alone(json.dumps(event).encode(), NOW)
+        await capture.capture_alone(conn, warehouse, read, carry, digest=bytes(32), now=NOW)
+
+    await tells(on(Q, 1, at="08:00:00"))
+    async with pool.acquire() as conn, conn.transaction():
+        await tell(conn, first)
+        telling = asyncio.create_task(transaction(pool, lambda other: tell(other, second)))
+        await somebody_waits(pool)
+    await telling
+    assert await stands(1) == pallet
+
+
+async def test_a_handset_is_taken_off_by_whichever_imei(tells, stands, registers):
+    await registers(f"imei1,imei2,serial\n{number(1)},{number(2)},SN1\n")
+    await tells(on(P, 2, action="DELETE", at="10:00:00"), on(P, 1, at="09:00:00"))
+    assert await stands(1) == ""
 
 
 @pytest.mark.parametrize("behaviour", Behaviour)
