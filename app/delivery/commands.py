@@ -13,6 +13,8 @@ from app.core.db import Connection
 from app.core.sql import queries
 
 _SQL = queries("delivery")
+_LANES = queries("lanes")
+_PARTNERS = queries("partners")
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -43,11 +45,11 @@ async def order(
     )
     added = await conn.fetch(_SQL.enqueue, number, command.op, keys, versions)
     partners, lanes = [row["partner_id"] for row in added], [row["lane"] for row in added]
-    await conn.execute(_SQL.wake, partners, lanes, [row["chunks"] for row in added])
+    await conn.execute(_LANES.wake, partners, lanes, [row["chunks"] for row in added])
     return number
 
 
 async def somebody_enrols(conn: Connection) -> bool:
     """Whether any partner wants devices enrolled at goods-in."""
-    answer: bool = await conn.fetchval(_SQL.has_enrolling)
+    answer: bool = await conn.fetchval(_PARTNERS.has_enrolling)
     return answer

@@ -16,7 +16,9 @@ from app.core.db import Connection
 from app.core.errors import Invalid
 from app.core.sql import queries
 
-_SQL = queries("delivery")
+_SQL = queries("items")
+_DELIVERY = queries("delivery")
+_LANES = queries("lanes")
 _MESSAGES = queries("messages")
 # No partner repeats a message for longer than that.
 _REMEMBERED = timedelta(days=14)
@@ -54,7 +56,7 @@ async def confirm(
         if result.answer.outcome in _STATES
         for key in candidates.get(result.name, ())
     ]
-    await conn.execute(_SQL.hold_lanes_of, partner_id, [key for key, *_ in rows])
+    await conn.execute(_LANES.hold_lanes_of, partner_id, [key for key, *_ in rows])
     booked = await conn.fetch(_SQL.confirm, partner_id, now, *_columns(rows))
     known = {(row["key"], row["op"]) for row in booked}
     early = [row for row in rows if (row[0], row[1]) not in known]
@@ -68,7 +70,7 @@ async def _count(conn: Connection, partner_id: int, booked: Sequence[asyncpg.Rec
     tally = Counter((row["command_id"], row["state"]) for row in booked)
     for command_id in sorted({command for command, _ in tally}):
         done, refused = tally[command_id, "confirmed"], tally[command_id, "refused"]
-        await conn.execute(_SQL.confirm_progress, command_id, partner_id, done, refused, now)
+        await conn.execute(_DELIVERY.confirm_progress, command_id, partner_id, done, refused, now)
 
 
 def _columns(rows: Sequence[tuple[int, str, str, Answer]]) -> list[list[Any]]:

@@ -20,7 +20,9 @@ from app.core.db import Connection
 from app.core.sql import queries
 from app.delivery.partners import BREAKER_OPENS_AT
 
-_SQL = queries("delivery")
+_SQL = queries("lanes")
+_DELIVERY = queries("delivery")
+_ITEMS = queries("items")
 _KEPT = {Outcome.ACCEPTED: "accepted", Outcome.REFUSED: "refused"}
 
 
@@ -74,10 +76,10 @@ async def claim(conn: Connection, slots: int, lease: float) -> list[Lane]:
 
 async def next_work(conn: Connection, lane: Lane) -> Work | None:
     """The next due delivery of a lane we hold; None where nothing is due, or the lease has passed on."""
-    row = await conn.fetchrow(_SQL.next_delivery, lane.partner_id, lane.lane, lane.token)
+    row = await conn.fetchrow(_DELIVERY.next_delivery, lane.partner_id, lane.lane, lane.token)
     if row is None:
         return None
-    places = await conn.fetch(_SQL.orders, row["chunk_id"], row["open_at"], row["op"])
+    places = await conn.fetch(_DELIVERY.orders, row["chunk_id"], row["open_at"], row["op"])
     orders = {place["place"]: _order(place) for place in places if not place["superseded"]}
     turns = [place["place"] for place in places][: row["untried"]]
     return Work(
@@ -115,7 +117,7 @@ async def settle(
     if not await conn.fetchval(_SQL.hold, lane.partner_id, lane.lane, lane.token):
         return False
     state = await conn.fetchval(
-        _SQL.settle_delivery, lane.partner_id, lane.lane, work.chunk_id, done.open_at, int(done.again), done.wait,
+        _DELIVERY.settle_delivery, lane.partner_id, lane.lane, work.chunk_id, done.open_at, int(done.again), done.wait,
         done.untried,
     )  # fmt: skip
     confirmed = await _settle_items(conn, lane, work, done.answers, now)
@@ -136,7 +138,7 @@ async def _settle_items(
         *((o.key, o.version, _KEPT[a.outcome], a.code, a.words, a.ref) for o, a in kept), strict=True
     )
     rows = await conn.fetch(
-        _SQL.settle_items,
+        _ITEMS.settle_items,
         lane.partner_id,
         work.op,
         work.command_id,
@@ -154,9 +156,9 @@ async def _supersede(
     if work.op == Op.ENROL or not told:
         return
     keys, versions = [order.key for order in told], [order.version for order in told]
-    rows = await conn.fetch(_SQL.supersede_accepted, lane.partner_id, keys, versions)
+    rows = await conn.fetch(_ITEMS.supersede_accepted, lane.partner_id, keys, versions)
     for command_id, count in sorted(Counter(row["command_id"] for row in rows).items()):
-        await conn.execute(_SQL.supersede_progress, command_id, lane.partner_id, count, now)
+        await conn.execute(_DELIVERY.supersede_progress, command_id, lane.partner_id, count, now)
 
 
 async def _settle_progress(
@@ -164,7 +166,7 @@ async def _settle_progress(
 ) -> None:
     tally = Counter(answer.outcome for answer in done.answers.values())
     await conn.execute(
-        _SQL.settle_progress, work.command_id, lane.partner_id,
+        _DELIVERY.settle_progress, work.command_id, lane.partner_id,
         tally[Outcome.DONE] + kept["confirmed"], tally[Outcome.ALREADY], kept["accepted"], kept["refused"],
         done.superseded, done.calls, done.failed_calls, done.fault, now,
     )  # fmt: skip

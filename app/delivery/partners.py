@@ -20,7 +20,9 @@ from app.core.sql import queries
 from app.delivery import scope as scopes
 from app.delivery.scope import PartnerScope
 
-_SQL = queries("delivery")
+_SQL = queries("partners")
+_DELIVERY = queries("delivery")
+_LANES = queries("lanes")
 BREAKER_OPENS_AT = 5
 
 
@@ -95,6 +97,8 @@ async def add(
         raise Conflict(
             f"A partner named '{name}' exists already; choose another name or change that one."
         ) from None
+    await conn.execute(_LANES.open_pace, number, limits.burst)
+    await conn.execute(_LANES.open_lanes, number)
     return number
 
 
@@ -119,7 +123,7 @@ async def change(
         limits.max_inflight, limits.rate, limits.burst,
     )  # fmt: skip
     if limits != partner.limits:
-        await conn.execute(_SQL.wake_partner, partner.id, BREAKER_OPENS_AT)
+        await conn.execute(_LANES.wake_partner, partner.id, BREAKER_OPENS_AT)
 
 
 def check_limits(limits: Limits) -> None:
@@ -204,10 +208,11 @@ async def pause(conn: Connection, partner_id: int, reason: str) -> bool:
 
 async def resume(conn: Connection, partner_id: int) -> bool:
     """Tells this partner again, at once and with a clean slate. False where it was not paused."""
-    await conn.execute(_SQL.hold_lanes, partner_id)
+    await conn.execute(_LANES.hold_lanes, partner_id)
     changed = await conn.fetchval(_SQL.set_paused, partner_id, False, "") is not None
-    await conn.execute(_SQL.forgive, partner_id)
-    await conn.execute(_SQL.all_due, partner_id)
+    await conn.execute(_LANES.forgive, partner_id)
+    await conn.execute(_DELIVERY.all_due, partner_id)
+    await conn.execute(_LANES.lanes_due, partner_id)
     return changed
 
 

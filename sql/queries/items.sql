@@ -1,0 +1,59 @@
+-- name: settle_items
+-- $1 partner, $2 op, $3 command, $4 now, then arrays: keys, versions, states, codes, words, refs. A
+-- confirmation may have come before its own order was settled: it stands, and is given back.
+INSERT INTO delivery_item AS i (
+    partner_id, op, command_id, changed_at, key, version, state, code, words, ref
+)
+SELECT $1, $2, $3, $4, a.key, a.version, a.state, a.code, a.words, a.ref
+FROM unnest(
+    $5::bigint [], $6::bigint [], $7::text [], $8::text [], $9::text [], $10::text []
+) AS a (key, version, state, code, words, ref)
+ORDER BY a.key
+ON CONFLICT (partner_id, key, version, op) DO UPDATE SET
+    command_id = excluded.command_id,
+    state = CASE WHEN i.state = 'accepted' THEN excluded.state ELSE i.state END,
+    code = CASE WHEN i.state = 'accepted' THEN excluded.code ELSE i.code END,
+    words = CASE WHEN i.state = 'accepted' THEN excluded.words ELSE i.words END,
+    ref = CASE WHEN i.state = 'accepted' THEN excluded.ref ELSE i.ref END,
+    changed_at = excluded.changed_at
+RETURNING key, state;
+
+-- name: supersede_accepted
+-- $1 partner, then arrays: keys, versions that are settled now. What the partner had accepted of older
+-- decisions is not waited for any longer.
+UPDATE delivery_item AS i SET state = 'superseded', changed_at = now()
+FROM unnest($2::bigint [], $3::bigint []) AS a (key, version)
+WHERE i.partner_id = $1 AND i.key = a.key AND i.version < a.version AND i.state = 'accepted' AND i.op <> 'enrol'
+RETURNING i.command_id;
+
+-- name: confirm
+-- $1 partner, $2 now, then arrays: keys, ops, states, codes, words, refs. Books onto what was accepted: of
+-- one identifier a partner has one accepted order at most, for settling a newer one supersedes it.
+UPDATE delivery_item AS i SET state = a.state, code = a.code, words = a.words, ref = a.ref, changed_at = $2
+FROM unnest(
+    $3::bigint [], $4::text [], $5::text [], $6::text [], $7::text [], $8::text []
+) AS a (key, op, state, code, words, ref)
+WHERE
+    i.partner_id = $1 AND i.key = a.key AND i.op = a.op AND i.state = 'accepted'
+    AND (a.ref = i.ref OR '' IN (a.ref, i.ref))
+RETURNING i.key, i.op, i.command_id, i.state;
+
+-- name: confirm_early
+-- The same, for what comes before its order was settled: kept for the settling to find, but only while the
+-- identifier's lane is being worked. Otherwise the word is a late one, about a decision that is past.
+INSERT INTO delivery_item (
+    partner_id, changed_at, key, version, op, command_id, state, code, words, ref
+)
+SELECT $1, $2, a.key, l.version, a.op, NULL, a.state, a.code, a.words, a.ref
+FROM unnest(
+    $3::bigint [], $4::text [], $5::text [], $6::text [], $7::text [], $8::text []
+) AS a (key, op, state, code, words, ref)
+JOIN listing AS l ON l.key = a.key AND (l.blocked_by > 0) = (a.op = 'block')
+JOIN partner_lane AS lane
+    ON lane.partner_id = $1 AND lane.lane = abs(a.key) % 16 AND lane.lease_until > now()
+ORDER BY a.key
+ON CONFLICT DO NOTHING
+RETURNING key;
+
+-- name: serial_keys
+SELECT -serial_id AS key, serial FROM serial_number WHERE serial = ANY ($1::text []);

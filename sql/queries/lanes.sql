@@ -1,0 +1,153 @@
+-- name: open_pace
+-- $1 partner, $2 burst of calls
+INSERT INTO partner_pace (partner_id, tokens, tokens_at, resume_at) VALUES ($1, $2, now(), now());
+
+-- name: open_lanes
+INSERT INTO partner_lane (partner_id, lane, next_at) SELECT $1, lane, now() FROM generate_series(0, 15) AS lane;
+
+-- name: hold_lanes
+SELECT lane FROM partner_lane WHERE partner_id = $1 ORDER BY lane FOR UPDATE;
+
+-- name: lanes_due
+UPDATE partner_lane SET next_at = now() WHERE partner_id = $1 AND next_at > now();
+
+-- name: wake_partner
+-- With other limits it need not rest as long as the old ones asked; one whose breaker is open ($2) rests on.
+UPDATE partner_pace SET resume_at = now() WHERE partner_id = $1 AND resume_at > now() AND failures < $2;
+
+-- name: forgive
+UPDATE partner_pace SET failures = 0, resume_at = now(), last_fault = '' WHERE partner_id = $1;
+
+-- name: wake
+-- $1 partners, $2 lanes, $3 chunks added. Locked in key order, so two decisions never deadlock here.
+WITH added AS (
+    SELECT * FROM unnest($1::integer [], $2::smallint [], $3::integer []) AS a (partner_id, lane, chunks)
+),
+held AS MATERIALIZED (
+    SELECT l.partner_id, l.lane, added.chunks
+    FROM partner_lane AS l
+    JOIN added USING (partner_id, lane)
+    ORDER BY l.partner_id, l.lane
+    FOR UPDATE OF l
+)
+UPDATE partner_lane AS l SET pending = l.pending + held.chunks, next_at = least(l.next_at, now())
+FROM held
+WHERE l.partner_id = held.partner_id AND l.lane = held.lane;
+
+-- name: claim
+-- $1 free slots, $2 seconds of lease. One lane of every partner comes before anyone's second; a partner
+-- that keeps failing gets one lane, its probe. MATERIALIZED keeps LIMIT from being evaluated twice.
+WITH busy AS (
+    SELECT partner_id, count(*) AS lanes FROM partner_lane WHERE lease_until >= now() GROUP BY partner_id
+),
+candidate AS (
+    SELECT
+        l.partner_id,
+        l.lane,
+        pace.failures >= $3 AS probing,
+        CASE WHEN pace.failures >= $3 THEN 1 ELSE p.max_inflight END AS cap,
+        row_number() OVER (PARTITION BY l.partner_id ORDER BY l.served_at) + coalesce(busy.lanes, 0) AS turn
+    FROM partner_lane AS l
+    JOIN partner AS p USING (partner_id)
+    JOIN partner_pace AS pace USING (partner_id)
+    LEFT JOIN busy USING (partner_id)
+    WHERE
+        l.pending > 0 AND l.next_at <= now() AND l.lease_until < now()
+        AND NOT p.paused AND pace.resume_at <= now()
+),
+picked AS MATERIALIZED (
+    SELECT l.partner_id, l.lane, candidate.probing
+    FROM partner_lane AS l
+    JOIN candidate USING (partner_id, lane)
+    WHERE
+        candidate.turn <= candidate.cap
+        AND l.pending > 0 AND l.next_at <= now() AND l.lease_until < now()
+    ORDER BY candidate.turn, l.served_at
+    LIMIT $1
+    FOR UPDATE OF l SKIP LOCKED
+)
+UPDATE partner_lane AS l SET
+    lease_until = now() + $2::double precision * interval '1 second',
+    lease_token = l.lease_token + 1,
+    served_at = now()
+FROM picked
+WHERE l.partner_id = picked.partner_id AND l.lane = picked.lane
+RETURNING l.partner_id, l.lane, l.lease_token AS token, picked.probing;
+
+-- name: take_tokens
+-- $1 partner, $2 calls wanted. The bucket is filled for the time that has passed, then as much is taken
+-- as there is; with nothing in it the partner rests until one call's worth has come in. A statement that
+-- waited for the row has an older now() than the row: time is never counted twice.
+WITH filled AS (
+    SELECT
+        pace.partner_id,
+        p.rate,
+        least(p.burst, pace.tokens + p.rate * greatest(0, extract(EPOCH FROM now() - pace.tokens_at))) AS tokens
+    FROM partner_pace AS pace
+    JOIN partner AS p USING (partner_id)
+    WHERE pace.partner_id = $1
+    FOR UPDATE OF pace
+)
+UPDATE partner_pace AS pace SET
+    tokens = filled.tokens - least(floor(filled.tokens), $2::integer),
+    tokens_at = greatest(pace.tokens_at, now()),
+    resume_at = CASE
+        WHEN filled.tokens < 1
+            THEN greatest(pace.resume_at, now() + (1 - filled.tokens) / filled.rate * interval '1 second')
+        ELSE pace.resume_at
+    END
+FROM filled
+WHERE pace.partner_id = filled.partner_id
+RETURNING least(floor(filled.tokens), $2::integer)::integer AS granted;
+
+-- name: hold
+-- The fence: no row means that the lease has passed to somebody else, and nothing may be written.
+SELECT true FROM partner_lane WHERE partner_id = $1 AND lane = $2 AND lease_token = $3 FOR UPDATE;
+
+-- name: settle_lane
+-- $1 partner, $2 lane, $3 deliveries closed, $4 seconds of lease to keep (0: hand it back). A statement of
+-- its own, so that its snapshot is younger than the lock and sees every delivery that has been added.
+UPDATE partner_lane AS l SET
+    pending = l.pending - $3,
+    lease_until = CASE WHEN $4 > 0 THEN now() + $4 * interval '1 second' ELSE '-infinity' END,
+    next_at = coalesce(
+        (
+            SELECT min(d.next_at) FROM delivery AS d
+            WHERE d.partner_id = $1 AND d.lane = $2 AND d.state = 0
+        ),
+        l.next_at
+    )
+WHERE l.partner_id = $1 AND l.lane = $2;
+
+-- name: open_lane
+-- Hands a lane back without having settled anything.
+UPDATE partner_lane SET lease_until = '-infinity'
+WHERE partner_id = $1 AND lane = $2 AND lease_token = $3;
+
+-- name: hold_lanes_of
+-- The lanes of these keys: whoever settles an order of theirs has done so, or waits until the word is booked.
+SELECT lane FROM partner_lane
+WHERE partner_id = $1 AND lane IN (SELECT abs(key) % 16 FROM unnest($2::bigint []) AS key)
+ORDER BY lane
+FOR UPDATE;
+
+-- name: note_success
+UPDATE partner_pace SET failures = 0, last_fault = ''
+WHERE partner_id = $1 AND (failures > 0 OR last_fault <> '');
+
+-- name: note_fault
+-- $1 partner, $2 what, $3 failures to add, $4 seconds of rest, $5 failures from which the breaker opens,
+-- $6 its longest rest. The rest doubles with each failed probe; calls that were still under way when the
+-- breaker opened tell nothing new.
+UPDATE partner_pace SET
+    failures = CASE WHEN failures >= $5 AND resume_at > now() THEN failures ELSE failures + $3 END,
+    last_fault = $2,
+    resume_at = greatest(
+        resume_at,
+        now() + interval '1 second' * CASE
+            WHEN failures + $3 >= $5 AND NOT (failures >= $5 AND resume_at > now())
+                THEN greatest($4::double precision, least($6::double precision, 2 ^ least(failures + $3 - $5, 20)))
+            ELSE $4::double precision
+        END
+    )
+WHERE partner_id = $1;
