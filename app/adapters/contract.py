@@ -52,13 +52,15 @@ class Outcome(StrEnum):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """One identifier's wanted state. Either `imei` (15 digits) or `serial` (with its `gtin`, may be empty)."""
+    """One identifier's wanted state. Either `imei` (15 digits) or `serial` (with its `gtin`, may be empty). `ref` is
+    the partner's own reference of the block that is to be released, where its answer named one."""
 
     key: int
     version: int
     imei: str = ""
     serial: str = ""
     gtin: str = ""
+    ref: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -97,6 +99,20 @@ class Confirmation(msgspec.Struct, frozen=True):
     name: str
     op: Op
     answer: Answer
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a partner has left for us to fetch, as an acknowledgement file. `name` tells it from others."""
+
+    name: str
+    confirmations: tuple[Confirmation, ...]
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """An identifier that a partner holds blocked, by whosoever's word, and its own reference of that block."""
+
+    name: str
+    ref: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -151,6 +167,28 @@ class Confirms(Protocol):
 
     def confirmations(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Sequence[Confirmation]:
         """The results in a signed message. Raises errors.Unauthorised (signature) or errors.Invalid (form)."""
+        ...
+
+
+@runtime_checkable
+class Polls(Protocol):
+    """An adapter whose partner leaves its results for us to fetch."""
+
+    async def poll(self, wire: Wire, at: datetime) -> Sequence[Report]:
+        """What has been left since it was put away. Raises PartnerFault only."""
+        ...
+
+    async def put_away(self, names: Sequence[str], wire: Wire) -> None:
+        """These reports are booked: they are not to be read again. One that is gone already is no fault."""
+        ...
+
+
+@runtime_checkable
+class Holds(Protocol):
+    """An adapter whose partner can be asked which identifiers it holds blocked."""
+
+    async def holdings(self, wire: Wire, at: datetime) -> Sequence[Holding]:
+        """All of them. Raises PartnerFault only."""
         ...
 
 
