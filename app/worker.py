@@ -40,7 +40,7 @@ async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: 
     stopping = stopping or stop_on_signals()
     pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-worker")
     contacts = Contacts(_wire)
-    desk = Desk(pool, contacts, utc_now, random.random, stopping)
+    desk = Desk(pool, contacts, utc_now, random.random, stopping, settings.park_after_days * 86_400.0)
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
         await asyncio.gather(

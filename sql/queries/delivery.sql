@@ -63,17 +63,24 @@ deliveries AS (
 SELECT partner_id, lane, count(*)::integer AS chunks FROM deliveries GROUP BY partner_id, lane;
 
 -- name: all_due
--- Every delivery of this partner that waits for its next try is due now.
-UPDATE delivery SET next_at = now() WHERE partner_id = $1 AND state = 0 AND next_at > now();
+-- Every delivery of this partner is due now, and is tried for as long as a new one.
+UPDATE delivery SET next_at = least(next_at, now()), waits_since = now() WHERE partner_id = $1 AND state = 0;
+
+-- name: doubt
+-- $1 partner, $2 lane: calls may have been made that nobody settled.
+UPDATE delivery SET doubtful = true WHERE partner_id = $1 AND lane = $2 AND state = 0 AND NOT doubtful;
 
 -- name: next_delivery
--- $1 partner, $2 lane, $3 token. What concerns a theft comes before enrolment, new work before what is
+-- $1 partner, $2 lane, $3 token, $4 seconds after which it is late. What concerns a theft comes before enrolment, new work before what is
 -- being tried again; nothing for a partner that was paused or asked for rest meanwhile.
 SELECT
     d.chunk_id,
     d.tries,
     d.open_at,
     d.untried,
+    d.doubtful,
+    d.halved,
+    d.waits_since < now() - $4::double precision * interval '1 second' AS late,
     d.command_id,
     c.op,
     i.incident_id,
@@ -112,11 +119,14 @@ ORDER BY o.turn, i.place;
 
 -- name: settle_delivery
 -- $1 partner, $2 lane, $3 chunk, $4 open places, $5 tries to add, $6 seconds until the next try, $7 how many
--- of the open places have not had their turn (null: a new round begins with all of them)
+-- of the open places have not had their turn (null: a new round begins with all of them), $8 places that were dropped
+-- untold, $9 how often it is halved
 UPDATE delivery SET
     state = CASE WHEN cardinality($4::smallint []) = 0 THEN 1 ELSE 0 END,
     open_at = $4,
     untried = $7,
+    untold = untold || $8::smallint [],
+    halved = $9,
     tries = tries + $5,
     next_at = now() + $6::double precision * interval '1 second'
 WHERE partner_id = $1 AND lane = $2 AND chunk_id = $3 AND state = 0
@@ -126,6 +136,11 @@ RETURNING state;
 UPDATE progress SET accepted = accepted - $3, superseded = superseded + $3, last_at = $4
 WHERE command_id = $1 AND partner_id = $2;
 
+-- name: heal_progress
+-- $1 command, $2 partner, $3 refused and $4 given up that were taken after all, $5 now
+UPDATE progress SET refused = refused - $3, parked = parked - $4, done = done + ($3 + $4), last_at = $5
+WHERE command_id = $1 AND partner_id = $2;
+
 -- name: settle_progress
 UPDATE progress SET
     done = done + $3,
@@ -133,6 +148,8 @@ UPDATE progress SET
     accepted = accepted + $5,
     refused = refused + $6,
     superseded = superseded + $7,
+    parked = parked + $12,
+    not_ours = not_ours + $13,
     calls = calls + $8,
     failed_calls = failed_calls + $9,
     last_fault = CASE WHEN $10 = '' THEN last_fault ELSE $10 END,
@@ -144,3 +161,45 @@ WHERE command_id = $1 AND partner_id = $2;
 UPDATE progress SET
     accepted = accepted - ($3::integer + $4::integer), done = done + $3, refused = refused + $4, last_at = $5
 WHERE command_id = $1 AND partner_id = $2;
+
+-- name: told_before
+-- $1 partner, $2 lane, then arrays: keys, versions. The last that this partner was told of each before that version, by
+-- an order that it did not refuse: what, whether somebody else had blocked it before, and its own reference. A block
+-- counts as soon as it may have heard of it, a release only once it is known to have. The claims on an identifier tell
+-- which commands may have named it.
+WITH asked AS MATERIALIZED (
+    SELECT key, version FROM unnest($3::bigint [], $4::bigint []) AS a (key, version)
+),
+span AS (
+    SELECT min(key) AS first_key, max(key) AS last_key FROM asked
+),
+held AS MATERIALIZED (
+    SELECT DISTINCT claim.incident_id FROM asked JOIN claim USING (key)
+),
+near AS MATERIALIZED (
+    SELECT c.command_id, c.op, ch.keys, ch.versions, d.untold, CASE WHEN d.state = 0 THEN d.open_at ELSE '{}' END AS open_at
+    FROM held
+    JOIN command AS c USING (incident_id)
+    JOIN chunk AS ch ON ch.command_id = c.command_id AND ch.lane = $2
+    JOIN delivery AS d ON d.partner_id = $1 AND d.lane = $2 AND d.chunk_id = ch.chunk_id
+    CROSS JOIN span
+    WHERE ch.keys[1] <= span.last_key AND ch.keys[cardinality(ch.keys)] >= span.first_key
+)
+SELECT DISTINCT ON (said.key)
+    said.key,
+    near.op,
+    coalesce(i.state = 'foreign', false) AS is_foreign,
+    coalesce(i.ref, '') AS ref
+FROM near
+CROSS JOIN unnest(near.keys, near.versions) WITH ORDINALITY AS said (key, version, place)
+JOIN asked ON asked.key = said.key AND said.version < asked.version
+LEFT JOIN delivery_item AS i
+    ON i.partner_id = $1 AND i.key = said.key AND i.version = said.version AND i.op = near.op
+WHERE
+    said.place <> ALL (near.untold) AND coalesce(i.state, '') <> 'refused'
+    AND (
+        near.op = 'block'
+        OR coalesce(said.place <> ALL (near.open_at), false)
+        AND coalesce(i.state, '') NOT IN ('accepted', 'superseded', 'parked')
+    )
+ORDER BY said.key, said.version DESC, near.command_id DESC;

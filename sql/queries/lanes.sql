@@ -36,7 +36,8 @@ WHERE l.partner_id = held.partner_id AND l.lane = held.lane;
 
 -- name: claim
 -- $1 free slots, $2 seconds of lease. One lane of every partner comes before anyone's second; a partner
--- that keeps failing gets one lane, its probe. MATERIALIZED keeps LIMIT from being evaluated twice.
+-- that keeps failing gets one lane, its probe. MATERIALIZED keeps LIMIT from being evaluated twice. A lease that was
+-- not handed back has lapsed: whoever held it may have made calls that nobody settled.
 WITH busy AS (
     SELECT partner_id, count(*) AS lanes FROM partner_lane WHERE lease_until >= now() GROUP BY partner_id
 ),
@@ -56,7 +57,7 @@ candidate AS (
         AND NOT p.paused AND pace.resume_at <= now()
 ),
 picked AS MATERIALIZED (
-    SELECT l.partner_id, l.lane, candidate.probing
+    SELECT l.partner_id, l.lane, candidate.probing, (l.lease_until > '-infinity')::integer AS lapsed
     FROM partner_lane AS l
     JOIN candidate USING (partner_id, lane)
     WHERE
@@ -69,10 +70,11 @@ picked AS MATERIALIZED (
 UPDATE partner_lane AS l SET
     lease_until = now() + $2::double precision * interval '1 second',
     lease_token = l.lease_token + 1,
+    lapses = least(l.lapses + picked.lapsed, 100),
     served_at = now()
 FROM picked
 WHERE l.partner_id = picked.partner_id AND l.lane = picked.lane
-RETURNING l.partner_id, l.lane, l.lease_token AS token, picked.probing;
+RETURNING l.partner_id, l.lane, l.lease_token AS token, picked.probing, picked.lapsed > 0 AS lapsed, l.lapses;
 
 -- name: take_tokens
 -- $1 partner, $2 calls wanted. The bucket is filled for the time that has passed, then as much is taken
@@ -105,10 +107,11 @@ RETURNING least(floor(filled.tokens), $2::integer)::integer AS granted;
 SELECT true FROM partner_lane WHERE partner_id = $1 AND lane = $2 AND lease_token = $3 FOR UPDATE;
 
 -- name: settle_lane
--- $1 partner, $2 lane, $3 deliveries closed, $4 seconds of lease to keep (0: hand it back). A statement of
--- its own, so that its snapshot is younger than the lock and sees every delivery that has been added.
+-- $1 partner, $2 lane, $3 deliveries closed, $4 seconds of lease to keep (0: hand it back), $5 lapses from now on. A
+-- statement of its own, so that its snapshot is younger than the lock and sees every delivery that has been added.
 UPDATE partner_lane AS l SET
     pending = l.pending - $3,
+    lapses = $5,
     lease_until = CASE WHEN $4 > 0 THEN now() + $4 * interval '1 second' ELSE '-infinity' END,
     next_at = coalesce(
         (

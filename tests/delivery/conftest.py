@@ -32,6 +32,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+_CLAIM = (
+    "INSERT INTO claim (incident_id, key, state) SELECT $1, key, 1 FROM unnest($2::bigint []) AS key"
+    " ON CONFLICT DO NOTHING"
+)
+
+
 class Town:
     """Partners, identifiers and workers of one test."""
 
@@ -79,6 +85,7 @@ class Town:
 
         async def work(conn: Any) -> None:
             if op == Op.BLOCK:
+                await conn.execute(_CLAIM, incident, keys)
                 await listing.suspect(conn, keys, now)
                 turned = await listing.block(conn, keys, now)
             else:
