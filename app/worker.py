@@ -1,5 +1,5 @@
-"""The background process: the delivery engine, the sealer of the audit log, the captures of events and the removal
-of old replies, until it is told to stop."""
+"""The background process: the delivery engine, the asking of partners, the sealer of the audit log, the captures of
+events and the removal of old replies, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.core import log
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, Pool, open_pool, transaction
-from app.delivery import engine
+from app.delivery import asking, engine
 from app.delivery.contacts import Contacts
 from app.delivery.partners import Partner
 from app.delivery.send import DEADLINE, Desk
@@ -45,6 +45,7 @@ async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: 
     try:
         await asyncio.gather(
             engine.run(desk, settings.worker_slots),
+            asking.run(desk),
             _again_and_again(pool, _seal, SEAL_EVERY, stopping),
             _again_and_again(pool, partial(_capture, carry), CAPTURE_EVERY, stopping, also=MET_ANOTHER),
             _again_and_again(pool, _forget, FORGET_EVERY, stopping),

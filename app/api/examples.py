@@ -72,6 +72,7 @@ REQUESTS: dict[str, Any] = {
         "limits": {"max_inflight": 4, "rate": 20, "burst": 5},
     },
     "changePartner": {"paused": True, "reason": "Maintenance until noon."},
+    "replayPartner": {"which": "failed", "incident": 7, "since": "2025-12-22T02:00:00Z"},
     "saveMapping": {"columns": {"Handset ID": "imei", "Case": "pallet", "Internal note": "-"}},
     "moveDevices": {
         "moves": [{"to": "340123450000000018", "imeis": ["490154203237518"], "at": "2025-12-22T01:40:00Z"}]

@@ -23,6 +23,7 @@ WINDOW = 10.0
 WIDEST = 110
 _PARTS = ((("done", "already"), "█", "green"), (("refused", "parked"), "▓", "red"),
           (("superseded", "not_ours"), "▒", "blue"), (("accepted",), "░", "yellow"))  # fmt: skip
+_MARKS = {"block": "", "release": " ↩", "again": " ⟳"}
 _WORDS = {"not_ours": "not ours to release"}
 
 
@@ -81,7 +82,7 @@ class Bars:
 
     def _draw(self, table: Table, standing: Standing) -> None:
         for op, stretch in self._stretches(standing):
-            name = Text(standing.partner) if op == "block" else Text(f"{standing.partner} ↩")
+            name = Text(f"{standing.partner}{_MARKS[op]}")
             told = f"{stretch.confirmed:,}/{stretch.tally.wanted:,}"
             table.add_row(name, _Bar(stretch), told, _pace(standing, stretch), _time_left(stretch))
             remarks = [text for text in _remarks(standing, stretch) if text != "settled"]
@@ -121,6 +122,8 @@ def _tallies(standing: Standing) -> Iterator[tuple[str, Tally]]:
         yield "block", standing.block
     if standing.release:
         yield "release", standing.release
+    if standing.again:
+        yield "again", standing.again
 
 
 def _ended(tally: Tally) -> int:

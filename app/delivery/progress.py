@@ -61,10 +61,12 @@ class Standing(msgspec.Struct, frozen=True):
     last_at: datetime | None
     block: Tally | None = None
     release: Tally | None = None
+    again: Tally | None = None
+    """What it has been told once more, of either."""
 
     @property
     def settled(self) -> bool:
-        return all(tally is None or tally.settled for tally in (self.block, self.release))
+        return all(tally is None or tally.settled for tally in (self.block, self.release, self.again))
 
 
 class Enrolment(msgspec.Struct, frozen=True):
@@ -104,7 +106,7 @@ async def progress(conn: Connection, incident_id: int) -> list[Standing]:
 
 
 def _standing(rows: list[asyncpg.Record]) -> Standing:
-    tallies = {row["op"]: _tally(row) for row in rows}
+    tallies = {row["what"]: _tally(row) for row in rows}
     first = rows[0]
     return Standing(
         partner_id=first["partner_id"],
@@ -116,6 +118,7 @@ def _standing(rows: list[asyncpg.Record]) -> Standing:
         last_at=max((row["last_at"] for row in rows if row["last_at"]), default=None),
         block=tallies.get("block"),
         release=tallies.get("release"),
+        again=tallies.get("again"),
     )
 
 

@@ -1,12 +1,14 @@
 -- name: add_command
-INSERT INTO command (op, incident_id, receipt_id, identifiers, ordered_at, ordered_by)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO command (op, incident_id, receipt_id, identifiers, ordered_at, ordered_by, again)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 RETURNING command_id;
 
 -- name: enqueue
--- $1 command, $2 op, $3 keys, $4 versions. Identifiers are grouped by who is to be told, so a chunk has
--- one audience; the audience of a TAC or GTIN is worked out once for all identifiers that share it. A TAC is
--- of the brand that is known now; a release goes to those of its former brands too, who were told to block.
+-- $1 command, $2 op, $3 keys, $4 versions, $5 only these partners (null: any), $6 whether it was told before.
+-- Identifiers are grouped by who is to be told, so a chunk has one audience; the audience of a TAC or GTIN is worked
+-- out once for all identifiers that share it. A TAC is of the brand that is known now; a release goes to those of its
+-- former brands too, who were told to block, and to whom incidents of this kind and country are not told: it may end
+-- a block that another incident began, and who was not told of that is told nothing.
 WITH item AS MATERIALIZED (
     SELECT
         i.key,
@@ -30,7 +32,17 @@ audience AS MATERIALIZED (
             )
         ELSE 'serial' = ANY (p.kinds) AND class.gtin = ANY (p.gtins)
     END
-    WHERE $2 <> 'enrol' OR p.enrols
+    LEFT JOIN command AS c ON c.command_id = $1
+    LEFT JOIN incident AS i ON i.incident_id = c.incident_id
+    WHERE
+        p.removed_at IS NULL AND ($5::integer [] IS NULL OR p.partner_id = ANY ($5))
+        AND CASE $2
+            WHEN 'enrol' THEN p.enrols
+            WHEN 'block' THEN
+                (p.incidents IS NULL OR i.kind = ANY (p.incidents))
+                AND (p.countries IS NULL OR i.country = '' OR i.country = ANY (p.countries))
+            ELSE true
+        END
     GROUP BY class.tac, class.gtin
 ),
 placed AS (
@@ -56,8 +68,8 @@ counted AS (
     SELECT $1, partner_id, sum(size) FROM chunks, unnest(partners) AS partner_id GROUP BY partner_id
 ),
 deliveries AS (
-    INSERT INTO delivery (partner_id, lane, chunk_id, command_id, next_at)
-    SELECT partner_id, lane, chunk_id, $1, now() FROM chunks, unnest(partners) AS partner_id
+    INSERT INTO delivery (partner_id, lane, chunk_id, command_id, next_at, doubtful)
+    SELECT partner_id, lane, chunk_id, $1, now(), $6 FROM chunks, unnest(partners) AS partner_id
     RETURNING partner_id, lane
 )
 SELECT partner_id, lane, count(*)::integer AS chunks FROM deliveries GROUP BY partner_id, lane;
@@ -69,6 +81,18 @@ UPDATE delivery SET next_at = least(next_at, now()), waits_since = now() WHERE p
 -- name: doubt
 -- $1 partner, $2 lane: calls may have been made that nobody settled.
 UPDATE delivery SET doubtful = true WHERE partner_id = $1 AND lane = $2 AND state = 0 AND NOT doubtful;
+
+-- name: ordered
+-- $1 commands: how many identifiers they tell, over all partners.
+SELECT coalesce(sum(wanted), 0)::integer FROM progress WHERE command_id = ANY ($1::bigint []);
+
+-- name: close_open
+-- $1 partner: whatever it was still to be told, or to confirm, is not waited for any more.
+WITH closed AS (
+    UPDATE delivery SET state = 1, open_at = '{}' WHERE partner_id = $1 AND state = 0
+)
+UPDATE progress SET superseded = wanted - done - already - refused - parked - not_ours, accepted = 0
+WHERE partner_id = $1 AND wanted > done + already + refused + superseded + parked + not_ours;
 
 -- name: next_delivery
 -- $1 partner, $2 lane, $3 token, $4 seconds after which it is late. What concerns a theft comes before enrolment, new work before what is
@@ -84,7 +108,7 @@ SELECT
     d.command_id,
     c.op,
     i.incident_id,
-    i.kind AS reason,
+    coalesce(p.reasons ->> i.kind, i.kind) AS reason,
     i.occurred_from AS since
 FROM partner_lane AS l
 JOIN delivery AS d USING (partner_id, lane)

@@ -154,3 +154,45 @@ UPDATE partner_pace SET
         END
     )
 WHERE partner_id = $1;
+
+-- name: close_lanes
+UPDATE partner_lane SET pending = 0 WHERE partner_id = $1;
+
+-- name: claim_asking
+-- $1 adapters whose partners leave results, $2 adapters whose partners can be asked what they hold, $3 seconds that it
+-- may take, $4 failures from which the breaker is open. One partner that is to be asked now.
+WITH due AS MATERIALIZED (
+    SELECT
+        pace.partner_id,
+        p.adapter = ANY ($1::text []) AND pace.poll_at <= now() AS polls,
+        p.adapter = ANY ($2::text []) AND pace.reconcile_at <= now() AS reconciles
+    FROM partner_pace AS pace
+    JOIN partner AS p USING (partner_id)
+    WHERE
+        NOT p.paused AND p.removed_at IS NULL AND pace.resume_at <= now() AND pace.failures < $4
+        AND pace.asking_until < now()
+        AND (
+            p.adapter = ANY ($1::text []) AND pace.poll_at <= now()
+            OR p.adapter = ANY ($2::text []) AND pace.reconcile_at <= now()
+        )
+    ORDER BY least(pace.poll_at, pace.reconcile_at)
+    LIMIT 1
+    FOR UPDATE OF pace SKIP LOCKED
+)
+UPDATE partner_pace AS pace SET asking_until = now() + $3::double precision * interval '1 second'
+FROM due
+WHERE pace.partner_id = due.partner_id
+RETURNING due.partner_id, due.polls, due.reconciles;
+
+-- name: asked
+-- $1 partner, seconds until it is asked again $2 for results (null: as before) and $3 for what it holds, $4 what came
+-- of the latter
+UPDATE partner_pace SET
+    asking_until = '-infinity',
+    poll_at = CASE WHEN $2::double precision IS NULL THEN poll_at ELSE now() + $2 * interval '1 second' END,
+    reconcile_at = CASE WHEN $3::double precision IS NULL THEN reconcile_at ELSE now() + $3 * interval '1 second' END,
+    reconciled = coalesce($4::jsonb, reconciled)
+WHERE partner_id = $1;
+
+-- name: ask_soon
+UPDATE partner_pace SET reconcile_at = now() WHERE partner_id = $1;

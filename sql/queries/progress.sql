@@ -1,5 +1,5 @@
 -- name: progress
--- $1 incident; one row for each partner and op.
+-- $1 incident; one row for each partner and op, and one for what it was told again.
 SELECT
     p.partner_id,
     p.name,
@@ -8,7 +8,7 @@ SELECT
     pace.failures,
     pace.last_fault,
     pace.resume_at > now() AS resting,
-    c.op,
+    CASE WHEN c.again THEN 'again' ELSE c.op END AS what,
     sum(g.wanted)::integer AS wanted,
     sum(g.done)::integer AS done,
     sum(g.already)::integer AS already,
@@ -26,8 +26,8 @@ JOIN progress AS g USING (command_id)
 JOIN partner AS p USING (partner_id)
 JOIN partner_pace AS pace USING (partner_id)
 WHERE c.incident_id = $1
-GROUP BY p.partner_id, p.name, p.adapter, p.paused, pace.failures, pace.last_fault, pace.resume_at, c.op
-ORDER BY p.partner_id, c.op;
+GROUP BY p.partner_id, p.name, p.adapter, p.paused, pace.failures, pace.last_fault, pace.resume_at, what
+ORDER BY p.partner_id, what;
 
 -- name: enrolment
 -- The same for all that has been enrolled at goods-in, whatever the receipt.

@@ -36,6 +36,7 @@ _CLAIM = (
     "INSERT INTO claim (incident_id, key, state) SELECT $1, key, 1 FROM unnest($2::bigint []) AS key"
     " ON CONFLICT DO NOTHING"
 )
+_LIFT = "UPDATE claim SET state = 2 WHERE incident_id = $1 AND key = ANY ($2::bigint [])"
 
 
 class Town:
@@ -89,6 +90,7 @@ class Town:
                 await listing.suspect(conn, keys, now)
                 turned = await listing.block(conn, keys, now)
             else:
+                await conn.execute(_LIFT, incident, keys)
                 turned = await listing.release(conn, keys, now)
             await commands.order(
                 conn, commands.Command(op, now, "test", incident_id=incident), turned.keys, turned.versions
