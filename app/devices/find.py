@@ -102,7 +102,7 @@ def _by_serial(text: str) -> tuple[str, object]:
         name = by_serial(text)
     except gs1.BadKey as error:
         raise Invalid(str(error), error.code) from None
-    return (_SQL.by_unit, [name.serial, name.gtin]) if name.gtin else (_SQL.by_serial, text)
+    return (_SQL.by_unit, [name.serial, name.gtin]) if name.gtin else (_SQL.by_serial, name.serial)
 
 
 async def called(conn: Connection, actor: Principal, name: str, *, limit: int) -> list[Device]:
