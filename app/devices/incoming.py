@@ -166,7 +166,9 @@ class _Reader:
         """Why it said no more, as far as that is known."""
         code = self._process.wait()
         if code >= 0:
-            return RuntimeError(f"The reader of a goods-in file ended with exit code {code} and said nothing.")
+            return RuntimeError(
+                f"The reader of a goods-in file ended with exit code {code} and said nothing."
+            )
         nothing = "and nothing was registered"
         match -code:
             case signal.SIGKILL:
@@ -176,7 +178,9 @@ class _Reader:
             case number:
                 sentence = f"The process that read the file crashed ({_signal(number)}), {nothing}."
                 return Invalid(f"{sentence} Send it as CSV, or in parts.", "file-breaks-reader")
-        return Unavailable(f"The process that read the file {ended} Send it again in a minute.", "reader-lost")
+        return Unavailable(
+            f"The process that read the file {ended} Send it again in a minute.", "reader-lost"
+        )
 
     def _read(self, count: int, deadline: float) -> bytearray:
         into = bytearray()

@@ -123,7 +123,11 @@ async def test_a_reader_that_takes_too_long_or_too_much_is_ended(large):
 @pytest.mark.parametrize(
     ("number", "told", "sentence"),
     [
-        (signal.SIGKILL, Unavailable, "was ended by SIGKILL, as it is where memory runs out, and nothing was"),
+        (
+            signal.SIGKILL,
+            Unavailable,
+            "was ended by SIGKILL, as it is where memory runs out, and nothing was",
+        ),
         (signal.SIGTERM, Unavailable, "was ended by SIGTERM, and nothing was registered"),
         (signal.SIGSEGV, Invalid, r"crashed \(SIGSEGV\), and nothing was registered"),
         (signal.SIGRTMIN + 1, Invalid, rf"crashed \(signal {signal.SIGRTMIN + 1}\)"),
