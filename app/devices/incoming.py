@@ -176,7 +176,9 @@ class _Reader:
             case signal.SIGTERM:
                 ended = f"was ended by SIGTERM, {nothing}."
             case number:
-                sentence = f"The process that read the file crashed ({_signal(number)}), {nothing}."
+                # Not all that we use dies well without memory.
+                may = f"it was to take no more than {self._memory:,} bytes of memory"
+                sentence = f"The process that read the file crashed ({_signal(number)}), {nothing}; {may}."
                 return Invalid(f"{sentence} Send it as CSV, or in parts.", "file-breaks-reader")
         return Unavailable(
             f"The process that read the file {ended} Send it again in a minute.", "reader-lost"

@@ -116,8 +116,9 @@ async def test_a_reader_that_takes_too_long_or_too_much_is_ended(large):
     assert isinstance(slow, Invalid)
     assert slow.code == "file-too-slow"
     heavy = await refusal(large, Limits(memory=64 << 20))
-    assert isinstance(heavy, TooLarge)
-    assert (heavy.code, "67,108,864 bytes" in heavy.detail) == ("file-too-heavy", True)
+    # An interpreter may crash where it finds no memory.
+    expected = "file-too-heavy" if isinstance(heavy, TooLarge) else "file-breaks-reader"
+    assert (heavy.code, "67,108,864 bytes of memory" in heavy.detail) == (expected, True)
 
 
 @pytest.mark.parametrize(
