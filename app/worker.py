@@ -47,7 +47,14 @@ async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: 
             engine.run(desk, settings.worker_slots),
             asking.run(desk),
             _again_and_again(pool, _seal, SEAL_EVERY, stopping),
-            _again_and_again(pool, partial(_capture, carry), CAPTURE_EVERY, stopping, also=MET_ANOTHER),
+            _again_and_again(
+                pool,
+                partial(_capture, carry),
+                CAPTURE_EVERY,
+                stopping,
+                also=MET_ANOTHER,
+                hindered=_capture_hindered,
+            ),
             _again_and_again(pool, _forget, FORGET_EVERY, stopping),
         )
     finally:
@@ -76,6 +83,10 @@ async def _capture(carry: Carry, conn: Connection) -> int:
     return await capture.work(conn, carry, utc_now())
 
 
+async def _capture_hindered(conn: Connection) -> None:
+    await capture.hindered(conn, utc_now())
+
+
 async def _forget(conn: Connection) -> int:
     return await forget(conn, utc_now())
 
@@ -87,9 +98,10 @@ async def _again_and_again(
     stopping: asyncio.Event,
     *,
     also: tuple[type[Exception], ...] = (),
+    hindered: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> None:
     """Repeats `work` until it finds nothing more to do, then every so often; a last time at the end. For `also`
-    see `transaction`."""
+    see `transaction`; `hindered` is called when `work` has failed, as far as the database is there."""
     last = False
     while True:
         try:
@@ -97,6 +109,9 @@ async def _again_and_again(
                 pass
         except Exception as error:  # a database that is away is waited for, not died of
             _LOG.warning("worker.step_failed", error=repr(error))
+            if hindered is not None:
+                with suppress(Exception):
+                    await transaction(pool, hindered, attempts=1)
         if last:
             return
         with suppress(TimeoutError):
