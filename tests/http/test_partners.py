@@ -19,6 +19,7 @@ SECRET = "whsec_" + "c2VjcmV0" * 5
 SETTINGS: dict[str, dict[str, Any]] = {
     "ceir": {"url": "https://ceir.example", "username": "gateway", "password": "hush-hush"},
     "eir_push": {"url": "https://eir.example"},
+    "eir_rest": {"url": "https://eir.example", "provisioning_key": "hush-hush"},
     "webhook": {"url": "https://hook.example/in", "secret": SECRET, "previous_secret": SECRET},
     "knox_guard": {
         "url": "https://knox.example",
@@ -30,6 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 SECRETS = {
     "ceir": {"password"},
     "eir_push": set(),
+    "eir_rest": {"provisioning_key"},
     "webhook": {"secret", "previous_secret"},
     "knox_guard": {"api_token", "webhook_secret"},
 }
