@@ -129,7 +129,7 @@ async def test_the_partners_own_reference_is_kept_for_the_release(town, keys, po
 
 
 async def test_a_partner_where_a_repeat_makes_a_second_row_has_one_in_the_end(town, keys):
-    await town.partner("eir_rest", faults=Faults(fail_rate=0.5, applied=True))
+    await town.partner("eir_rest", faults=Faults(fail_rate=0.2, applied=True))
     incident = await town.incident()
     await town.block(incident, keys(40))
     async with town.worker():
