@@ -31,6 +31,10 @@ _NO_COLUMN = "no column of this partner's files holds a {}; give it a scope with
 _OF_BATCH = ("op", "reason", "reference", "since", "key")
 _HELD = (*_OF_ORDER, *_OF_BATCH)
 _USUAL = ("imei", "serial", "gtin", "op", "reason", "reference", "since", "version")
+_COLUMNS = (
+    'a list like ["IMEI=imei14", "Action=op"], in the order of the columns: a header, and what stands below it, one of '
+    + ", ".join(_HELD)
+)
 ColumnText = Annotated[str, msgspec.Meta(pattern=rf"^[^=]{{1,60}}=({'|'.join(_HELD)})$")]
 
 
@@ -38,14 +42,9 @@ class SftpCsvSettings(DropSettings, frozen=True, kw_only=True, forbid_unknown_fi
     """What the files hold: `ops` and `reasons` have the partner's words for ours."""
 
     file_name: FileName = "imei-{number}-{op}-{key}.csv"
-    columns: Annotated[
-        list[ColumnText],
-        msgspec.Meta(
-            min_length=1, max_length=50,
-            description='a list like ["IMEI=imei14", "Action=op"], in the order of the columns: a header, and what'
-            f" stands below it, one of {', '.join(_HELD)}",
-        ),
-    ] = msgspec.field(default_factory=lambda: [f"{name}={name}" for name in _USUAL])  # fmt: skip
+    columns: Annotated[list[ColumnText], msgspec.Meta(min_length=1, max_length=50, description=_COLUMNS)] = (
+        msgspec.field(default_factory=lambda: [f"{name}={name}" for name in _USUAL])
+    )
     delimiter: Delimiter = ","
     rows_per_file: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS, description="1 to 10000")] = 1000
     ops: Annotated[
