@@ -124,7 +124,7 @@ def _words(unknown: int, contradicted: int, over: int) -> str:
     if unknown:
         said.append(f"{unknown:,} lines were not understood" if unknown > 1 else "1 line was not understood")
     if contradicted:
-        said.append(f"what it says of {contradicted:,} identifiers contradicts itself")
+        said.append(f"what it says of {contradicted:,} of the identifiers contradicts itself")
     if over:
         said.append(f"it is longer than any file of ours: {over:,} lines were not read")
     return "; ".join(said)
