@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote, unquote
 
-import asyncssh
 import msgspec
 from aiohttp import web
 
@@ -60,7 +59,10 @@ def install(app: web.Application, stage: Stage, options: InboxOptions, take: Tak
             root = options.directory or stack.enter_context(tempfile.TemporaryDirectory(prefix="practice-"))
             inbox = Inbox(Path(root), stage, options, take)
             if not options.directory:
-                server = await _listen(inbox.root, stage, options)
+                # SSH takes half a second to load, and most partners speak none.
+                from app.sandbox.sftp import listen
+
+                server = await listen(inbox.root, stage, options.user, options.password, options.sftp_port)
                 stack.callback(server.close)
             task = asyncio.create_task(inbox.watch())
             stack.callback(task.cancel)
@@ -127,41 +129,3 @@ class Inbox:
             "".join(f"{','.join(line)}\n" for line in (("identifier", "result", "words"), *verdicts))
         )
         os.replace(hidden, self.root / "out" / f"{name}.ack")
-
-
-async def _listen(root: Path, stage: Stage, options: InboxOptions) -> asyncssh.SSHAcceptor:
-    """Starts the SFTP server, which shows `root` and no more, under a host key of its own."""
-    key = asyncssh.generate_private_key("ssh-ed25519")
-
-    class Door(asyncssh.SSHServer):
-        def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-            if stage.misbehaviour.is_down():
-                conn.abort()
-
-        def password_auth_supported(self) -> bool:
-            return True
-
-        def validate_password(self, username: str, password: str) -> bool:
-            return (username, password) == (options.user, options.password)
-
-    class Shelf(asyncssh.SFTPServer):
-        def __init__(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
-            super().__init__(chan, chroot=os.fsencode(root))
-
-        async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
-            fate = await stage.misbehaviour.fate()
-            if fate == "fine" or stage.misbehaviour.ordered.applied:
-                os.replace(self.map_path(oldpath), self.map_path(newpath))
-            if fate == "hung":
-                await asyncio.Event().wait()
-            if fate == "dropped":
-                self.channel.get_connection().abort()
-            if fate != "fine":
-                raise asyncssh.SFTPFailure("practice failure")
-
-    server = await asyncssh.listen(
-        stage.host, options.sftp_port, server_factory=Door, server_host_keys=[key], sftp_factory=Shelf
-    )
-    public = key.export_public_key().decode().strip()
-    stage.spoken = f"sftp://{stage.host}:{server.get_port()}/in?{quote(public)}"
-    return server
