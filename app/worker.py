@@ -39,7 +39,7 @@ async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: 
     what captured events mean."""
     stopping = stopping or stop_on_signals()
     pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-worker")
-    contacts = Contacts(_wire)
+    contacts = Contacts(partial(_wire, settings.files_root))
     desk = Desk(pool, contacts, utc_now, random.random, stopping, settings.park_after_days * 86_400.0)
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
@@ -71,8 +71,8 @@ def stop_on_signals() -> asyncio.Event:
     return stopping
 
 
-def _wire(partner: Partner) -> HttpWire:
-    return HttpWire(deadline=DEADLINE, connections=partner.limits.max_inflight)
+def _wire(files_root: str, partner: Partner) -> HttpWire:
+    return HttpWire(deadline=DEADLINE, connections=partner.limits.max_inflight, files_root=files_root)
 
 
 async def _seal(conn: Connection) -> int:

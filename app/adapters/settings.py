@@ -1,15 +1,15 @@
 """What a partner row's settings may hold: typed, all flaws told at once, secrets never shown again.
 
-An adapter's settings are a msgspec Struct whose fields use `Url` and `Secret`; the description of a
-field says what would be right.
+An adapter's settings are a msgspec Struct whose fields use `Url`, `PlaceUrl` and `Secret`; the description of
+a field says what would be right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 from msgspec.structs import FieldInfo
@@ -20,6 +20,7 @@ from app.core.imei import shown
 MASK = "•••"
 
 Url = Annotated[str, msgspec.Meta(max_length=2000, extra={"url": True})]
+PlaceUrl = Annotated[str, msgspec.Meta(max_length=2000, extra={"place": True})]
 Secret = Annotated[str, msgspec.Meta(max_length=8000, extra={"secret": True})]
 Path = Annotated[
     str,
@@ -84,22 +85,38 @@ def _fault(field: FieldInfo, value: object) -> str:
         msgspec.convert(value, field.type)
     except msgspec.ValidationError as error:
         return "its form is another" if "regex" in str(error) else str(error)
-    return _address_fault(str(value)) if _marked(field, "url") else ""
+    if _marked(field, "url"):
+        return _address_fault(str(value), _no_http)
+    return _address_fault(str(value), _no_place) if _marked(field, "place") else ""
 
 
-def _address_fault(address: str) -> str:
+def _address_fault(address: str, fault: Callable[[SplitResult], str]) -> str:
     if not (address.isascii() and address.isprintable()) or " " in address or "\\" in address:
         return "it holds characters that no address has"
     try:
         parts = urlsplit(address)
-        host, port = parts.hostname, parts.port
+        found = "its port is not one" if parts.port == 0 else fault(parts)
     except ValueError:
-        return "its host or port is not one"
-    if parts.scheme not in ("http", "https") or not host or port == 0:
-        return "it would begin with https:// or http:// and a host"
+        return "its host, port or path is not one"
     if "@" in parts.netloc:
         return "it would hold no user name and no password; those have settings of their own"
-    return "it would hold no #fragment" if "#" in address else ""
+    return found or ("it would hold no #fragment" if "#" in address else "")
+
+
+def _no_http(parts: SplitResult) -> str:
+    fits = parts.scheme in ("http", "https") and parts.hostname
+    return "" if fits else "it would begin with https:// or http:// and a host"
+
+
+def _no_place(parts: SplitResult) -> str:
+    path = unquote(parts.path, errors="strict")
+    if parts.scheme not in ("sftp", "file") or bool(parts.hostname) is not (parts.scheme == "sftp"):
+        return "it would begin with sftp:// and a host, or with file:/// and a directory's name"
+    if not path.strip("/") and parts.scheme == "file":
+        return "it would name a directory"
+    if ".." in path.split("/") or not path.isprintable() or parts.query:
+        return "its path would hold no '..', no control character and no ?query"
+    return ""
 
 
 def _right(field: FieldInfo) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from shlex import quote
 
 import httpx
 import rich_click as click
@@ -135,6 +136,6 @@ def _print(running: Sequence[Running], added: bool) -> None:
     if not added:
         show.say("\nAdd them with --add, or one by one:")
         for one in running:
-            pairs = " ".join(f"--setting {name}={value}" for name, value in one.settings.items())
+            pairs = " ".join(f"--setting {quote(f'{name}={value}')}" for name, value in one.settings.items())
             click.echo(f'  imei-gateway partner add "{_name(one)}" --adapter {one.kind} {pairs}')
     show.say("They run until Ctrl-C; GET /sandbox says what each was told.")

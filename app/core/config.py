@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True):
     park_after_days: int = 14
     log_level: str = "info"
     public_url: str = ""
+    files_root: str = ""
     epcis_capture_limit: int = 10_000
     epcis_file_size_limit: int = 64 * 1024 * 1024
 
@@ -76,6 +77,8 @@ def _checked(settings: Settings) -> Settings:
         "log_level": ("debug", "info", "warning", "error"),
         "unknown_equipment": ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"),
     }
+    if settings.files_root and not Path(settings.files_root).is_absolute():
+        raise Invalid(f"IMEI_GATEWAY_FILES_ROOT is '{settings.files_root}'; it would be a path from the /.")
     for name, values in allowed.items():
         value = getattr(settings, name)
         if value not in values:

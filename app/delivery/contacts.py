@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from app.adapters import registry
-from app.adapters.contract import Adapter, Reply, Wire
+from app.adapters.contract import Adapter, Files, Place, Reply, Wire
 from app.core.db import Connection
+from app.core.imei import shown
 from app.delivery import partners
 from app.delivery.partners import Partner
 from app.delivery.wire import HttpWire
@@ -70,3 +71,38 @@ class Witnessed:
         exchange["status"] = reply.status
         exchange["reply_sha256"] = hashlib.sha256(reply.body).hexdigest()
         return reply
+
+    def files(self, place: Place) -> Files:
+        return _WitnessedFiles(self._wire.files(place), self.exchanges)
+
+
+class _WitnessedFiles:
+    """Files of which it is remembered what was written, read and moved; what was begun and not done has no `did`."""
+
+    def __init__(self, files: Files, exchanges: list[dict[str, Any]]) -> None:
+        self._files = files
+        self._exchanges = exchanges
+
+    async def names(self) -> Sequence[str]:
+        return await self._files.names()
+
+    async def read(self, name: str) -> bytes:
+        exchange = self._begun(name)
+        body = await self._files.read(name)
+        exchange |= {"did": "read", "sha256": hashlib.sha256(body).hexdigest()}
+        return body
+
+    async def write(self, name: str, body: bytes) -> None:
+        exchange = self._begun(name, sha256=hashlib.sha256(body).hexdigest())
+        await self._files.write(name, body)
+        exchange["did"] = "written"
+
+    async def move(self, name: str, to: str) -> None:
+        exchange = self._begun(name, to=shown(to, 200))
+        await self._files.move(name, to)
+        exchange["did"] = "moved"
+
+    def _begun(self, name: str, **known: str) -> dict[str, Any]:
+        exchange: dict[str, Any] = {"file": shown(name, 200), **known}
+        self._exchanges.append(exchange)
+        return exchange

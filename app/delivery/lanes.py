@@ -111,12 +111,14 @@ def _order(row: asyncpg.Record) -> Order:
     return Order(key, version, serial=row["serial"], gtin=row["gtin"])
 
 
-async def told_before(conn: Connection, lane: Lane, orders: Sequence[Order]) -> dict[int, Told]:
-    """The last that the partner of this lane was told of each of these identifiers, before these orders, and did not
-    refuse; by key. It knows of those that are missing only what others told it."""
+async def told_before(
+    conn: Connection, lane: Lane, orders: Sequence[Order], *, itself: bool = False
+) -> dict[int, Told]:
+    """The last that the partner of this lane was told of each of these identifiers, before these orders (or by them:
+    `itself`), and did not refuse; by key. It knows of those that are missing only what others told it."""
     if not orders:
         return {}
-    keys, versions = [order.key for order in orders], [order.version for order in orders]
+    keys, versions = [order.key for order in orders], [order.version + itself for order in orders]
     rows = await conn.fetch(_DELIVERY.told_before, lane.partner_id, lane.lane, keys, versions)
     return {row["key"]: Told(Op(row["op"]), row["is_foreign"], row["ref"]) for row in rows}
 

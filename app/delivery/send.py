@@ -99,18 +99,29 @@ class _Run:
         return await self._settle(work, done, stretch) and not stretch.leave
 
     async def _ours(self, work: Work) -> tuple[Work, list[int]]:
-        """Of releases those that end a block of ours, with the partner's reference of it; and the other places."""
-        if work.op is not Op.RELEASE:
+        """The orders with the partner's reference of our block, where it holds one; and the places of releases that
+        end none."""
+        asked = [] if work.op is Op.ENROL else list(work.orders.values())
+        if work.op is Op.BLOCK:
+            # The first block of all can follow none; one that is told again may follow itself.
+            asked = [order for order in asked if order.version > 1 or work.doubtful]
+        if not asked:
             return work, []
         async with self.desk.pool.acquire() as conn:
-            told = await lanes.told_before(conn, self.lane, list(work.orders.values()))
+            told = await lanes.told_before(
+                conn, self.lane, asked, itself=work.op is Op.BLOCK and work.doubtful
+            )
+        refs = {key: one.ref for key, one in told.items() if is_ours(one)}
+        not_ours = [
+            place for place, order in work.orders.items() if work.op is Op.RELEASE and order.key not in refs
+        ]
         orders = {
-            place: msgspec.structs.replace(order, ref=told[order.key].ref)
+            place: msgspec.structs.replace(order, ref=refs[order.key]) if refs.get(order.key) else order
             for place, order in work.orders.items()
-            if is_ours(told.get(order.key))
         }
+        for place in not_ours:
+            del orders[place]
         untried = [place for place in work.untried if place in orders]
-        not_ours = [place for place in work.orders if place not in orders]
         return msgspec.structs.replace(work, orders=orders, untried=untried), not_ours
 
     def _size(self, work: Work) -> int:
@@ -156,6 +167,7 @@ class _Run:
             reason=work.reason,
             reference=str(work.incident_id or ""),
             since=work.since,
+            number=work.chunk_id,
             tried=None if work.fresh.issuperset(call.places) else work.tried,
         )
         try:

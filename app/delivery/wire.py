@@ -1,4 +1,4 @@
-"""The way out to one partner: HTTP under one deadline, one byte cap and one small pool of connections.
+"""The way out to one partner: HTTP under one deadline, one byte cap and one small pool of connections; and files.
 
 Requests go to the httpx-aiohttp transport directly: above it httpx.AsyncClient spends more time per call
 on redirects, cookies and proxies, none of which we follow, keep or read.
@@ -18,7 +18,8 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from app.adapters.contract import NoAnswer, Reply
+from app.adapters.contract import Files, NoAnswer, Place, Reply
+from app.delivery.files import Places
 
 _OURS = {"accept-encoding": "identity", "user-agent": "imei-gateway"}
 
@@ -36,10 +37,13 @@ class HttpWire:
         cap: int = 2**20,
         connections: int = 8,
         tls: ssl.SSLContext | None = None,
+        files_root: str = "",
     ) -> None:
-        """`deadline` in seconds spans connecting, sending and reading; `cap` in bytes bounds an answer."""
+        """`deadline` in seconds spans connecting, sending and reading; `cap` in bytes bounds an answer. Below
+        `files_root` stand the directories of this machine where files may be exchanged; empty: nowhere."""
         self._deadline = deadline
         self._cap = cap
+        self._places = Places(files_root, deadline)
         self._transport = AiohttpTransport(
             verify=tls or _public_tls(), trust_env=False, client=lambda: _session(connections, tls)
         )
@@ -56,9 +60,13 @@ class HttpWire:
         except _TROUBLE as error:
             raise NoAnswer(_plainly(error)) from None
 
+    def files(self, place: Place) -> Files:
+        return self._places.at(place)
+
     async def close(self) -> None:
         """Close every connection. A wire that is closed sends no more."""
         await self._transport.aclose()
+        await self._places.close()
 
     async def _exchange(self, request: httpx.Request) -> Reply:
         response = await self._transport.handle_async_request(request)

@@ -9,9 +9,8 @@ from app.core.errors import Conflict, Invalid, Unavailable
 
 from .subjects import SUBJECTS
 
-GOOD = {
-    kind: dict(SUBJECTS[kind].settings) for kind in ("ceir", "eir_push", "eir_rest", "webhook", "knox_guard")
-}
+KINDS = ("ceir", "dirbs_file", "eir_push", "eir_rest", "gsma_file", "knox_guard", "sftp_csv", "webhook")
+GOOD = {kind: dict(SUBJECTS[kind].settings) for kind in KINDS}
 
 MODULE = """
 import msgspec
@@ -56,7 +55,7 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_ours_are_there():
-    assert set(registry.adapters()) >= {"ceir", "eir_push", "eir_rest", "knox_guard", "webhook"}
+    assert set(registry.adapters()) >= set(KINDS)
     assert registry.adapters() is registry.adapters()
 
 
@@ -89,7 +88,9 @@ def test_a_broken_package_is_named(installed, module, target, words):
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones():
-    with pytest.raises(Invalid, match="ceir, eir_push, eir_rest, knox_guard, webhook"):
+    with pytest.raises(
+        Invalid, match="ceir, dirbs_file, eir_push, eir_rest, gsma_file, knox_guard, sftp_csv, webhook"
+    ):
         registry.make("ftp", {})
 
 
@@ -168,6 +169,7 @@ def test_a_signing_secret_that_is_none_is_refused_and_not_repeated(secret):
         ("eir_rest", {"provisioning_key"}),
         ("webhook", {"secret", "previous_secret"}),
         ("knox_guard", {"api_token", "webhook_secret"}),
+        ("sftp_csv", {"password"}),
     ],
 )
 def test_secrets_are_never_shown_again(kind, masked):

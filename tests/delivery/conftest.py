@@ -60,7 +60,7 @@ class Town:
         self.runners.append(runner)
         if faults:
             stage.misbehaviour.order(faults)
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        url = stage.spoken or f"http://127.0.0.1:{runner.addresses[0][1]}"
         settings = {**server.settings(kind, url), **(change or {})}
         async with self.pool.acquire() as conn, conn.transaction():
             return await partners.add(

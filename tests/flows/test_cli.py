@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.core import gs1, imei
+from app.sandbox.server import KINDS
 
 from .command import Gateway
 
@@ -94,7 +95,7 @@ def test_a_theft_from_goods_in_to_release(
     assert header.endswith("reject_code,reject_sentence")
     assert "'=1+1" in row
 
-    partners = ("sandbox", "--ports", "0,0,0,0", "--add")
+    partners = ("sandbox", "--ports", ",".join("0" for _ in KINDS), "--add")
     with Gateway(gateway.data_dir).started(*partners, until="until Ctrl-C"):
         declared = gateway.told("declare", "--title", "Paris", "--pallet", PALLET, "--yes")
         number = str(declared["id"])
@@ -130,7 +131,7 @@ def _assert_everybody_is_told(gateway: Gateway, number: str) -> None:
 
 def test_practice_partners_join_only_where_a_gateway_answers(gateway: Gateway) -> None:
     nowhere = f"http://127.0.0.1:{_free_port()}"
-    refused = gateway.run("sandbox", "--ports", "0,0,0,0", "--add", "--gateway", nowhere)
+    refused = gateway.run("sandbox", "--ports", ",".join("0" for _ in KINDS), "--add", "--gateway", nowhere)
     assert refused.returncode == 1
     assert f"No gateway answers at {nowhere}" in refused.stderr
     assert "--gateway" in refused.stderr

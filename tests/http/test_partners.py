@@ -130,7 +130,7 @@ async def test_everything_wrong_with_a_partner_is_told_at_once(admin):
         "/scope/tacs/0", "/scope/tacs/2", "/limits/max_inflight", "/limits/rate",
     }  # fmt: skip
     found = places(problem(await admin.post("/v1/partners", json=said | {"adapter": "fax"}), 400))
-    assert "ceir, eir_push" in found["/adapter"]
+    assert "ceir, dirbs_file" in found["/adapter"]
 
 
 @pytest.mark.parametrize("adapter", SETTINGS)
