@@ -16,6 +16,7 @@ from app.adapters.contract import Confirms, Kind
 from app.api import body
 from app.api.notes import Notes
 from app.api.once import Once
+from app.api.trials import try_out
 from app.audit.record import Entry, record
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import Conflict
@@ -242,4 +243,6 @@ async def kinds(actor: NamedDependency[Principal]) -> AdapterList:
     )
 
 
-router = Router("/v1/partners", route_handlers=[everyone, one, add, change, confirmations], tags=["Partners"])
+router = Router(
+    "/v1/partners", route_handlers=[everyone, one, add, change, try_out, confirmations], tags=["Partners"]
+)

@@ -41,7 +41,7 @@ _COMMANDS = {
     "watch": ("app.cli.watch:watch", "Watch the partners being told, live."),
     "incident": ("app.cli.incident:incident", "Show one incident and where each partner stands."),
     "incidents": ("app.cli.incident:incidents", "List incidents."),
-    "partner": ("app.cli.partners:partner", "Add, list, pause and resume partners."),
+    "partner": ("app.cli.partners:partner", "Add, try, list, pause and resume partners."),
     "sandbox": ("app.cli.practice:sandbox", "Start practice partners to play with."),
     "key": ("app.cli.keys:key", "Create, list and revoke API keys."),
     "audit": ("app.cli.audit:audit", "Verify the audit log."),

@@ -12,7 +12,7 @@ import rich_click as click
 from app.access.roles import Permission, Principal
 from app.adapters import registry
 from app.adapters.contract import Kind
-from app.cli import desk, kinds, options, show
+from app.cli import desk, kinds, options, show, trial
 from app.core.db import Connection
 from app.core.errors import Invalid
 from app.delivery import partners
@@ -24,7 +24,7 @@ from app.devices import tac
 
 @click.group()
 def partner() -> None:
-    """Add, list, pause and resume partners: the organisations that are told what to block.
+    """Add, try, list, pause and resume partners: the organisations that are told what to block.
 
     \b
     Example
@@ -33,6 +33,7 @@ def partner() -> None:
 
 
 partner.add_command(kinds.kinds)
+partner.add_command(trial.try_)
 
 
 @partner.command()

@@ -60,6 +60,7 @@ MAY: dict[str, set[Role]] = {
     "addPartner": {Role.ADMIN},
     "readPartner": LOOKS,
     "changePartner": {Role.ADMIN},
+    "tryPartner": {Role.ADMIN},
     "listAdapters": LOOKS,
     "listEntries": {Role.AUDITOR, Role.ADMIN},
     "readCheckpoint": {Role.AUDITOR, Role.ADMIN},
