@@ -16,6 +16,7 @@ from msgspec.structs import FieldInfo
 
 from app.core.errors import Flaw, Invalid, told
 from app.core.imei import shown
+from app.core.misfit import sentence
 
 MASK = "•••"
 
@@ -83,7 +84,7 @@ def _fault(field: FieldInfo, value: object) -> str:
     try:
         msgspec.convert(value, field.type)
     except msgspec.ValidationError as error:
-        return "its form is another" if "regex" in str(error) else str(error)
+        return "its form is another" if "regex" in str(error) else sentence(str(error))
     return _address_fault(str(value)) if _marked(field, "url") else ""
 
 

@@ -42,6 +42,7 @@ _COMMANDS = {
     "incident": ("app.cli.incident:incident", "Show one incident and where each partner stands."),
     "incidents": ("app.cli.incident:incidents", "List incidents."),
     "partner": ("app.cli.partners:partner", "Add, try, list, pause and resume partners."),
+    "adapter": ("app.cli.adapters:adapter", "List and show adapters; begin one of your own."),
     "sandbox": ("app.cli.practice:sandbox", "Start practice partners to play with."),
     "key": ("app.cli.keys:key", "Create, list and revoke API keys."),
     "audit": ("app.cli.audit:audit", "Verify the audit log."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +16,7 @@ from app.adapters import registry
 from app.adapters.contract import Kind
 from app.cli import desk, kinds, options, show, trial
 from app.core.db import Connection
-from app.core.errors import Invalid
+from app.core.errors import Flaw, Invalid
 from app.delivery import partners
 from app.delivery.partners import Limits, Partner
 from app.delivery.progress import waiting
@@ -94,7 +96,8 @@ def add(
         added = await partners.remember(conn, "partner.added", number, actor, now)
         return added, await tac.unheard(conn, added.scope.brands)
 
-    added, unheard = desk.change(work)
+    with _as_typed():
+        added, unheard = desk.change(work)
     _tell(
         added,
         0,
@@ -121,7 +124,27 @@ def _pair(adapter: str, text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise click.UsageError(f"'{text}' is not a setting; it would be KEY=VALUE.")
-    return name, kinds.typed(registry.adapter(adapter).settings, name, value)
+    found = registry.adapters().get(adapter)
+    return name, kinds.typed(found.settings, name, value) if found else value
+
+
+@contextmanager
+def _as_typed() -> Iterator[None]:
+    """What is refused inside is said of the options, as the person wrote them."""
+    try:
+        yield
+    except Invalid as error:
+        flaws = tuple(map(_of_option, error.flaws))
+        raise Invalid(error.detail, error.code, flaws) from None
+
+
+def _of_option(flaw: Flaw) -> Flaw:
+    _, part, name, *_ = (*flaw.pointer.split("/"), "", "")
+    if part == "settings":
+        detail = flaw.detail.removeprefix(f"Setting '{name}': ")
+        return Flaw(detail, f"setting {name}" if name else "--settings", flaw.code)
+    places = {"scope": f"--{name.removesuffix('s')}", "limits": f"--{name.replace('_', '-')}"}
+    return msgspec.structs.replace(flaw, pointer=places.get(part, {"name": "NAME"}.get(part, f"--{part}")))
 
 
 async def _remembered(conn: Connection, number: int, actor: Principal, now: datetime) -> tuple[Partner, int]:
