@@ -220,4 +220,4 @@ class _Run:
         except Exception as raised:  # whatever an adapter raises is a fault of this one call
             error = raised
         outcome = judge.fault(batch.orders, error).answers[0].outcome
-        return Answer(Outcome.UNKNOWN if wire.acted else outcome), self._hushed.text(plainly(error))
+        return Answer(wire.reading(outcome)), self._hushed.text(plainly(error))

@@ -5,6 +5,9 @@ No secret is in it: what was sent is told by its hash, addresses without the val
 
 from __future__ import annotations
 
+import errno
+import socket
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -35,6 +38,9 @@ from app.delivery.partners import Partner
 StillBlocked = Literal["no", "perhaps", "yes"]
 
 _TAKEN = frozenset({Outcome.DONE, Outcome.ALREADY, Outcome.ACCEPTED})
+# What stands behind a NoAnswer where nothing was sent.
+_NO_CONNECTION = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
+_NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 _CONFIRMS = " What it only accepted it confirms later."
 
 
@@ -137,6 +143,8 @@ def _not_released(partner: str, identifier: str, block: Step | None, release: St
 def plainly(error: Exception) -> str:
     """What an adapter raised, as a person who has to mend it wants to hear it."""
     match error:
+        case NoAnswer() if never_arrived(error):
+            return f"nothing reached it: {error}"
         case Throttled(after=after):
             again = "" if after is None else f", and to come again after {after:g} s"
             return f"it asks us to slow down{again}: {error}"
@@ -148,6 +156,16 @@ def plainly(error: Exception) -> str:
             return f"no answer that we understand: {error}; it may have acted or not"
         case _:
             return f"the adapter broke: {type(error).__name__}; whoever wrote it must mend it"
+
+
+def never_arrived(error: BaseException) -> bool:
+    """Whether there was no connection at all, so that the partner cannot have acted."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, _NO_CONNECTION) or getattr(cause, "errno", None) in _NO_WAY:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 class Hushed:
@@ -191,11 +209,14 @@ class Overheard:
         self._wire = wire
         self._hushed = hushed
         self.exchanges: list[Exchange] = []
+        self._unsent = 0
 
-    @property
-    def acted(self) -> bool:
-        """Whether the partner answered any request with success, and so may have done something."""
-        return any(one.status is not None and 200 <= one.status < 300 for one in self.exchanges)
+    def reading(self, outcome: Outcome) -> Outcome:
+        """What a fault of the call means once it is known how far each request of it came: `unknown` where one had
+        been answered with success, `retry` where none has reached the partner."""
+        if any(one.status is not None and 200 <= one.status < 300 for one in self.exchanges):
+            return Outcome.UNKNOWN
+        return Outcome.RETRY if self.exchanges and self._unsent == len(self.exchanges) else outcome
 
     async def send(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
@@ -204,6 +225,9 @@ class Overheard:
         witnessed, began = Witnessed(self._wire), time.monotonic()
         try:
             return await witnessed.send(method, url, headers=headers, body=body)
+        except NoAnswer as error:
+            self._unsent += never_arrived(error)
+            raise
         finally:
             ms = round((time.monotonic() - began) * 1000, 1)
             (seen,) = witnessed.exchanges

@@ -150,6 +150,38 @@ async def test_a_block_that_may_have_been_made_is_released_all_the_same(town):
     assert town.blocked("eir_push") == []
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:9", "connection refused"),
+        ("http://no-such-host.invalid", "host name not found"),
+    ],
+)
+async def test_what_never_reached_a_partner_blocked_nothing(town, url, words):
+    number = await town.partner("eir_push", change={"url": url})
+    found = await tried(town, number)
+    assert outcomes(found) == [("block", "retry")]
+    assert found.still_blocked == "no"
+    assert (
+        found.verdict == f"eir_push did not take the block: nothing reached it: {words}. No release was sent."
+    )
+
+
+async def test_a_release_that_never_arrived_left_it_blocked(town):
+    number = await town.partner("eir_push")
+
+    class Closing(HttpWire):
+        async def send(self, *arguments: Any, **more: Any):
+            reply = await super().send(*arguments, **more)
+            await town.runners[0].cleanup()
+            return reply
+
+    found = await tried(town, number, lambda partner: Closing(deadline=2))
+    assert outcomes(found) == [("block", "done"), ("release", "retry")]
+    assert found.still_blocked == "yes"
+    assert "did not take the release: nothing reached it: connection refused." in found.verdict
+
+
 async def test_a_partner_that_hangs_is_given_up_at_its_deadline(town):
     number = await town.partner("eir_push", faults=Faults(hang_rate=1))
     found = await tried(town, number, lambda partner: HttpWire(deadline=0.2))
@@ -245,7 +277,7 @@ async def test_no_secret_is_told(town):
         )
     found = await tried(town, number)
     assert found.steps[0].exchanges[0].address == "http://127.0.0.1:9/•••/in?token=•••&b=•••"
-    assert "connection refused" in found.steps[0].fault
+    assert found.steps[0].fault == "nothing reached it: connection refused"
     told = json.dumps(await recorded(town)) + repr(found)
     assert "in-the-query" not in told
     assert "c2VjcmV0" not in told

@@ -157,6 +157,12 @@ async def test_it_is_added_and_tried_out(tmp_path, desk):
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     package = written(tmp_path / "theirs", "atlantis")
+    path = package / "src/atlantis_adapter/adapter.py"
+    # Somebody has made it tell its secrets where it fails.
+    read = "said = document(expect(reply, batch.at).body)"
+    talks = "if reply.status == 401:\n            raise Denied(self._settings.token)\n        "
+    text = path.read_text().replace(read, talks + read).replace("Batch, Kind,", "Batch, Denied, Kind,")
+    path.write_text(text)
     gateway = Commands({**desk._environ, **installed(package)._environ})
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"url": f"http://127.0.0.1:{runner.addresses[0][1]}", "token": "sesame"}))
@@ -183,6 +189,6 @@ async def test_it_is_added_and_tried_out(tmp_path, desk):
     denied = await run("partner", "try", "Denied")
     await runner.cleanup()
     assert denied.returncode == 1
-    assert "HTTP 401: the partner does not accept our credentials" in denied.stdout
-    assert "Denied did not take the block" in denied.stderr
+    assert re.search(r"^block +retry +•••", denied.stdout, re.MULTILINE), denied.stdout
+    assert "Denied did not take the block: •••. No release was sent." in denied.stderr
     assert "wrong-word" not in denied.stdout + denied.stderr
