@@ -1,5 +1,5 @@
-"""The background process: the delivery engine, the sealer of the audit log, the captures of events and the removal
-of old replies, until it is told to stop."""
+"""The background process: the delivery engine, the asking of partners, the sealer of the audit log, the captures of
+events and the removal of old replies, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.core import log
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, Pool, open_pool, transaction
-from app.delivery import engine
+from app.delivery import asking, engine
 from app.delivery.contacts import Contacts
 from app.delivery.partners import Partner
 from app.delivery.send import DEADLINE, Desk
@@ -40,13 +40,21 @@ async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: 
     stopping = stopping or stop_on_signals()
     pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-worker")
     contacts = Contacts(_wire)
-    desk = Desk(pool, contacts, utc_now, random.random, stopping)
+    desk = Desk(pool, contacts, utc_now, random.random, stopping, settings.park_after_days * 86_400.0)
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
         await asyncio.gather(
             engine.run(desk, settings.worker_slots),
+            asking.run(desk),
             _again_and_again(pool, _seal, SEAL_EVERY, stopping),
-            _again_and_again(pool, partial(_capture, carry), CAPTURE_EVERY, stopping, also=MET_ANOTHER),
+            _again_and_again(
+                pool,
+                partial(_capture, carry),
+                CAPTURE_EVERY,
+                stopping,
+                also=MET_ANOTHER,
+                hindered=_capture_hindered,
+            ),
             _again_and_again(pool, _forget, FORGET_EVERY, stopping),
         )
     finally:
@@ -75,6 +83,10 @@ async def _capture(carry: Carry, conn: Connection) -> int:
     return await capture.work(conn, carry, utc_now())
 
 
+async def _capture_hindered(conn: Connection) -> None:
+    await capture.hindered(conn, utc_now())
+
+
 async def _forget(conn: Connection) -> int:
     return await forget(conn, utc_now())
 
@@ -86,9 +98,10 @@ async def _again_and_again(
     stopping: asyncio.Event,
     *,
     also: tuple[type[Exception], ...] = (),
+    hindered: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> None:
     """Repeats `work` until it finds nothing more to do, then every so often; a last time at the end. For `also`
-    see `transaction`."""
+    see `transaction`; `hindered` is called when `work` has failed, as far as the database is there."""
     last = False
     while True:
         try:
@@ -96,6 +109,9 @@ async def _again_and_again(
                 pass
         except Exception as error:  # a database that is away is waited for, not died of
             _LOG.warning("worker.step_failed", error=repr(error))
+            if hindered is not None:
+                with suppress(Exception):
+                    await transaction(pool, hindered, attempts=1)
         if last:
             return
         with suppress(TimeoutError):

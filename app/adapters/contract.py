@@ -73,7 +73,11 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Orders for one call. `key` is the same on every repeat of the call; `at` is when it is sent (UTC)."""
+    """Orders for one call. `key` is the same on every repeat of the call; `at` is when it is sent (UTC).
+
+    `tried` says that these orders may have reached the partner before, and when they last may have (on the clock
+    of `at`; `at` itself where nobody knows). Where a second telling does harm, an adapter looks first.
+    """
 
     key: str
     op: Op
@@ -82,6 +86,7 @@ class Batch(msgspec.Struct, frozen=True):
     reason: str = "theft"
     reference: str = ""
     since: datetime | None = None
+    tried: datetime | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from enum import Enum
 from itertools import islice
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
+from app.core import clock
 from app.core.errors import Flaw, below
 from app.core.imei import shown
 from app.core.misfit import sentence
@@ -25,6 +27,19 @@ _STEP = re.compile(r"\.([^.\[]+)|\[([0-9]+)\]")
 def misfits(form: Any, value: object) -> tuple[Flaw, ...]:
     """What keeps a value from being read as `form`; nothing if it can be. At most the first 1,000 flaws."""
     return tuple(islice(_misfits(form, value, ""), MOST))
+
+
+def impossible(said: object, at: str = "") -> Iterator[Flaw]:
+    """The times in what a body said that nothing can have happened at."""
+    if isinstance(said, datetime):
+        if said.tzinfo and not clock.is_possible(said):
+            yield Flaw(f"the time cannot be right; {clock.POSSIBLE}", at, "time-impossible")
+    elif isinstance(said, msgspec.Struct):
+        for field in msgspec.structs.fields(type(said)):
+            yield from impossible(getattr(said, field.name), below(at, field.encode_name))
+    elif isinstance(said, list | tuple):
+        for place, inner in enumerate(said):
+            yield from impossible(inner, below(at, place))
 
 
 def first(message: str) -> Flaw:

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, Router, get, patch, post
+from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
 from app.access.roles import Permission, Principal
 from app.adapters import registry
@@ -20,7 +20,9 @@ from app.api.trials import try_out
 from app.audit.record import Entry, record
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import Conflict
-from app.delivery import confirm, partners
+from app.delivery import again, asking, confirm, partners
+from app.delivery.again import Again, Replay
+from app.delivery.asking import Reconciled
 from app.delivery.confirm import Confirmed
 from app.delivery.partners import Limits, Partner
 from app.delivery.progress import waiting
@@ -32,6 +34,9 @@ _MOST_SAID = 2**20
 _MOST_CONFIRMED = 2**20
 _TAKEN = "A partner of this name exists already."
 _FIXED = "The kinds of identifier that a partner is told of cannot be changed."
+_GONE = "This partner was removed."
+_HOLDING = "This partner holds blocks that nobody could release any more, or was removed already."
+_MUTE = "Partners of this adapter cannot be asked what they hold, or this one was removed."
 _UNSIGNED = "The message is not signed by this partner, or not of these five minutes."
 _AT_ONCE = "This partner's adapter answers at once and reports nothing later."
 
@@ -52,6 +57,8 @@ class PartnerAnswer(msgspec.Struct, frozen=True):
     last_fault: str
     pending: int
     created_at: datetime
+    reconciled: Reconciled | None
+    """What came of asking it what it holds, when that was done last."""
 
 
 class PartnerList(msgspec.Struct, frozen=True):
@@ -94,9 +101,10 @@ class AdapterList(msgspec.Struct, frozen=True):
 
 
 def _answer(partner: Partner, pending: int) -> PartnerAnswer:
-    own = [name for name in PartnerAnswer.__struct_fields__ if name not in ("settings", "pending")]
-    fields = {name: getattr(partner, name) for name in own}
-    return PartnerAnswer(**fields, settings=partner.public, pending=pending)
+    ours = ("settings", "pending", "reconciled")
+    fields = {name: getattr(partner, name) for name in PartnerAnswer.__struct_fields__ if name not in ours}
+    reconciled = msgspec.convert(partner.reconciled, Reconciled | None)
+    return PartnerAnswer(**fields, settings=partner.public, pending=pending, reconciled=reconciled)
 
 
 async def _shown(conn: Connection, partner: Partner) -> PartnerAnswer:
@@ -188,6 +196,89 @@ async def _pause_or_resume(conn: Connection, partner_id: int, said: PartnerChang
 
 
 @post(
+    "/{partner_id:int}/replay",
+    operation_id="replayPartner",
+    status_code=200,
+    summary="Have a partner told again",
+    opt=Notes(conflict=_GONE, needs=Permission.PARTNERS_WRITE).opt,
+)
+async def replay(
+    partner_id: FromPath[int],
+    said: NamedDependency[Replay],
+    actor: NamedDependency[Principal],
+    once: NamedDependency[Once],
+    now: NamedDependency[datetime],
+) -> Response[Again]:
+    """Of what it refused, what was given up, or all that it was told: of an incident, or ordered in a span of time.
+    Each identifier as it stands now; what the partner is still to be told anyway is not ordered twice."""
+    actor.require(Permission.PARTNERS_WRITE)
+    return await once(lambda conn: again.replay(conn, actor, partner_id, said, now))
+
+
+@post(
+    "/{partner_id:int}/resync",
+    operation_id="resyncPartner",
+    status_code=200,
+    summary="Bring a partner up to date",
+    opt=Notes(conflict=_GONE, needs=Permission.PARTNERS_WRITE).opt,
+)
+async def resync(
+    partner_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    once: NamedDependency[Once],
+    now: NamedDependency[datetime],
+) -> Response[Again]:
+    """For one that was added late, or restored from a backup: it is told all that is blocked now, and all that was
+    released since it was added."""
+    actor.require(Permission.PARTNERS_WRITE)
+    return await once(lambda conn: again.resync(conn, actor, partner_id, now))
+
+
+@post(
+    "/{partner_id:int}/reconcile",
+    operation_id="reconcilePartner",
+    status_code=202,
+    summary="Ask a partner what it holds",
+    opt=Notes(conflict=_MUTE, needs=Permission.PARTNERS_WRITE).opt,
+)
+async def reconcile(
+    partner_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    once: NamedDependency[Once],
+    now: NamedDependency[datetime],
+) -> Response[None]:
+    """A worker asks it, and it is told again what it should hold and does not, or holds and should not. What came of
+    it stands in `reconciled` of the partner. This happens every day by itself."""
+    actor.require(Permission.PARTNERS_WRITE)
+    return await once(lambda conn: asking.reconcile(conn, actor, partner_id, now))
+
+
+@delete(
+    "/{partner_id:int}",
+    operation_id="removePartner",
+    status_code=204,
+    summary="Remove a partner",
+    opt=Notes(conflict=_HOLDING, needs=Permission.PARTNERS_WRITE).opt,
+)
+async def remove(
+    partner_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    once: NamedDependency[Once],
+    now: NamedDependency[datetime],
+    leave_blocks: FromQuery[bool] = False,
+) -> Response[None]:
+    """It is told nothing any more, and its settings are forgotten; what it was told stays on record. While it holds
+    blocks of incidents that are in force it is only removed if they are to be left there (`leave_blocks=true`):
+    nobody would tell it of their release."""
+    actor.require(Permission.PARTNERS_WRITE)
+
+    async def work(conn: Connection) -> None:
+        await again.remove(conn, actor, partner_id, leave_blocks=leave_blocks, now=now)
+
+    return await once(work)
+
+
+@post(
     "/{partner_id:int}/confirmations",
     operation_id="confirmDeliveries",
     status_code=200,
@@ -244,5 +335,7 @@ async def kinds(actor: NamedDependency[Principal]) -> AdapterList:
 
 
 router = Router(
-    "/v1/partners", route_handlers=[everyone, one, add, change, try_out, confirmations], tags=["Partners"]
+    "/v1/partners",
+    route_handlers=[everyone, one, add, change, remove, try_out, replay, resync, reconcile, confirmations],
+    tags=["Partners"],
 )

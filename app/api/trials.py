@@ -16,7 +16,7 @@ from app.delivery import trial
 from app.delivery.trial import TrialOrder
 from app.delivery.trial_report import Trial
 
-_OURS = "The identifier is registered or was named in an incident here."
+_OURS = "The identifier is registered or was named in an incident here, or this partner was removed."
 
 
 @post(

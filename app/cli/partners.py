@@ -1,4 +1,4 @@
-"""Partners, from the command line: added, listed, paused, resumed; each on the audit log."""
+"""Partners, from the command line: added, listed, paused, resumed, told again, removed; each on the audit log."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import rich_click as click
 from app.access.roles import Permission, Principal
 from app.adapters import registry
 from app.adapters.contract import Kind
-from app.cli import desk, kinds, options, show, trial
+from app.cli import again, desk, kinds, options, show, trial
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
 from app.delivery import partners
 from app.delivery.partners import Limits, Partner
 from app.delivery.progress import waiting
-from app.delivery.scope import PartnerScope
+from app.delivery.scope import KINDS, PartnerScope
 from app.devices import tac
 
 
@@ -34,8 +34,8 @@ def partner() -> None:
     """
 
 
-partner.add_command(kinds.kinds)
-partner.add_command(trial.try_)
+for command in (kinds.kinds, trial.try_, again.replay, again.resync, again.reconcile, again.remove):
+    partner.add_command(command)
 
 
 @partner.command()
@@ -64,6 +64,14 @@ partner.add_command(trial.try_)
 @click.option(
     "--gtin", "gtins", multiple=True, metavar="GTIN", help="Tell it only of serials of these products."
 )
+@click.option(
+    "--incident", "incidents", multiple=True, type=click.Choice(KINDS), help="Tell it only of these."
+)
+@click.option("--country", "countries", multiple=True, metavar="CODE",
+              help="Tell it only of incidents in this country, as FR, or in one that nobody said.")  # fmt: skip
+@click.option(
+    "--reason", "reasons", multiple=True, metavar="KIND=WORD", help="Its own word for a kind of incident."
+)
 @click.option("--rate", type=float, help="Calls a second, at most.  [default: no limit]")
 @click.option("--burst", type=int, default=10, show_default=True, help="Calls at once after a pause.")
 @click.option(
@@ -73,8 +81,9 @@ partner.add_command(trial.try_)
 @options.acting
 def add(
     *, name: str, adapter: str, pairs: tuple[str, ...], file: Any, scope_kinds: tuple[str, ...],
-    tacs: tuple[str, ...], brands: tuple[str, ...], gtins: tuple[str, ...], rate: float | None, burst: int,
-    max_inflight: int, as_json: bool,
+    tacs: tuple[str, ...], brands: tuple[str, ...], gtins: tuple[str, ...], incidents: tuple[str, ...],
+    countries: tuple[str, ...], reasons: tuple[str, ...], rate: float | None, burst: int, max_inflight: int,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Add a partner. It is told of everything that is decided from now on.
 
@@ -85,7 +94,10 @@ def add(
       $ imei-gateway partner add "Brand" --adapter knox_guard --settings knox.json --kind imei --brand X
     """
     settings = _settings(adapter, pairs, file)
-    scope = PartnerScope(tuple(Kind(kind) for kind in scope_kinds), tacs, gtins, brands)
+    words = dict(_split(text, "KIND=WORD") for text in reasons)
+    scope = PartnerScope(
+        tuple(Kind(kind) for kind in scope_kinds), tacs, gtins, brands, incidents, countries, words
+    )
     limits = Limits(max_inflight, rate, burst)
 
     async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, list[str]]:
@@ -121,11 +133,16 @@ def _settings(adapter: str, pairs: tuple[str, ...], file: Any) -> dict[str, Any]
 
 
 def _pair(adapter: str, text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise click.UsageError(f"'{text}' is not a setting; it would be KEY=VALUE.")
+    name, value = _split(text, "KEY=VALUE")
     found = registry.adapters().get(adapter)
     return name, kinds.typed(found.settings, name, value) if found else value
+
+
+def _split(text: str, right: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"'{text}' would be {right}.")
+    return name, value
 
 
 @contextmanager
@@ -143,8 +160,9 @@ def _of_option(flaw: Flaw) -> Flaw:
     if part == "settings":
         detail = flaw.detail.removeprefix(f"Setting '{name}': ")
         return Flaw(detail, f"setting {name}" if name else "--settings", flaw.code)
-    places = {"scope": f"--{name.removesuffix('s')}", "limits": f"--{name.replace('_', '-')}"}
-    return msgspec.structs.replace(flaw, pointer=places.get(part, {"name": "NAME"}.get(part, f"--{part}")))
+    each = "country" if name == "countries" else name.removesuffix("s")
+    places = {"name": "NAME", "scope": f"--{each}", "limits": f"--{name.replace('_', '-')}"}
+    return msgspec.structs.replace(flaw, pointer=places.get(part, f"--{part}"))
 
 
 async def _remembered(conn: Connection, number: int, actor: Principal, now: datetime) -> tuple[Partner, int]:
@@ -190,7 +208,10 @@ def list_(as_json: bool) -> None:
 
 
 def _names(scope: PartnerScope) -> tuple[str, ...]:
-    return (*(f"TAC {it}" for it in scope.tacs), *(f"brand {it}" for it in scope.brands), *scope.gtins)
+    return (
+        *(f"TAC {it}" for it in scope.tacs), *(f"brand {it}" for it in scope.brands), *scope.gtins,
+        *(f"{it} only" for it in scope.incidents), *(f"in {it}" for it in scope.countries),
+    )  # fmt: skip
 
 
 def _row(it: Partner, pending: int) -> tuple[Any, ...]:

@@ -26,14 +26,19 @@ _DEFAULT = ",".join(str(FIRST_PORT + place) for place in range(len(KINDS)))
 
 def _ports(ctx: click.Context, param: click.Parameter, value: str) -> dict[str, int]:
     texts = value.split(",")
-    if len(texts) != len(KINDS) or not all(text.isdecimal() and int(text) < 2**16 for text in texts):
-        raise click.BadParameter(f"it would be {len(KINDS)} ports, {_FOR}; 0 takes a free one.")
-    return dict(zip(KINDS, map(int, texts), strict=True))
+    if len(texts) > len(KINDS) or not all(text.isdecimal() and int(text) < 2**16 for text in texts):
+        raise click.BadParameter(f"it would be up to {len(KINDS)} ports, {_FOR}; 0 takes a free one.")
+    return dict(zip(KINDS, map(int, texts), strict=False))
 
 
 @click.command()
 @click.option(
-    "--ports", callback=_ports, metavar="PORTS", default=_DEFAULT, show_default=True, help=f"Ports {_FOR}."
+    "--ports",
+    callback=_ports,
+    metavar="PORTS",
+    default=_DEFAULT,
+    show_default=True,
+    help=f"Ports {_FOR}, in this order; only as many partners start as there are ports.",
 )
 @click.option(
     "--add", "adds", is_flag=True, help="Add them to the gateway as partners, or correct their addresses."
@@ -55,7 +60,7 @@ def sandbox(ports: dict[str, int], adds: bool, gateway: str | None) -> None:
       $ curl -X PUT http://127.0.0.1:9401/sandbox/faults -d '{"fail_rate": 0.3}'
     """
     base = _reached(gateway) if adds else ""
-    running = run_all(ports=ports)
+    running = run_all(ports=ports, kinds=tuple(ports))
     try:
         if adds:
             _join(running, base)

@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True):
     idempotency_hours: int = 24
     workers: int = 2
     worker_slots: int = 64
+    park_after_days: int = 14
     log_level: str = "info"
     public_url: str = ""
     epcis_capture_limit: int = 10_000
@@ -68,6 +69,7 @@ def _checked(settings: Settings) -> Settings:
         "port": range(65536),
         "workers": range(1, 65),
         "worker_slots": range(1, 1025),
+        "park_after_days": range(14, 3651),
         "epcis_capture_limit": range(1, 100_001),
         "epcis_file_size_limit": range(1, 2**30 + 1),
         "idempotency_hours": range(1, 721),

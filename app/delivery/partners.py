@@ -47,9 +47,11 @@ class Partner(msgspec.Struct, frozen=True):
     paused: bool
     pause_reason: str
     created_at: datetime
+    removed: bool
     failures: int
     resting: bool
     last_fault: str
+    reconciled: dict[str, Any] | None
 
     @property
     def public(self) -> dict[str, Any]:
@@ -83,6 +85,7 @@ async def add(
         lambda: scopes.tacs(scope),
         lambda: scopes.gtins(scope),
         lambda: scopes.brands(scope),
+        lambda: scopes.check_incidents(scope),
         lambda: check_limits(limits),
         lambda: _check_name(name),
     )
@@ -91,7 +94,8 @@ async def add(
     try:
         number: int = await conn.fetchval(
             _SQL.add_partner, name, adapter, dict(settings), made.enrols, kinds, tacs, gtins, brands,
-            limits.max_inflight, limits.rate, limits.burst, now,
+            scopes.incidents(scope), scopes.countries(scope), dict(scope.reasons), limits.max_inflight,
+            limits.rate, limits.burst, now,
         )  # fmt: skip
     except asyncpg.UniqueViolationError:
         raise Conflict(
@@ -106,11 +110,12 @@ async def change(
     conn: Connection, partner: Partner, *, settings: Mapping[str, Any], scope: PartnerScope, limits: Limits
 ) -> None:
     """New settings, scope or limits; what is under way goes by them from its next call on."""
-    made, tacs, gtins, brands, _ = _together(
+    made, tacs, gtins, brands, *_ = _together(
         lambda: _made(partner.adapter, settings),
         lambda: scopes.tacs(scope),
         lambda: scopes.gtins(scope),
         lambda: scopes.brands(scope),
+        lambda: scopes.check_incidents(scope),
         lambda: check_limits(limits),
     )
     if scope.kinds and set(scopes.kinds(scope, made.kinds)) != set(partner.scope.kinds):
@@ -120,7 +125,8 @@ async def change(
     scopes.must_not_shrink(partner.scope, scope)
     await conn.execute(
         _SQL.change_partner, partner.id, dict(settings), tacs, gtins, brands,
-        limits.max_inflight, limits.rate, limits.burst,
+        scopes.incidents(scope), scopes.countries(scope), dict(scope.reasons), limits.max_inflight,
+        limits.rate, limits.burst,
     )  # fmt: skip
     if limits != partner.limits:
         await conn.execute(_LANES.wake_partner, partner.id, BREAKER_OPENS_AT)
@@ -173,7 +179,7 @@ def _together(*checks: Callable[[], Any]) -> list[Any]:
 
 
 async def everyone(conn: Connection) -> list[Partner]:
-    """All partners, by number."""
+    """All partners that are told anything, by number."""
     return [_partner(row) for row in await conn.fetch(_SQL.partners, None)]
 
 
@@ -216,6 +222,14 @@ async def resume(conn: Connection, partner_id: int) -> bool:
     return changed
 
 
+async def remove(conn: Connection, partner_id: int, now: datetime) -> None:
+    """Ends all that waits for this partner, forgets its settings and frees its name."""
+    await conn.execute(_LANES.hold_lanes, partner_id)
+    await conn.execute(_DELIVERY.close_open, partner_id)
+    await conn.execute(_LANES.close_lanes, partner_id)
+    await conn.execute(_SQL.remove_partner, partner_id, now)
+
+
 async def remember(conn: Connection, kind: str, partner_id: int, actor: Principal, now: datetime) -> Partner:
     """Records that a partner was added or changed, as it stands now and without its secrets, and gives it."""
     partner = await find(conn, partner_id)
@@ -238,7 +252,9 @@ def _partner(row: asyncpg.Record) -> Partner:
         paused=row["paused"],
         pause_reason=row["pause_reason"],
         created_at=row["created_at"],
+        removed=row["removed_at"] is not None,
         failures=row["failures"],
         resting=row["resting"],
         last_fault=row["last_fault"],
+        reconciled=row["reconciled"],
     )

@@ -23,7 +23,7 @@ from app.core.db import Connection, Pool, transaction
 from app.core.errors import Conflict, Flaw, Invalid
 from app.core.imei import BadImei, shown
 from app.core.sql import queries
-from app.delivery import judge
+from app.delivery import judge, partners
 from app.delivery.contacts import Contact, Contacts
 from app.delivery.partners import Partner
 from app.delivery.send import DEADLINE
@@ -36,6 +36,8 @@ TEST_IMEI = "009900990000012"
 TEST_SERIAL = "GATEWAYTRY0001"
 
 _SQL = queries("trial")
+# What most incidents are, so that the partner is told what it will be told.
+_REASON = "theft"
 _NEEDS_UNDOING = frozenset({Outcome.DONE, Outcome.ACCEPTED, Outcome.UNKNOWN})
 T = TypeVar("T")
 
@@ -60,16 +62,16 @@ async def tried(
     wire: Callable[[Partner], HttpWire] = open_wire,
 ) -> Trial:  # fmt: skip
     """What came of it, after it was recorded as `partner.tried`; 45 seconds at most. Raises Missing, Invalid (no
-    identifier that this partner is told of) or Conflict (the identifier is one of ours)."""
+    identifier that this partner is told of) or Conflict (the identifier is one of ours, the partner was removed)."""
     actor.require(Permission.PARTNERS_WRITE)
     contacts = Contacts(wire)
 
     async def through() -> Trial:
         try:
             async with pool.acquire(timeout=10) as conn:
-                contact = await contacts.of(conn, partner_id)
-                order = _order(contact.partner, asked, now)
+                order = _order(await _present(conn, partner_id), asked, now)
                 await _must_not_be_ours(conn, order)
+                contact = await contacts.of(conn, partner_id)
             found = await _Run(contact, order, asked, now).trial()
         finally:
             await contacts.close()
@@ -87,6 +89,13 @@ async def _seen_through(work: Awaitable[T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait({doing})
         raise
+
+
+async def _present(conn: Connection, partner_id: int) -> Partner:
+    partner = await partners.find(conn, partner_id)
+    if partner.removed:
+        raise Conflict("This partner was removed; there is nobody to try.", "partner-removed")
+    return partner
 
 
 def _order(partner: Partner, asked: TrialOrder, now: datetime) -> Order:
@@ -192,7 +201,8 @@ class _Run:
     async def _tell(self, op: Op, order: Order) -> Step:
         wire, began = Overheard(self._contact.wire, self._hushed), time.monotonic()
         key = f"try-{self._contact.partner.id}-{self._now:%Y%m%dT%H%M%S%f}-{op}"
-        batch = Batch(key, op, (order,), self._now, reference="try", since=self._now)
+        reason = self._contact.partner.scope.reasons.get(_REASON, _REASON)
+        batch = Batch(key, op, (order,), self._now, reason, reference="try", since=self._now)
         answer, fault = await self._answered(batch, wire)
         ms = round((time.monotonic() - began) * 1000, 1)
         return Step(

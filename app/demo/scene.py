@@ -99,7 +99,7 @@ async def scene(wanted: Settings, goods: Goods, screen: Screen, seed: int) -> As
             held = await _keys(pool, found)
             step.told = "PostgreSQL is up, the schema is in place, five people have their keys"
         with screen.step("partners", "Start four practice partners") as step:
-            sandboxes = {each.kind: each for each in server.run_all(seed=seed)}
+            sandboxes = {each.kind: each for each in server.run_all(kinds=tuple(PLAYERS), seed=seed)}
             for each in sandboxes.values():
                 stack.callback(each.stop)
             step.told = "Four practice partners listen, each in a process of its own"

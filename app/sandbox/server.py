@@ -1,4 +1,4 @@
-"""Practice partners as servers: an application, a process of its own, or all four beside the caller.
+"""Practice partners as servers: an application, a process of its own, or one of each kind.
 
 A child that is told to follow its input ends when that closes, so no partner outlives who started it.
 """
@@ -20,7 +20,7 @@ import uvloop
 from aiohttp import web
 
 from app.core.errors import Unavailable
-from app.sandbox import ceir, eir_push, knox_guard, webhook
+from app.sandbox import ceir, eir_push, eir_rest, knox_guard, webhook
 from app.sandbox.stage import Stage, options_of
 
 LOOPBACK = "127.0.0.1"
@@ -31,6 +31,7 @@ _DIALECTS: dict[str, ModuleType] = {
     "eir_push": eir_push,
     "knox_guard": knox_guard,
     "webhook": webhook,
+    "eir_rest": eir_rest,
 }
 KINDS = tuple(_DIALECTS)
 

@@ -20,12 +20,13 @@ PAGE_LIMIT = 100_000
 
 
 class Stage:
-    """One practice partner's memory and manners."""
+    """One practice partner's memory and manners. `forgets` are called when it is told to forget: what else it knows."""
 
     def __init__(self, kind: str, rng: Random | None = None, clock: Callable[[], float] = time.time) -> None:
         self.kind = kind
         self.ledger = Ledger()
         self.misbehaviour = Misbehaviour(rng or Random(0), clock)
+        self.forgets: list[Callable[[], None]] = []
         self._clock = clock
 
     def now(self) -> datetime:
@@ -56,6 +57,8 @@ class Stage:
     async def _forget(self, _: web.Request) -> web.Response:
         self.ledger.forget()
         self.misbehaviour.forget()
+        for forget in self.forgets:
+            forget()
         return web.Response(status=204)
 
     async def _order(self, request: web.Request) -> web.Response:

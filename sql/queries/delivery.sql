@@ -1,12 +1,14 @@
 -- name: add_command
-INSERT INTO command (op, incident_id, receipt_id, identifiers, ordered_at, ordered_by)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO command (op, incident_id, receipt_id, identifiers, ordered_at, ordered_by, again)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 RETURNING command_id;
 
 -- name: enqueue
--- $1 command, $2 op, $3 keys, $4 versions. Identifiers are grouped by who is to be told, so a chunk has
--- one audience; the audience of a TAC or GTIN is worked out once for all identifiers that share it. A TAC is
--- of the brand that is known now; a release goes to those of its former brands too, who were told to block.
+-- $1 command, $2 op, $3 keys, $4 versions, $5 only these partners (null: any), $6 whether it was told before.
+-- Identifiers are grouped by who is to be told, so a chunk has one audience; the audience of a TAC or GTIN is worked
+-- out once for all identifiers that share it. A TAC is of the brand that is known now; a release goes to those of its
+-- former brands too, who were told to block, and to whom incidents of this kind and country are not told: it may end
+-- a block that another incident began, and who was not told of that is told nothing.
 WITH item AS MATERIALIZED (
     SELECT
         i.key,
@@ -30,7 +32,17 @@ audience AS MATERIALIZED (
             )
         ELSE 'serial' = ANY (p.kinds) AND class.gtin = ANY (p.gtins)
     END
-    WHERE $2 <> 'enrol' OR p.enrols
+    LEFT JOIN command AS c ON c.command_id = $1
+    LEFT JOIN incident AS i ON i.incident_id = c.incident_id
+    WHERE
+        p.removed_at IS NULL AND ($5::integer [] IS NULL OR p.partner_id = ANY ($5))
+        AND CASE $2
+            WHEN 'enrol' THEN p.enrols
+            WHEN 'block' THEN
+                (p.incidents IS NULL OR i.kind = ANY (p.incidents))
+                AND (p.countries IS NULL OR i.country = '' OR i.country = ANY (p.countries))
+            ELSE true
+        END
     GROUP BY class.tac, class.gtin
 ),
 placed AS (
@@ -56,28 +68,47 @@ counted AS (
     SELECT $1, partner_id, sum(size) FROM chunks, unnest(partners) AS partner_id GROUP BY partner_id
 ),
 deliveries AS (
-    INSERT INTO delivery (partner_id, lane, chunk_id, command_id, next_at)
-    SELECT partner_id, lane, chunk_id, $1, now() FROM chunks, unnest(partners) AS partner_id
+    INSERT INTO delivery (partner_id, lane, chunk_id, command_id, next_at, doubtful)
+    SELECT partner_id, lane, chunk_id, $1, now(), $6 FROM chunks, unnest(partners) AS partner_id
     RETURNING partner_id, lane
 )
 SELECT partner_id, lane, count(*)::integer AS chunks FROM deliveries GROUP BY partner_id, lane;
 
 -- name: all_due
--- Every delivery of this partner that waits for its next try is due now.
-UPDATE delivery SET next_at = now() WHERE partner_id = $1 AND state = 0 AND next_at > now();
+-- Every delivery of this partner is due now, and is tried for as long as a new one.
+UPDATE delivery SET next_at = least(next_at, now()), waits_since = now() WHERE partner_id = $1 AND state = 0;
+
+-- name: doubt
+-- $1 partner, $2 lane: calls may have been made that nobody settled.
+UPDATE delivery SET doubtful = true WHERE partner_id = $1 AND lane = $2 AND state = 0 AND NOT doubtful;
+
+-- name: ordered
+-- $1 commands: how many identifiers they tell, over all partners.
+SELECT coalesce(sum(wanted), 0)::integer FROM progress WHERE command_id = ANY ($1::bigint []);
+
+-- name: close_open
+-- $1 partner: whatever it was still to be told, or to confirm, is not waited for any more.
+WITH closed AS (
+    UPDATE delivery SET state = 1, open_at = '{}' WHERE partner_id = $1 AND state = 0
+)
+UPDATE progress SET superseded = wanted - done - already - refused - parked - not_ours, accepted = 0
+WHERE partner_id = $1 AND wanted > done + already + refused + superseded + parked + not_ours;
 
 -- name: next_delivery
--- $1 partner, $2 lane, $3 token. What concerns a theft comes before enrolment, new work before what is
+-- $1 partner, $2 lane, $3 token, $4 seconds after which it is late. What concerns a theft comes before enrolment, new work before what is
 -- being tried again; nothing for a partner that was paused or asked for rest meanwhile.
 SELECT
     d.chunk_id,
     d.tries,
     d.open_at,
     d.untried,
+    d.doubtful,
+    d.halved,
+    d.waits_since < now() - $4::double precision * interval '1 second' AS late,
     d.command_id,
     c.op,
     i.incident_id,
-    i.kind AS reason,
+    coalesce(p.reasons ->> i.kind, i.kind) AS reason,
     i.occurred_from AS since
 FROM partner_lane AS l
 JOIN delivery AS d USING (partner_id, lane)
@@ -112,11 +143,14 @@ ORDER BY o.turn, i.place;
 
 -- name: settle_delivery
 -- $1 partner, $2 lane, $3 chunk, $4 open places, $5 tries to add, $6 seconds until the next try, $7 how many
--- of the open places have not had their turn (null: a new round begins with all of them)
+-- of the open places have not had their turn (null: a new round begins with all of them), $8 places that were dropped
+-- untold, $9 how often it is halved
 UPDATE delivery SET
     state = CASE WHEN cardinality($4::smallint []) = 0 THEN 1 ELSE 0 END,
     open_at = $4,
     untried = $7,
+    untold = untold || $8::smallint [],
+    halved = $9,
     tries = tries + $5,
     next_at = now() + $6::double precision * interval '1 second'
 WHERE partner_id = $1 AND lane = $2 AND chunk_id = $3 AND state = 0
@@ -126,6 +160,11 @@ RETURNING state;
 UPDATE progress SET accepted = accepted - $3, superseded = superseded + $3, last_at = $4
 WHERE command_id = $1 AND partner_id = $2;
 
+-- name: heal_progress
+-- $1 command, $2 partner, $3 refused and $4 given up that were taken after all, $5 now
+UPDATE progress SET refused = refused - $3, parked = parked - $4, done = done + ($3 + $4), last_at = $5
+WHERE command_id = $1 AND partner_id = $2;
+
 -- name: settle_progress
 UPDATE progress SET
     done = done + $3,
@@ -133,6 +172,8 @@ UPDATE progress SET
     accepted = accepted + $5,
     refused = refused + $6,
     superseded = superseded + $7,
+    parked = parked + $12,
+    not_ours = not_ours + $13,
     calls = calls + $8,
     failed_calls = failed_calls + $9,
     last_fault = CASE WHEN $10 = '' THEN last_fault ELSE $10 END,
@@ -144,3 +185,45 @@ WHERE command_id = $1 AND partner_id = $2;
 UPDATE progress SET
     accepted = accepted - ($3::integer + $4::integer), done = done + $3, refused = refused + $4, last_at = $5
 WHERE command_id = $1 AND partner_id = $2;
+
+-- name: told_before
+-- $1 partner, $2 lane, then arrays: keys, versions. The last that this partner was told of each before that version, by
+-- an order that it did not refuse: what, whether somebody else had blocked it before, and its own reference. A block
+-- counts as soon as it may have heard of it, a release only once it is known to have. The claims on an identifier tell
+-- which commands may have named it.
+WITH asked AS MATERIALIZED (
+    SELECT key, version FROM unnest($3::bigint [], $4::bigint []) AS a (key, version)
+),
+span AS (
+    SELECT min(key) AS first_key, max(key) AS last_key FROM asked
+),
+held AS MATERIALIZED (
+    SELECT DISTINCT claim.incident_id FROM asked JOIN claim USING (key)
+),
+near AS MATERIALIZED (
+    SELECT c.command_id, c.op, ch.keys, ch.versions, d.untold, CASE WHEN d.state = 0 THEN d.open_at ELSE '{}' END AS open_at
+    FROM held
+    JOIN command AS c USING (incident_id)
+    JOIN chunk AS ch ON ch.command_id = c.command_id AND ch.lane = $2
+    JOIN delivery AS d ON d.partner_id = $1 AND d.lane = $2 AND d.chunk_id = ch.chunk_id
+    CROSS JOIN span
+    WHERE ch.keys[1] <= span.last_key AND ch.keys[cardinality(ch.keys)] >= span.first_key
+)
+SELECT DISTINCT ON (said.key)
+    said.key,
+    near.op,
+    coalesce(i.state = 'foreign', false) AS is_foreign,
+    coalesce(i.ref, '') AS ref
+FROM near
+CROSS JOIN unnest(near.keys, near.versions) WITH ORDINALITY AS said (key, version, place)
+JOIN asked ON asked.key = said.key AND said.version < asked.version
+LEFT JOIN delivery_item AS i
+    ON i.partner_id = $1 AND i.key = said.key AND i.version = said.version AND i.op = near.op
+WHERE
+    said.place <> ALL (near.untold) AND coalesce(i.state, '') <> 'refused'
+    AND (
+        near.op = 'block'
+        OR coalesce(said.place <> ALL (near.open_at), false)
+        AND coalesce(i.state, '') NOT IN ('accepted', 'superseded', 'parked')
+    )
+ORDER BY said.key, said.version DESC, near.command_id DESC;

@@ -9,7 +9,9 @@ from app.core.errors import Conflict, Invalid, Unavailable
 
 from .subjects import SUBJECTS
 
-GOOD = {kind: dict(SUBJECTS[kind].settings) for kind in ("ceir", "eir_push", "webhook", "knox_guard")}
+GOOD = {
+    kind: dict(SUBJECTS[kind].settings) for kind in ("ceir", "eir_push", "eir_rest", "webhook", "knox_guard")
+}
 
 MODULE = """
 import msgspec
@@ -54,7 +56,7 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_ours_are_there():
-    assert set(registry.adapters()) >= {"ceir", "eir_push", "knox_guard", "webhook"}
+    assert set(registry.adapters()) >= {"ceir", "eir_push", "eir_rest", "knox_guard", "webhook"}
     assert registry.adapters() is registry.adapters()
 
 
@@ -87,7 +89,7 @@ def test_a_broken_package_is_named(installed, module, target, words):
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones():
-    with pytest.raises(Invalid, match="ceir, eir_push, knox_guard, webhook"):
+    with pytest.raises(Invalid, match="ceir, eir_push, eir_rest, knox_guard, webhook"):
         registry.make("ftp", {})
 
 
@@ -177,6 +179,7 @@ def test_a_signing_secret_that_is_none_is_refused_and_not_repeated(secret):
     [
         ("ceir", {"password"}),
         ("eir_push", set()),
+        ("eir_rest", {"provisioning_key"}),
         ("webhook", {"secret", "previous_secret"}),
         ("knox_guard", {"api_token", "webhook_secret"}),
     ],

@@ -32,6 +32,13 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+_CLAIM = (
+    "INSERT INTO claim (incident_id, key, state) SELECT $1, key, 1 FROM unnest($2::bigint []) AS key"
+    " ON CONFLICT DO NOTHING"
+)
+_LIFT = "UPDATE claim SET state = 2 WHERE incident_id = $1 AND key = ANY ($2::bigint [])"
+
+
 class Town:
     """Partners, identifiers and workers of one test."""
 
@@ -79,9 +86,11 @@ class Town:
 
         async def work(conn: Any) -> None:
             if op == Op.BLOCK:
+                await conn.execute(_CLAIM, incident, keys)
                 await listing.suspect(conn, keys, now)
                 turned = await listing.block(conn, keys, now)
             else:
+                await conn.execute(_LIFT, incident, keys)
                 turned = await listing.release(conn, keys, now)
             await commands.order(
                 conn, commands.Command(op, now, "test", incident_id=incident), turned.keys, turned.versions

@@ -51,7 +51,7 @@ def turning(town, name: str, faults: Faults):
     return lambda partner: Turning(deadline=2)
 
 
-@pytest.mark.parametrize("kind", ["ceir", "eir_push", "webhook"])
+@pytest.mark.parametrize("kind", ["ceir", "eir_push", "eir_rest", "webhook"])
 async def test_it_is_blocked_and_released_in_the_partners_own_dialect(town, kind):
     found = await tried(town, await town.partner(kind))
     assert outcomes(found) == [("block", "done"), ("release", "done")]
@@ -259,6 +259,10 @@ async def test_who_may_not_change_partners_may_not_try_them(town):
         await trial.tried(town.pool, number, TrialOrder(), manager, utc_now())
     with pytest.raises(Missing):
         await tried(town, 987654)
+    async with town.pool.acquire() as conn, conn.transaction():
+        await partners.remove(conn, number, utc_now())
+    with pytest.raises(Conflict, match="was removed"):
+        await tried(town, number)
 
 
 async def test_no_secret_is_told(town):

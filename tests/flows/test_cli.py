@@ -134,6 +134,9 @@ def test_practice_partners_join_only_where_a_gateway_answers(gateway: Gateway) -
     assert refused.returncode == 1
     assert f"No gateway answers at {nowhere}" in refused.stderr
     assert "--gateway" in refused.stderr
+    too_many = gateway.run("sandbox", "--ports", "0," * 20 + "0")
+    assert too_many.returncode == 2
+    assert "ports, for ceir, eir_push" in too_many.stderr
 
 
 def test_a_draft_waits_until_somebody_submits_it(gateway: Gateway) -> None:

@@ -39,13 +39,16 @@ Partner = Callable[[Call], Reply]
 class Subject(msgspec.Struct, frozen=True):
     """An adapter to examine. `obeys` answers a call as a partner that does all it is told.
 
-    `bare_success` says that in this protocol any 2xx means done, whatever stands in its body.
+    `bare_success` says that in this protocol any 2xx means done, whatever stands in its body. Where answers refer to
+    a block, `ref` is the reference that the obeying partner gives; `held` are the names that it lists as blocked.
     """
 
     adapter: type[Adapter]
     settings: Mapping[str, Any]
     obeys: Partner
     bare_success: bool = False
+    ref: str = ""
+    held: tuple[str, ...] = ()
 
     def make(self) -> Adapter:
         return self.adapter(forms.checked(self.adapter.settings, self.settings))
@@ -85,6 +88,8 @@ def _order(kind: Kind, place: int) -> Order:
 def batch_of(subject: Subject, op: Op, count: int = 5) -> Batch:
     size = min(count, subject.make().batch_size)
     told = orders(sorted(subject.adapter.kinds), size)
+    if op is Op.RELEASE:
+        told = tuple(msgspec.structs.replace(order, ref=subject.ref) for order in told)
     return Batch("partner-7:chunk-9:1", op, told, AT, reference="INC-2031-7", since=AT - timedelta(hours=2))
 
 
@@ -96,25 +101,27 @@ async def sent(
     try:
         answers = await subject.make().send(batch, wire)
     except PartnerFault as fault:
-        _hushed(subject, wire, "".join(traceback.format_exception(fault)), str(fault), repr(fault))
+        hushed(subject, wire, "".join(traceback.format_exception(fault)), str(fault), repr(fault))
         return (), fault
     except Exception as error:
         raise Broken(f"send raised {error!r}; it may raise PartnerFault only") from error
     require(len(answers) == len(batch.orders), f"{len(batch.orders)} orders got {len(answers)} answers")
     for answer in answers:
         require(isinstance(answer, Answer), f"{answer!r} is no Answer")
-        _hushed(subject, wire, answer.code, answer.words, answer.ref)
-        _legible(answer.code, answer.words, answer.ref)
+        hushed(subject, wire, answer.code, answer.words, answer.ref)
+        legible(answer.code, answer.words, answer.ref)
     return answers, None
 
 
-def _legible(*said: str) -> None:
+def legible(*said: str) -> None:
+    """Holds texts of a partner against what may be stored and shown."""
     for text in said:
         good = text.isprintable() and len(text) <= WORDS_LIMIT
         require(good, f"{text[:300]!r} is too long, or not printable")
 
 
-def _hushed(subject: Subject, wire: ScriptedWire, *said: str) -> None:
+def hushed(subject: Subject, wire: ScriptedWire, *said: str) -> None:
+    """Holds texts against the secrets of the settings, and of the calls that were made with them."""
     hidden = set(forms.secrets(msgspec.convert(subject.settings, subject.adapter.settings)))
     for call in wire.calls:
         hidden.update(call.headers.get("authorization", "").split(" ")[1:])

@@ -1,0 +1,163 @@
+"""Partners are asked: for the results that they leave for us to fetch, and for what they hold.
+
+What a partner holds is compared with what it was told; the difference is told again. One worker at a time asks a
+partner, outside of its lanes, and no transaction is open meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from app.access.roles import Principal
+from app.adapters import registry
+from app.adapters.contract import Confirmation, Holds, PartnerFault, Polls, Report
+from app.audit.record import Entry, record
+from app.core import log
+from app.core.db import Connection, transaction
+from app.core.errors import Conflict
+from app.core.sql import queries
+from app.delivery import again, confirm, partners
+from app.delivery.contacts import Contact, Witnessed
+from app.delivery.partners import BREAKER_OPENS_AT, Partner
+from app.delivery.send import Desk
+
+POLL_EVERY = 30.0
+RECONCILE_EVERY = 86_400.0
+_RETRY = 300.0
+_LONGEST = 600.0
+_PAUSE = 1.0
+
+_SQL = queries("lanes")
+_AGAIN = queries("again")
+_LOG = log.get("delivery")
+
+
+class Reconciled(msgspec.Struct, frozen=True):
+    """What came of asking a partner what it holds: so many identifiers, of anybody; and of ours, so many that it should
+    hold and does not (`missing`), and that it should not and does (`surplus`). Both it is told again."""
+
+    at: datetime
+    held: int
+    missing: int
+    surplus: int
+
+
+async def run(desk: Desk) -> None:
+    """Asks whoever is due, until `desk.stopping` is set."""
+    while not desk.stopping.is_set():
+        try:
+            found = await step(desk)
+        except Exception as error:  # a database that is away is waited for, not died of
+            _LOG.warning("asking.failed", error=repr(error))
+            found = False
+        if not found:
+            try:
+                await asyncio.wait_for(desk.stopping.wait(), _PAUSE)
+            except TimeoutError:
+                continue
+
+
+async def step(desk: Desk) -> bool:
+    """Asks one partner that is due. False where none is."""
+    polling, holding = (
+        [kind for kind, adapter in registry.adapters().items() if hasattr(adapter, part)]
+        for part in ("poll", "holdings")
+    )
+    async with desk.pool.acquire() as conn:
+        due = await conn.fetchrow(_SQL.claim_asking, polling, holding, 2 * _LONGEST, BREAKER_OPENS_AT)
+        contact = await desk.contacts.of(conn, due["partner_id"]) if due else None
+    if due is None or contact is None:
+        return False
+    after, again_after, reconciled = None, None, None
+    if due["polls"]:
+        after = POLL_EVERY if await _safely(_fetch(desk, contact), contact) else _RETRY
+    if due["reconciles"]:
+        reconciled = await _safely(_compare(desk, contact), contact)
+        again_after = RECONCILE_EVERY if reconciled else _RETRY
+    async with desk.pool.acquire() as conn:
+        said = msgspec.to_builtins(reconciled) if reconciled else None
+        await conn.execute(_SQL.asked, contact.partner.id, after, again_after, said)
+    return True
+
+
+async def _safely(asking: Any, contact: Contact) -> Any:
+    """What it comes to; None where the partner cannot be asked now."""
+    try:
+        async with asyncio.timeout(_LONGEST):
+            return await asking
+    except (PartnerFault, TimeoutError) as fault:
+        _LOG.warning("asking.unanswered", partner=contact.partner.name, fault=str(fault))
+    except Exception as error:  # whatever an adapter raises is a fault of this one partner
+        _LOG.warning("asking.broke", partner=contact.partner.name, error=repr(error))
+    return None
+
+
+async def _fetch(desk: Desk, contact: Contact) -> bool:
+    """Books what the partner left for us, and puts it away. Booked twice it changes nothing."""
+    adapter = contact.adapter
+    assert isinstance(adapter, Polls)
+    wire = Witnessed(contact.wire)
+    reports = await adapter.poll(wire, desk.now())
+    for report in reports:
+        await _book(desk, contact, report, wire)
+    if reports:
+        await adapter.put_away([report.name for report in reports], wire)
+    return True
+
+
+async def _book(desk: Desk, contact: Contact, report: Report, wire: Witnessed) -> None:
+    partner = contact.partner
+    rest = iter(report.confirmations)
+    while part := list(islice(rest, confirm.MOST)):
+        booking = partial(_confirm, partner=partner, name=report.name, results=part, now=desk.now())
+        await transaction(desk.pool, booking)
+
+
+async def _confirm(
+    conn: Connection, *, partner: Partner, name: str, results: Sequence[Confirmation], now: datetime
+) -> None:
+    booked = await confirm.confirm(conn, partner.id, results, now)
+    detail = {"report": name, **msgspec.to_builtins(booked)}
+    await record(conn, [Entry("delivery.confirmed", f"partner:{partner.id}", partner.name, now, detail)])
+
+
+async def _compare(desk: Desk, contact: Contact) -> Reconciled:
+    adapter = contact.adapter
+    assert isinstance(adapter, Holds)
+    holdings = await adapter.holdings(Witnessed(contact.wire), desk.now())
+
+    async def mend(conn: Connection) -> Reconciled:
+        names = sorted({holding.name for holding in holdings})
+        keys = [key for found in (await confirm.candidates(conn, names)).values() for key in found]
+        rows = await conn.fetch(_AGAIN.differing, contact.partner.id, keys)
+        blocked = sum(row["blocked"] for row in rows)
+        found = Reconciled(desk.now(), len(names), blocked, len(rows) - blocked)
+        await again.tell(
+            conn, "worker", contact.partner.id, [row["key"] for row in rows], "partner.reconciled",
+            {"held": found.held, "missing": found.missing, "surplus": found.surplus}, found.at,
+        )  # fmt: skip
+        return found
+
+    return await transaction(desk.pool, mend)
+
+
+async def reconcile(conn: Connection, actor: Principal, partner_id: int, now: datetime) -> None:
+    """Has a partner asked, as soon as a worker is free, what it holds. Raises Missing; Conflict where its adapter
+    cannot ask, or it was removed."""
+    partner = await partners.hold(conn, partner_id)
+    if partner.removed:
+        raise Conflict("This partner was removed; it is asked nothing any more.", "partner-removed")
+    if not hasattr(registry.adapter(partner.adapter), "holdings"):
+        raise Conflict(
+            f"Partners of the adapter {partner.adapter} cannot be asked what they hold; 'resync' tells them all of it.",
+            "asks-not",
+        )
+    await conn.execute(_SQL.ask_soon, partner_id)
+    await record(conn, [Entry("partner.asked", f"partner:{partner_id}", actor.label, now)])
