@@ -7,11 +7,11 @@ partner, outside of its lanes, and no transaction is open meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -37,6 +37,7 @@ _PAUSE = 1.0
 _SQL = queries("lanes")
 _AGAIN = queries("again")
 _LOG = log.get("delivery")
+T = TypeVar("T")
 
 
 class Reconciled(msgspec.Struct, frozen=True):
@@ -66,28 +67,29 @@ async def run(desk: Desk) -> None:
 
 async def step(desk: Desk) -> bool:
     """Asks one partner that is due. False where none is."""
-    polling, holding = (
-        [kind for kind, adapter in registry.adapters().items() if hasattr(adapter, part)]
-        for part in ("poll", "holdings")
-    )
     async with desk.pool.acquire() as conn:
-        due = await conn.fetchrow(_SQL.claim_asking, polling, holding, 2 * _LONGEST, BREAKER_OPENS_AT)
+        due = await conn.fetchrow(
+            _SQL.claim_asking, _who_can("poll"), _who_can("holdings"), 2 * _LONGEST, BREAKER_OPENS_AT
+        )
         contact = await desk.contacts.of(conn, due["partner_id"]) if due else None
     if due is None or contact is None:
         return False
-    after, again_after, reconciled = None, None, None
-    if due["polls"]:
-        after = POLL_EVERY if await _safely(_fetch(desk, contact), contact) else _RETRY
-    if due["reconciles"]:
-        reconciled = await _safely(_compare(desk, contact), contact)
-        again_after = RECONCILE_EVERY if reconciled else _RETRY
+    polled = await _safely(_fetch(desk, contact), contact) if due["polls"] else None
+    found = await _safely(_compare(desk, contact), contact) if due["reconciles"] else None
+    poll_in = (POLL_EVERY if polled else _RETRY) if due["polls"] else None
+    compare_in = (RECONCILE_EVERY if found else _RETRY) if due["reconciles"] else None
     async with desk.pool.acquire() as conn:
-        said = msgspec.to_builtins(reconciled) if reconciled else None
-        await conn.execute(_SQL.asked, contact.partner.id, after, again_after, said)
+        said = msgspec.to_builtins(found) if found else None
+        await conn.execute(_SQL.asked, contact.partner.id, poll_in, compare_in, said)
     return True
 
 
-async def _safely(asking: Any, contact: Contact) -> Any:
+def _who_can(method: str) -> list[str]:
+    """The adapters that have it."""
+    return [kind for kind, adapter in registry.adapters().items() if hasattr(adapter, method)]
+
+
+async def _safely(asking: Awaitable[T], contact: Contact) -> T | None:
     """What it comes to; None where the partner cannot be asked now."""
     try:
         async with asyncio.timeout(_LONGEST):

@@ -38,8 +38,9 @@ class Lane(msgspec.Struct, frozen=True):
 
 class Work(msgspec.Struct, frozen=True):
     """One delivery's open orders by their place in the chunk, in the order in which they are tried; `untried`
-    have not had their turn in this round, and the partner has surely not heard of those that are `fresh`.
-    `dropped` orders are superseded. `late`: it has been tried for as long as we try."""
+    have not had their turn in this round. The partner has surely not heard of those that are `fresh`; others may
+    last have reached it when they were `tried`. `dropped` orders are superseded. `late`: it has been tried for as
+    long as we try."""
 
     chunk_id: int
     command_id: int
@@ -51,6 +52,7 @@ class Work(msgspec.Struct, frozen=True):
     dropped: dict[int, Order]
     doubtful: bool
     halved: int
+    tried: datetime
     late: bool
     incident_id: int | None
     reason: str
@@ -94,6 +96,7 @@ async def next_work(conn: Connection, lane: Lane, patience: float) -> Work | Non
         dropped={place["place"]: _order(place) for place in places if place["superseded"]},
         doubtful=row["doubtful"],
         halved=row["halved"],
+        tried=row["tried"],
         late=row["late"],
         incident_id=row["incident_id"],
         reason=row["reason"] or "",

@@ -156,6 +156,7 @@ class _Run:
             reason=work.reason,
             reference=str(work.incident_id or ""),
             since=work.since,
+            tried=None if work.fresh.issuperset(call.places) else work.tried,
         )
         try:
             # One deadline over all that an adapter sends for one batch, or it could outlast the lease.

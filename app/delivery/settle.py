@@ -56,7 +56,7 @@ async def settle(
         return False
     state = await conn.fetchval(
         _SQL.settle_delivery, lane.partner_id, lane.lane, work.chunk_id, done.open_at, int(done.again), done.wait,
-        done.untried, done.untold, done.halved,
+        done.untried, done.untold, done.halved, now,
     )  # fmt: skip
     if state is not None:
         await _write(conn, lane, work, done, now)

@@ -6,6 +6,8 @@ ADD COLUMN untold smallint [] NOT NULL DEFAULT '{}',
 ADD COLUMN doubtful boolean NOT NULL DEFAULT false,
 -- what fails as a whole is told in ever smaller calls
 ADD COLUMN halved smallint NOT NULL DEFAULT 0,
+-- when calls about it may last have reached the partner (null: only what `doubtful` says, before it was ordered)
+ADD COLUMN tried_at timestamptz,
 -- since when it has been tried, or could have been
 ADD COLUMN waits_since timestamptz NOT NULL DEFAULT now();
 

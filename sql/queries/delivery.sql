@@ -80,7 +80,7 @@ UPDATE delivery SET next_at = least(next_at, now()), waits_since = now() WHERE p
 
 -- name: doubt
 -- $1 partner, $2 lane: calls may have been made that nobody settled.
-UPDATE delivery SET doubtful = true WHERE partner_id = $1 AND lane = $2 AND state = 0 AND NOT doubtful;
+UPDATE delivery SET doubtful = true, tried_at = now() WHERE partner_id = $1 AND lane = $2 AND state = 0;
 
 -- name: ordered
 -- $1 commands: how many identifiers they tell, over all partners.
@@ -104,6 +104,7 @@ SELECT
     d.untried,
     d.doubtful,
     d.halved,
+    coalesce(d.tried_at, d.waits_since) AS tried,
     d.waits_since < now() - $4::double precision * interval '1 second' AS late,
     d.command_id,
     c.op,
@@ -144,13 +145,14 @@ ORDER BY o.turn, i.place;
 -- name: settle_delivery
 -- $1 partner, $2 lane, $3 chunk, $4 open places, $5 tries to add, $6 seconds until the next try, $7 how many
 -- of the open places have not had their turn (null: a new round begins with all of them), $8 places that were dropped
--- untold, $9 how often it is halved
+-- untold, $9 how often it is halved, $10 now
 UPDATE delivery SET
     state = CASE WHEN cardinality($4::smallint []) = 0 THEN 1 ELSE 0 END,
     open_at = $4,
     untried = $7,
     untold = untold || $8::smallint [],
     halved = $9,
+    tried_at = $10,
     tries = tries + $5,
     next_at = now() + $6::double precision * interval '1 second'
 WHERE partner_id = $1 AND lane = $2 AND chunk_id = $3 AND state = 0

@@ -100,7 +100,7 @@ async def test_a_release_that_came_to_nothing_leaves_the_block_ours(town, keys, 
         await town.settled(first)
         town.stages["eir_push"].misbehaviour.order(Faults(fail_rate=1.0))
         await town.release(first, keys(3))
-        while not await pool.fetchval("SELECT count(*) FROM delivery WHERE state = 0 AND tries > 0"):
+        while await pool.fetchval("SELECT count(*) FROM delivery WHERE state = 0 AND tries > 0") < 3:
             await asyncio.sleep(0.02)
         await town.block(second, keys(3))
         town.stages["eir_push"].misbehaviour.order(Faults())
@@ -110,3 +110,32 @@ async def test_a_release_that_came_to_nothing_leaves_the_block_ours(town, keys, 
     assert told.already == 3
     assert (lifted.done, lifted.not_ours) == (3, 0)
     assert town.blocked("eir_push") == []
+
+
+async def test_the_partners_own_reference_is_kept_for_the_release(town, keys, pool):
+    """Rows of somebody else for the same device stay; ours goes, by its number."""
+    await town.partner("eir_rest")
+    incident = await town.incident()
+    await town.block(incident, keys(6))
+    async with town.worker():
+        assert (await town.settled(incident))["eir_rest"].block.done == 6
+        kept = await pool.fetch("SELECT DISTINCT ref FROM delivery_item WHERE state = 'done' AND ref <> ''")
+        assert len(kept) == 6
+        before = town.stages["eir_rest"].ledger.calls
+        await town.release(incident, keys(6))
+        assert (await town.settled(incident))["eir_rest"].release.done == 6
+        assert town.stages["eir_rest"].ledger.calls == before + 6
+    assert town.blocked("eir_rest") == []
+
+
+async def test_a_partner_where_a_repeat_makes_a_second_row_has_one_in_the_end(town, keys):
+    await town.partner("eir_rest", faults=Faults(fail_rate=0.2, applied=True))
+    incident = await town.incident()
+    await town.block(incident, keys(40))
+    async with town.worker():
+        await town.settled(incident)
+        town.stages["eir_rest"].misbehaviour.order(Faults())
+        await town.release(incident, keys(40))
+        lifted = (await town.settled(incident))["eir_rest"].release
+    assert (lifted.done + lifted.already, lifted.not_ours) == (40, 0)
+    assert town.blocked("eir_rest") == []
