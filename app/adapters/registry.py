@@ -47,6 +47,12 @@ def adapter(kind: str) -> type[Adapter]:
     return known[kind]
 
 
+def origin(kind: str) -> str:
+    """The package that brings a kind, and its version; nothing where it is not installed."""
+    found = adapters().get(kind)
+    return next((_owner(point) for point in entry_points(group=GROUP) if point.load() is found), "")
+
+
 def make(kind: str, settings: Mapping[str, Any]) -> Adapter:
     """An adapter for one partner row. Raises Invalid: the kind is unknown, or a flaw per wrong setting."""
     found = adapter(kind)

@@ -16,6 +16,7 @@ from msgspec.structs import FieldInfo
 
 from app.core.errors import Flaw, Invalid, told
 from app.core.imei import shown
+from app.core.misfit import sentence
 
 MASK = "•••"
 
@@ -84,7 +85,7 @@ def _fault(field: FieldInfo, value: object) -> str:
     try:
         msgspec.convert(value, field.type)
     except msgspec.ValidationError as error:
-        return "its form is another" if "regex" in str(error) else str(error)
+        return "its form is another" if "regex" in str(error) else sentence(str(error))
     if _marked(field, "url"):
         return _address_fault(str(value), _no_http)
     return _address_fault(str(value), _no_place) if _marked(field, "place") else ""

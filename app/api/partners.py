@@ -16,6 +16,7 @@ from app.adapters.contract import Confirms, Kind
 from app.api import body
 from app.api.notes import Notes
 from app.api.once import Once
+from app.api.trials import try_out
 from app.audit.record import Entry, record
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import Conflict
@@ -335,6 +336,6 @@ async def kinds(actor: NamedDependency[Principal]) -> AdapterList:
 
 router = Router(
     "/v1/partners",
-    route_handlers=[everyone, one, add, change, remove, replay, resync, reconcile, confirmations],
+    route_handlers=[everyone, one, add, change, remove, try_out, replay, resync, reconcile, confirmations],
     tags=["Partners"],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +14,9 @@ import rich_click as click
 from app.access.roles import Permission, Principal
 from app.adapters import registry
 from app.adapters.contract import Kind
-from app.cli import again, desk, kinds, options, show
+from app.cli import again, desk, kinds, options, show, trial
 from app.core.db import Connection
-from app.core.errors import Invalid
+from app.core.errors import Flaw, Invalid
 from app.delivery import partners
 from app.delivery.partners import Limits, Partner
 from app.delivery.progress import waiting
@@ -24,7 +26,7 @@ from app.devices import tac
 
 @click.group()
 def partner() -> None:
-    """Add, list, pause and resume partners: the organisations that are told what to block.
+    """Add, try, list, pause and resume partners: the organisations that are told what to block.
 
     \b
     Example
@@ -32,7 +34,7 @@ def partner() -> None:
     """
 
 
-for command in (kinds.kinds, again.replay, again.resync, again.reconcile, again.remove):
+for command in (kinds.kinds, trial.try_, again.replay, again.resync, again.reconcile, again.remove):
     partner.add_command(command)
 
 
@@ -106,7 +108,8 @@ def add(
         added = await partners.remember(conn, "partner.added", number, actor, now)
         return added, await tac.unheard(conn, added.scope.brands)
 
-    added, unheard = desk.change(work)
+    with _as_typed():
+        added, unheard = desk.change(work)
     _tell(
         added,
         0,
@@ -131,7 +134,8 @@ def _settings(adapter: str, pairs: tuple[str, ...], file: Any) -> dict[str, Any]
 
 def _pair(adapter: str, text: str) -> tuple[str, Any]:
     name, value = _split(text, "KEY=VALUE")
-    return name, kinds.typed(registry.adapter(adapter).settings, name, value)
+    found = registry.adapters().get(adapter)
+    return name, kinds.typed(found.settings, name, value) if found else value
 
 
 def _split(text: str, right: str) -> tuple[str, str]:
@@ -139,6 +143,26 @@ def _split(text: str, right: str) -> tuple[str, str]:
     if not equals:
         raise click.UsageError(f"'{text}' would be {right}.")
     return name, value
+
+
+@contextmanager
+def _as_typed() -> Iterator[None]:
+    """What is refused inside is said of the options, as the person wrote them."""
+    try:
+        yield
+    except Invalid as error:
+        flaws = tuple(map(_of_option, error.flaws))
+        raise Invalid(error.detail, error.code, flaws) from None
+
+
+def _of_option(flaw: Flaw) -> Flaw:
+    _, part, name, *_ = (*flaw.pointer.split("/"), "", "")
+    if part == "settings":
+        detail = flaw.detail.removeprefix(f"Setting '{name}': ")
+        return Flaw(detail, f"setting {name}" if name else "--settings", flaw.code)
+    each = "country" if name == "countries" else name.removesuffix("s")
+    places = {"name": "NAME", "scope": f"--{each}", "limits": f"--{name.replace('_', '-')}"}
+    return msgspec.structs.replace(flaw, pointer=places.get(part, f"--{part}"))
 
 
 async def _remembered(conn: Connection, number: int, actor: Principal, now: datetime) -> tuple[Partner, int]:

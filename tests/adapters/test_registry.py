@@ -116,6 +116,20 @@ def test_every_flaw_is_told_at_once():
 
 
 @pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"form": "bulk"}, "Setting 'form': 'bulk' is none of its words; it would be structured"),
+        ({"identifiers_per_call": "7"}, "it would be a whole number, not a string; it would be 1 to 1000"),
+        ({"identifiers_per_call": 1001}, "it would be a whole number, at most 1000; it would be 1 to 1000"),
+        ({"source": ""}, "its form is another; it would be a URI that names the sender"),
+    ],
+)
+def test_a_flaw_is_told_in_words_for_people(setting, words):
+    with pytest.raises(Invalid, match=words):
+        registry.make("webhook", GOOD["webhook"] | setting)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "",

@@ -261,7 +261,9 @@ def test_errors_are_one_sentence_or_a_problem_document(gateway: Gateway) -> None
     assert wrong.stderr.count("it would begin with https://") == 1
     assert "Traceback" not in wrong.stderr
     several = gateway.run("partner", "add", "Süd", "--adapter", "ceir", "--setting", "url=ftp://x")
-    assert several.stderr.startswith("3 of the settings are wrong or missing.\n  • settings/url: ")
+    assert several.stderr.startswith(
+        "3 of the settings are wrong or missing.\n  • setting url: it would begin"
+    )
     assert several.stderr.count("it would begin with https://") == 1
     missing = gateway.run("approve", "999", "--json")
     assert missing.returncode == 1
@@ -273,6 +275,29 @@ def test_errors_are_one_sentence_or_a_problem_document(gateway: Gateway) -> None
         in json.loads(many.stderr)["detail"]
     )
     assert "No such file or directory. See" in gateway.run("register", "no.csv").stderr
+
+
+def test_all_that_is_wrong_with_a_partner_is_told_at_once_and_of_what_was_typed(gateway: Gateway) -> None:
+    texts = ("url=ftp://x", "devices_per_call=many", "reasons=x", "colour=red", "stolen_waits=true")
+    pairs = [part for text in texts for part in ("--setting", text)]
+    others = ("--tac", "12", "--rate", "-1", "--max-inflight", "99")
+    lines = gateway.run("partner", "add", "", "--adapter", "ceir", *pairs, *others).stderr.splitlines()
+    assert lines[0] == "10 things about this partner are wrong."
+    told = dict(line.removeprefix("  • ").split(": ", 1) for line in lines[1:])
+    assert set(told) == {
+        "setting url", "setting devices_per_call", "setting reasons", "setting colour", "setting username",
+        "setting password", "--tac", "--rate", "--max-inflight", "NAME",
+    }  # fmt: skip
+    assert told["setting devices_per_call"].startswith(
+        "it would be a whole number, not a string; it would be"
+    )
+    assert told["setting password"] == "it is missing; it would be the account's password."
+    settings = ("--setting", "devices_per_call=0", "--setting", "url=https://x.example")
+    bounded = gateway.run("partner", "add", "Süd", "--adapter", "ceir", *settings).stderr
+    assert "setting devices_per_call: it would be a whole number, at least 1; it would be" in bounded
+    unknown = gateway.run("partner", "add", "Süd", "--adapter", "fax", *pairs, "--tac", "12").stderr
+    assert "--adapter: There is no adapter 'fax'; there are ceir," in unknown
+    assert "--tac: '12' would be 8 digits" in unknown
 
 
 def test_a_typing_error_makes_no_new_database(gateway: Gateway, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ BODIES = {
     "askStatuses": ("POST", "/v1/status", {"imeis": ["490154203237518"]}),
     "addPartner": ("POST", "/v1/partners", {"name": "n", "adapter": "ceir", "settings": {}}),
     "changePartner": ("PATCH", "/v1/partners/987654321", {"reason": "r"}),
+    "tryPartner": ("POST", "/v1/partners/987654321/try", {}),
     "replayPartner": ("POST", "/v1/partners/987654321/replay", {"which": "refused"}),
     "moveDevices": ("POST", "/v1/movements", {"moves": [{"to": "", "serials": ["A"]}]}),
     "saveMapping": ("PUT", "/v1/mappings/none", {"columns": {"Handset": "imei"}}),

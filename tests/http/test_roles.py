@@ -60,6 +60,7 @@ MAY: dict[str, set[Role]] = {
     "addPartner": {Role.ADMIN},
     "readPartner": LOOKS,
     "changePartner": {Role.ADMIN},
+    "tryPartner": {Role.ADMIN},
     "removePartner": {Role.ADMIN},
     "replayPartner": {Role.ADMIN},
     "resyncPartner": {Role.ADMIN},
