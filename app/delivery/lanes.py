@@ -7,7 +7,7 @@ the lease's token: a worker that lost its lease writes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -54,6 +54,7 @@ class Work(msgspec.Struct, frozen=True):
     halved: int
     tried: datetime
     late: bool
+    ailing: bool
     incident_id: int | None
     reason: str
     since: datetime | None
@@ -82,9 +83,12 @@ async def next_work(conn: Connection, lane: Lane, patience: float) -> Work | Non
     row = await conn.fetchrow(_DELIVERY.next_delivery, lane.partner_id, lane.lane, lane.token, patience)
     if row is None:
         return None
-    places = await conn.fetch(_DELIVERY.orders, row["chunk_id"], row["open_at"], row["op"])
-    turns = [place["place"] for place in places][: row["untried"]]
-    orders = {place["place"]: _order(place) for place in places if not place["superseded"]}
+    keys, versions, dropped = row["keys"], row["versions"], frozenset(row["superseded"])
+    serials = await _serials(conn, keys)
+    places = row["open_at"] or range(1, len(keys) + 1)
+    told = {place: _order(keys[place - 1], versions[place - 1], serials) for place in places}
+    turns = list(places)[: row["untried"]]
+    orders = {place: told[place] for place in places if place not in dropped} if dropped else told
     return Work(
         chunk_id=row["chunk_id"],
         command_id=row["command_id"],
@@ -93,22 +97,29 @@ async def next_work(conn: Connection, lane: Lane, patience: float) -> Work | Non
         orders=orders,
         untried=[place for place in turns if place in orders],
         fresh=frozenset(() if row["tries"] or row["doubtful"] else turns),
-        dropped={place["place"]: _order(place) for place in places if place["superseded"]},
+        dropped={place: told[place] for place in row["superseded"]},
         doubtful=row["doubtful"],
         halved=row["halved"],
         tried=row["tried"],
         late=row["late"],
+        ailing=row["ailing"],
         incident_id=row["incident_id"],
         reason=row["reason"] or "",
         since=row["since"],
     )
 
 
-def _order(row: asyncpg.Record) -> Order:
-    key, version = row["key"], row["version"]
+async def _serials(conn: Connection, keys: Sequence[int]) -> dict[int, asyncpg.Record]:
+    """The serial numbers among the keys."""
+    if min(keys) >= 0:
+        return {}
+    return {row["key"]: row for row in await conn.fetch(_DELIVERY.serials, keys)}
+
+
+def _order(key: int, version: int, serials: Mapping[int, asyncpg.Record]) -> Order:
     if key >= 0:
         return Order(key, version, imei=imei.full(key))
-    return Order(key, version, serial=row["serial"], gtin=row["gtin"])
+    return Order(key, version, serial=serials[key]["serial"], gtin=serials[key]["gtin"])
 
 
 async def told_before(

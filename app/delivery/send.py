@@ -206,7 +206,7 @@ class _Run:
         async def written(conn: Connection) -> bool:
             kept = await settle(conn, self.lane, work, done, keep=keep, now=self.desk.now())
             if kept:
-                await self._pace(conn, stretch)
+                await self._pace(conn, work, stretch)
             else:
                 await record(conn, done.entries)
             return kept
@@ -219,10 +219,10 @@ class _Run:
             _LOG.warning("delivery.stale", partner=self.lane.partner_id, lane=self.lane.lane)
         return kept
 
-    async def _pace(self, conn: Connection, stretch: Stretch) -> None:
+    async def _pace(self, conn: Connection, work: Work, stretch: Stretch) -> None:
         """What the stretch says of the partner's health: an answer closes its breaker, a fault counts."""
         last = stretch.last
-        if stretch.answered:
+        if stretch.answered and work.ailing:
             await lanes.note_success(conn, self.lane.partner_id)
         if last and last.pause:
             await self._pause(conn, last.fault)

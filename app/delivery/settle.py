@@ -58,8 +58,7 @@ async def settle(
         _SQL.settle_delivery, lane.partner_id, lane.lane, work.chunk_id, done.open_at, int(done.again), done.wait,
         done.untried, done.untold, done.halved, now,
     )  # fmt: skip
-    if state is not None:
-        await _write(conn, lane, work, done, now)
+    stands = await _write(conn, lane, work, done, now) if state is not None else {}
     await record(conn, done.entries)
     await conn.execute(
         _LANES.settle_lane,
@@ -69,15 +68,20 @@ async def settle(
         keep,
         0 if state == 1 else done.lapses,
     )
+    # Last, because all lanes of the partner count in the same row, and wait for each other's commit there.
+    if state is not None:
+        await _progress(conn, lane, work, done, stands, now)
     return True
 
 
-async def _write(conn: Connection, lane: Lane, work: Work, done: Settlement, now: datetime) -> None:
+async def _write(
+    conn: Connection, lane: Lane, work: Work, done: Settlement, now: datetime
+) -> Mapping[int, str]:
     foreign = await _foreign(conn, lane, work, done.answers)
     await _heal(conn, lane, work, done.answers, now)
     stands = await _items(conn, lane, work, _kept(work, done, foreign), now)
     await _supersede(conn, lane, work, done.answers, now)
-    await _progress(conn, lane, work, done, stands, now)
+    return stands
 
 
 async def _foreign(conn: Connection, lane: Lane, work: Work, answers: Mapping[int, Answer]) -> set[int]:
@@ -135,7 +139,8 @@ async def _supersede(
     conn: Connection, lane: Lane, work: Work, answers: Mapping[int, Answer], now: datetime
 ) -> None:
     """What the partner had only accepted of older decisions about the same identifiers gave way to this one."""
-    keys, versions = _columns(work.orders[place] for place in answers)
+    # The first decision about an identifier has none before it.
+    keys, versions = _columns(order for place in answers if (order := work.orders[place]).version > 1)
     if work.op is Op.ENROL or not keys:
         return
     rows = await conn.fetch(_ITEMS.supersede_accepted, lane.partner_id, keys, versions)
@@ -146,9 +151,12 @@ async def _supersede(
 async def _progress(
     conn: Connection, lane: Lane, work: Work, done: Settlement, stands: Mapping[int, str], now: datetime
 ) -> None:
-    tally = Counter(
-        _end(answer, stands.get(work.orders[place].key, "")) for place, answer in done.answers.items()
-    )
+    if stands:
+        tally = Counter(
+            _end(answer, stands.get(work.orders[place].key, "")) for place, answer in done.answers.items()
+        )
+    else:
+        tally = Counter([str(answer.outcome) for answer in done.answers.values()])
     superseded = len(done.untold) - done.not_ours + len(done.outlived)
     await conn.execute(
         _SQL.settle_progress, work.command_id, lane.partner_id,
