@@ -18,7 +18,7 @@ from app.core.db import Connection, Pool, open_pool, transaction
 from app.delivery import asking, engine
 from app.delivery.contacts import Contacts
 from app.delivery.partners import Partner
-from app.delivery.send import DEADLINE, Desk
+from app.delivery.send import Desk, Terms
 from app.delivery.wire import HttpWire
 from app.devices.register import MET_ANOTHER
 from app.epcis import capture
@@ -34,13 +34,19 @@ FORGET_EVERY = 60.0
 _LOG = log.get("worker")
 
 
-async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: Carry = carried) -> None:
+async def run(
+    settings: Settings,
+    stopping: asyncio.Event | None = None,
+    carry: Carry = carried,
+    terms: Terms | None = None,
+) -> None:
     """Works on `settings.database_url` until `stopping` is set or the process is told to end. `carry` carries out
-    what captured events mean."""
+    what captured events mean; `terms` are those of its leases and calls."""
     stopping = stopping or stop_on_signals()
+    terms = terms or Terms(patience=settings.park_after_days * 86_400.0)
     pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-worker")
-    contacts = Contacts(partial(_wire, settings.files_root))
-    desk = Desk(pool, contacts, utc_now, random.random, stopping, settings.park_after_days * 86_400.0)
+    contacts = Contacts(partial(_wire, settings.files_root, terms.deadline))
+    desk = Desk(pool, contacts, utc_now, random.random, stopping, terms)
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
         await asyncio.gather(
@@ -71,8 +77,8 @@ def stop_on_signals() -> asyncio.Event:
     return stopping
 
 
-def _wire(files_root: str, partner: Partner) -> HttpWire:
-    return HttpWire(deadline=DEADLINE, connections=partner.limits.max_inflight, files_root=files_root)
+def _wire(files_root: str, deadline: float, partner: Partner) -> HttpWire:
+    return HttpWire(deadline=deadline, connections=partner.limits.max_inflight, files_root=files_root)
 
 
 async def _seal(conn: Connection) -> int:

@@ -12,7 +12,7 @@ import time
 from app.core import log
 from app.delivery import lanes
 from app.delivery.lanes import Lane
-from app.delivery.send import LEASE, Desk, work_lane
+from app.delivery.send import Desk, work_lane
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
@@ -41,7 +41,7 @@ async def _claim(desk: Desk, slots: int) -> list[tuple[Lane, float]]:
     leased_at = time.monotonic()
     try:
         async with desk.pool.acquire(timeout=10) as conn:
-            return [(lane, leased_at) for lane in await lanes.claim(conn, slots, LEASE)]
+            return [(lane, leased_at) for lane in await lanes.claim(conn, slots, desk.terms.lease)]
     except Exception as error:  # a database that is away is waited for, not died of
         _LOG.warning("delivery.claim_failed", error=repr(error))
         return []
@@ -52,6 +52,21 @@ async def _safely(desk: Desk, lane: Lane, leased_at: float) -> None:
         await work_lane(desk, lane, leased_at)
     except Exception as error:  # the lease lapses, and the lane is worked again
         _LOG.warning("delivery.lane_failed", partner=lane.partner_id, lane=lane.lane, error=repr(error))
+        await _let_lapse(desk, lane, time.monotonic() + desk.terms.lease)
+
+
+async def _let_lapse(desk: Desk, lane: Lane, deadline: float) -> None:
+    """No call of ours is under way any more, so nobody has to wait for the lease to lapse by itself. What was told and
+    not settled stays in doubt, for the lease counts as one that was not handed back."""
+    while time.monotonic() < deadline and not desk.stopping.is_set():
+        try:
+            async with desk.pool.acquire(timeout=10) as conn:
+                await lanes.let_lapse(conn, lane)
+        except Exception as error:  # a database that is away is waited for
+            _LOG.debug("delivery.lapse_failed", error=repr(error))
+            await _rest(desk, SHORTEST_PAUSE * (2 + desk.chance() * 4))
+        else:
+            return
 
 
 async def _rest(desk: Desk, seconds: float) -> None:

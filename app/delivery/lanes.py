@@ -145,6 +145,11 @@ async def take_tokens(conn: Connection, partner_id: int, calls: int) -> int:
     return granted
 
 
+async def let_lapse(conn: Connection, lane: Lane) -> None:
+    """The lease has lapsed, as of now: whoever claims the lane next is told so."""
+    await conn.execute(_SQL.let_lapse, lane.partner_id, lane.lane, lane.token)
+
+
 async def hand_back(conn: Connection, lane: Lane) -> None:
     """Lets go of a lane at once, with nothing to settle."""
     await conn.execute(_SQL.open_lane, lane.partner_id, lane.lane, lane.token)

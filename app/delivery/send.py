@@ -40,16 +40,25 @@ PATIENCE = 14 * 86_400.0
 _LOG = log.get("delivery")
 
 
+class Terms(msgspec.Struct, frozen=True):
+    """Seconds that a lease lasts, that one call may take, that must be left of the lease after such a call, and for
+    which an order is tried before it is given up."""
+
+    lease: float = LEASE
+    deadline: float = DEADLINE
+    margin: float = MARGIN
+    patience: float = PATIENCE
+
+
 class Desk(msgspec.Struct, frozen=True):
-    """What a worker hands to every lane: the database, its contacts, time and chance, the stop sign, and for how many
-    seconds an order is tried before it is given up."""
+    """What a worker hands to every lane: the database, its contacts, time and chance, the stop sign, its terms."""
 
     pool: Pool
     contacts: Contacts
     now: Callable[[], datetime]
     chance: Callable[[], float]
     stopping: asyncio.Event
-    patience: float = PATIENCE
+    terms: Terms = Terms()
 
 
 async def work_lane(desk: Desk, lane: Lane, leased_at: float) -> None:
@@ -61,7 +70,7 @@ async def work_lane(desk: Desk, lane: Lane, leased_at: float) -> None:
     run = _Run(desk, lane, contact, leased_at)
     while not desk.stopping.is_set():
         async with desk.pool.acquire() as conn:
-            work = await lanes.next_work(conn, lane, desk.patience)
+            work = await lanes.next_work(conn, lane, desk.terms.patience)
         if work is None or not await run.stretch(work):
             break
     if run.held:
@@ -154,10 +163,11 @@ class _Run:
 
     def _may_send(self) -> bool:
         """A call must be able to end within the lease, or an older state could land after a newer one."""
-        return time.monotonic() < self.leased_at + LEASE - DEADLINE - MARGIN
+        terms = self.desk.terms
+        return time.monotonic() < self.leased_at + terms.lease - terms.deadline - terms.margin
 
     async def _call(self, work: Work, call: Call) -> tuple[Judgement, Entry]:
-        at, wire = self.desk.now(), Witnessed(self.contact.wire)
+        at, wire, deadline = self.desk.now(), Witnessed(self.contact.wire), self.desk.terms.deadline
         began = time.monotonic()
         batch = Batch(
             key=call.key,
@@ -172,10 +182,10 @@ class _Run:
         )
         try:
             # One deadline over all that an adapter sends for one batch, or it could outlast the lease.
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(deadline):
                 judged = judge.heard(call.orders, await self.contact.adapter.send(batch, wire))
         except TimeoutError:
-            judged = judge.fault(call.orders, NoAnswer(f"not answered whole within {DEADLINE:g} s"))
+            judged = judge.fault(call.orders, NoAnswer(f"not answered whole within {deadline:g} s"))
         except Exception as error:  # whatever an adapter raises is a fault of this one call
             judged = judge.fault(call.orders, error)
         return judged, self._entry(work, call, judged, wire, at, time.monotonic() - began)
@@ -201,7 +211,7 @@ class _Run:
         return Entry("delivery.attempted", f"partner:{self.lane.partner_id}", "worker", at, detail)
 
     async def _settle(self, work: Work, done: Settlement, stretch: Stretch) -> bool:
-        keep = 0.0 if stretch.leave else LEASE
+        keep = 0.0 if stretch.leave else self.desk.terms.lease
 
         async def written(conn: Connection) -> bool:
             kept = await settle(conn, self.lane, work, done, keep=keep, now=self.desk.now())

@@ -127,6 +127,10 @@ WHERE l.partner_id = $1 AND l.lane = $2;
 UPDATE partner_lane SET lease_until = '-infinity'
 WHERE partner_id = $1 AND lane = $2 AND lease_token = $3;
 
+-- name: let_lapse
+UPDATE partner_lane SET lease_until = now()
+WHERE partner_id = $1 AND lane = $2 AND lease_token = $3 AND lease_until > now();
+
 -- name: hold_lanes_of
 -- The lanes of these keys: whoever settles an order of theirs has done so, or waits until the word is booked.
 SELECT lane FROM partner_lane
