@@ -31,7 +31,8 @@ async def takeover(plan: Plan) -> AsyncIterator[Figure]:
     yield Figure("SIGTERM: every lane in other hands, s", ended, at_most=1)
     yield Figure("SIGTERM: devices told twice", again, at_most=0)
     back = [await _restarted(plan) for _ in range(plan.repeat)]
-    yield Figure("database restarted at once: settling again, s", back, at_most=5)
+    settling, answering = zip(*back, strict=True)
+    yield Figure("database stopped at once: settling again, s", settling, at_most=5, floor=answering)
 
 
 async def _repeated(plan: Plan, order: signal.Signals) -> tuple[list[float], list[float]]:
@@ -60,18 +61,20 @@ async def _handed_over(plan: Plan, order: signal.Signals) -> tuple[float, float]
             second.stop()
 
 
-async def _restarted(plan: Plan) -> float:
-    """Seconds from the order to the first settlement after it."""
+async def _restarted(plan: Plan) -> tuple[float, float]:
+    """Seconds from an immediate stop to the first settlement after it; and until the database, which is started
+    again by whoever keeps it up, answered."""
     async with _at_work(plan) as (pool, dsn, _, practised, command):
         kill(_postmaster(plan.folder), signal.SIGQUIT)
         began = time.monotonic()
         before = await _done(dsn)
+        answering = time.monotonic() - began
         async with asyncio.timeout(60):
             while await _done(dsn) <= before:
                 await asyncio.sleep(0.02)
         seconds = time.monotonic() - began
         await _told_twice(pool, practised, command)
-        return seconds
+        return seconds, answering
 
 
 @asynccontextmanager
