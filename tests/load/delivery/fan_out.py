@@ -1,18 +1,17 @@
-"""The engine's calls over HTTP beside those of a bare client, to the same partner, taking turns."""
+"""The engine's calls over HTTP beside those of a bare client, to the same partners, taking turns."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from app.sandbox.faults import Faults
-from app.sandbox.server import Running
 
 from . import bare, ground
 from .figures import Figure
 from .ground import Plan
 
-# Four partners of eight calls in flight each, all of them one server: it is not what is measured.
+# Four partners with a server each, of eight calls in flight each.
 PARTNERS, INFLIGHT = 4, 8
 LATENCY_MS = 50
 
@@ -26,37 +25,32 @@ async def fan_out(plan: Plan) -> AsyncIterator[Figure]:
 
 
 async def _beside(
-    plan: Plan,
-    what: str,
-    kind: str,
-    settings: Mapping[str, Any],
-    goal: float,
-    devices: int,
-    latency: float = 0,
+    plan: Plan, what: str, kind: str, change: Mapping[str, Any], goal: float, devices: int, latency: float = 0
 ) -> Figure:
-    practised = ground.practice(kind)
+    practised = [ground.practice(kind) for _ in range(PARTNERS)]
     try:
-        await ground.misbehave(practised, Faults(latency_ms=latency))
-        ours, bares = await _in_turns(plan, practised, {**practised.settings, **settings}, devices)
+        for one in practised:
+            await ground.misbehave(one, Faults(latency_ms=latency))
+        settings = [{**one.settings, **change} for one in practised]
+        ours, bares = await _in_turns(plan, kind, settings, devices)
     finally:
-        practised.stop()
+        for one in practised:
+            one.stop()
     name = f"{what}, {latency:g} ms away, devices/s (floor: bare)"
     return Figure(name, ours, at_least=goal, floor=bares, of_floor=True)
 
 
 async def _in_turns(
-    plan: Plan, practised: Running, settings: Mapping[str, Any], devices: int
+    plan: Plan, kind: str, settings: Sequence[Mapping[str, Any]], devices: int
 ) -> tuple[list[float], list[float]]:
-    ours, bares = [], []
+    ours, bares, told = [], [], devices * PARTNERS
     async with ground.database(plan) as (pool, dsn):
-        for number in range(PARTNERS):
-            await ground.partner(pool, f"partner {number}", practised.kind, settings, inflight=INFLIGHT)
+        for number, one in enumerate(settings):
+            await ground.partner(pool, f"{kind} {number}", kind, one, inflight=INFLIGHT)
         async with ground.workers(plan, pool, dsn, 1):
             for _ in range(plan.repeat):
-                sent = ground.keys(devices) * PARTNERS
-                took = await bare.took(plan, practised.kind, settings, INFLIGHT * PARTNERS, sent)
-                bares.append(len(sent) / took)
+                bares.append(told / await bare.took(plan, kind, settings, INFLIGHT, ground.keys(devices)))
                 spent = await ground.block(pool, ground.keys(devices))
                 await ground.settled(pool, spent.command)
-                ours.append(len(sent) / await ground.told_within(pool, spent.command))
+                ours.append(told / await ground.told_within(pool, spent.command))
     return ours, bares

@@ -174,7 +174,8 @@ class Worker:
 
 def environ(plan: Plan) -> dict[str, str]:
     """That of a child which finds our code and the null adapter."""
-    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{plan.folder}"}
+    places = [str(ROOT), str(plan.folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
 
 
 @asynccontextmanager
