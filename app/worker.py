@@ -30,6 +30,8 @@ POOL_SIZE = 12
 SEAL_EVERY = 1.0
 CAPTURE_EVERY = 0.2
 FORGET_EVERY = 60.0
+# A capture of ten thousand events that must all be stored, or none, on a slow machine.
+LONGEST_TRANSACTION = 300.0
 
 _LOG = log.get("worker")
 
@@ -44,7 +46,12 @@ async def run(
     what captured events mean; `terms` are those of its leases and calls."""
     stopping = stopping or stop_on_signals()
     terms = terms or Terms(patience=settings.park_after_days * 86_400.0)
-    pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-worker")
+    pool = await open_pool(
+        settings.database_url,
+        size=POOL_SIZE,
+        longest_transaction=LONGEST_TRANSACTION,
+        application_name="imei-gateway-worker",
+    )
     contacts = Contacts(partial(_wire, settings.files_root, terms.deadline))
     desk = Desk(pool, contacts, utc_now, random.random, stopping, terms)
     _LOG.info("worker.started", slots=settings.worker_slots)

@@ -99,10 +99,13 @@ async def tell(
     kind: str,
     said: dict[str, object],
     now: datetime,
+    *,
+    even_waiting: bool = False,
 ) -> Again:
-    """Has a partner told how these identifiers stand, with an entry of this kind on the audit log."""
+    """Has a partner told how these identifiers stand, with an entry of this kind on the audit log. Not of those that it
+    is still to be told so anyway, unless `even_waiting`."""
     orders: dict[tuple[int, Op], list[tuple[int, int]]] = defaultdict(list)
-    for row in await conn.fetch(_SQL.as_decided, partner_id, keys) if keys else ():
+    for row in await conn.fetch(_SQL.as_decided, partner_id, keys, even_waiting) if keys else ():
         orders[row["incident_id"], Op(row["op"])].append((row["key"], row["version"]))
     numbers: dict[Op, list[int | None]] = {Op.BLOCK: [], Op.RELEASE: []}
     for (incident_id, op), told in sorted(orders.items()):

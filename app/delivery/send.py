@@ -18,7 +18,7 @@ from app.adapters.contract import Batch, NoAnswer, Op
 from app.audit.record import Entry, record
 from app.core import log
 from app.core.db import Connection, Pool, transaction
-from app.delivery import judge, lanes, partners
+from app.delivery import again, judge, lanes, partners
 from app.delivery.contacts import Contact, Contacts, Witnessed
 from app.delivery.judge import Judgement
 from app.delivery.lanes import Lane, Work
@@ -227,7 +227,24 @@ class _Run:
         self.probing = self.probing and not stretch.answered
         if not kept:
             _LOG.warning("delivery.stale", partner=self.lane.partner_id, lane=self.lane.lane)
+            await self._make_good(work, stretch)
         return kept
+
+    async def _make_good(self, work: Work, stretch: Stretch) -> None:
+        """We froze with a call on its way out: it may have come after what another worker told meanwhile. So the
+        partner is told once more how these identifiers stand."""
+        keys = sorted({order.key for call, _ in stretch.made for order in call.orders})
+        if work.op is Op.ENROL or not keys:
+            return
+
+        async def tell(conn: Connection) -> None:
+            said: dict[str, object] = {"because": "calls outlasted their lease"}
+            await again.tell(
+                conn, "worker", self.lane.partner_id, keys, "partner.replayed", said, self.desk.now(),
+                even_waiting=True,
+            )  # fmt: skip
+
+        await transaction(self.desk.pool, tell)
 
     async def _pace(self, conn: Connection, work: Work, stretch: Stretch) -> None:
         """What the stretch says of the partner's health: an answer closes its breaker, a fault counts."""

@@ -30,7 +30,7 @@ WHERE l.blocked_by > 0 OR (l.version > 0 AND l.since >= p.created_at);
 
 -- name: as_decided
 -- $1 partner, $2 keys: how each of them stands, and by which incident (of several the latest). None that this partner
--- is still to be told at that version anyway.
+-- is still to be told at that version anyway, unless $3.
 SELECT DISTINCT ON (l.key)
     l.key,
     l.version,
@@ -40,13 +40,13 @@ FROM listing AS l
 JOIN claim AS c ON c.key = l.key AND CASE WHEN l.blocked_by > 0 THEN c.state = 1 ELSE c.state = 2 END
 WHERE
     l.key = ANY ($2::bigint []) AND l.version > 0
-    AND (l.key, l.version) NOT IN (
+    AND ($3 OR (l.key, l.version) NOT IN (
         SELECT said.key, said.version
         FROM delivery AS d
         JOIN chunk AS ch USING (chunk_id)
         CROSS JOIN unnest(ch.keys, ch.versions) AS said (key, version)
         WHERE d.partner_id = $1 AND d.state = 0
-    )
+    ))
 ORDER BY l.key, c.incident_id DESC;
 
 -- name: holds
