@@ -5,20 +5,22 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
 from app.audit.seal import seal
-from app.core import log
+from app.core import keyring, log
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, Pool, open_pool, transaction
-from app.delivery import asking, engine
+from app.delivery import asking, engine, tls
 from app.delivery.contacts import Contacts
 from app.delivery.partners import Partner
 from app.delivery.send import Desk, Terms
+from app.delivery.tls import Tls
 from app.delivery.wire import HttpWire
 from app.devices.register import MET_ANOTHER
 from app.epcis import capture
@@ -46,13 +48,14 @@ async def run(
     what captured events mean; `terms` are those of its leases and calls."""
     stopping = stopping or stop_on_signals()
     terms = terms or Terms(patience=settings.park_after_days * 86_400.0)
+    wire = partial(_wire, settings.files_root, terms.deadline)
+    contacts = Contacts(wire, keyring.load(settings, secrets.token_bytes))
     pool = await open_pool(
         settings.database_url,
         size=POOL_SIZE,
         longest_transaction=LONGEST_TRANSACTION,
         application_name="imei-gateway-worker",
     )
-    contacts = Contacts(partial(_wire, settings.files_root, terms.deadline))
     desk = Desk(pool, contacts, utc_now, random.random, stopping, terms)
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
@@ -85,7 +88,13 @@ def stop_on_signals() -> asyncio.Event:
 
 
 def _wire(files_root: str, deadline: float, partner: Partner) -> HttpWire:
-    return HttpWire(deadline=deadline, connections=partner.limits.max_inflight, files_root=files_root)
+    return HttpWire(
+        deadline=deadline,
+        connections=partner.limits.max_inflight,
+        tls=tls.context(Tls(**partner.tls)),
+        allow_private=partner.allow_private,
+        files_root=files_root,
+    )
 
 
 async def _seal(conn: Connection) -> int:

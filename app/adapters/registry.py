@@ -67,6 +67,23 @@ def public_settings(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return forms.public(found.settings, settings)
 
 
+def secret_names(kind: str) -> frozenset[str]:
+    """The settings of a kind that hold a secret; none are known where the kind's package is gone."""
+    found = adapters().get(kind)
+    return forms.secret_names(found.settings) if found else frozenset()
+
+
+def secrets(kind: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The secret values among right settings. Raises Invalid."""
+    return forms.secrets(forms.checked(adapter(kind).settings, settings))
+
+
+def hosts(kind: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The host of each address among the settings, by the setting's name; none of a kind that is not installed."""
+    found = adapters().get(kind)
+    return forms.hosts(found.settings, settings) if found else {}
+
+
 def _load(point: EntryPoint) -> type[Adapter]:
     try:
         loaded = point.load()

@@ -19,6 +19,8 @@ from app.core.imei import shown
 from app.core.misfit import sentence
 
 MASK = "•••"
+# A secret at rest is an object with this one name: no text that a person sets can be taken for it.
+SEALED = "$sealed"
 
 Url = Annotated[str, msgspec.Meta(max_length=2000, extra={"url": True})]
 PlaceUrl = Annotated[str, msgspec.Meta(max_length=2000, extra={"place": True})]
@@ -43,9 +45,32 @@ def checked(form: type[msgspec.Struct], given: object) -> msgspec.Struct:
 
 
 def public(form: type[msgspec.Struct], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as people may see them: what is secret, or no setting of this form, is masked."""
-    open_names = {field.encode_name for field in _fields(form) if not _marked(field, "secret")}
-    return {name: value if name in open_names or not value else MASK for name, value in given.items()}
+    """The settings as people may see them: what is secret, sealed, or no setting of this form, is masked."""
+    hidden = secret_names(form) | {
+        name for name in given if name not in _names(form) or is_sealed(given[name])
+    }
+    return {name: MASK if name in hidden and value else value for name, value in given.items()}
+
+
+def secret_names(form: type[msgspec.Struct]) -> frozenset[str]:
+    """The settings of a form that hold a secret."""
+    return frozenset(field.encode_name for field in _fields(form) if _marked(field, "secret"))
+
+
+def is_sealed(value: object) -> bool:
+    """Whether this is a secret as it is stored, and not as it is used."""
+    return isinstance(value, Mapping) and value.keys() == {SEALED}
+
+
+def hosts(form: type[msgspec.Struct], given: Mapping[str, Any]) -> dict[str, str]:
+    """The host of each address that is one, by the setting's name."""
+    marked = (field for field in _fields(form) if _marked(field, "url") or _marked(field, "place"))
+    named = {
+        field.encode_name: urlsplit(given[field.encode_name]).hostname
+        for field in marked
+        if given.get(field.encode_name) and not _fault(field, given[field.encode_name])
+    }
+    return {name: host for name, host in named.items() if host}
 
 
 def secrets(settings: msgspec.Struct) -> tuple[str, ...]:
@@ -60,8 +85,12 @@ def _fields(form: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
     return msgspec.structs.fields(form)
 
 
+def _names(form: type[msgspec.Struct]) -> list[str]:
+    return [field.encode_name for field in _fields(form)]
+
+
 def _strangers(form: type[msgspec.Struct], given: Mapping[str, Any]) -> Iterator[Flaw]:
-    names = [field.encode_name for field in _fields(form)]
+    names = _names(form)
     for name in given:
         if name not in names:
             text = f"There is no setting '{shown(name)}'; there are {', '.join(names)}."

@@ -20,13 +20,15 @@ from app.api.trials import try_out
 from app.audit.record import Entry, record
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import Conflict
-from app.delivery import again, asking, confirm, partners
+from app.core.keyring import Keyring
+from app.delivery import again, asking, confirm, partners, tls
 from app.delivery.again import Again, Replay
 from app.delivery.asking import Reconciled
 from app.delivery.confirm import Confirmed
 from app.delivery.partners import Limits, Partner
 from app.delivery.progress import waiting
 from app.delivery.scope import PartnerScope
+from app.delivery.tls import Tls, TlsChange
 
 # Tens of thousands of TACs.
 _MOST_SAID = 2**20
@@ -41,8 +43,17 @@ _UNSIGNED = "The message is not signed by this partner, or not of these five min
 _AT_ONCE = "This partner's adapter answers at once and reports nothing later."
 
 
+class TlsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """TLS with one partner, in PEM. `expires_at` is the end of our certificate."""
+
+    ca: str = ""
+    certificate: str = ""
+    private_key: str = ""
+    expires_at: datetime | None = None
+
+
 class PartnerAnswer(msgspec.Struct, frozen=True):
-    """One partner. Secrets among its settings are never shown. `pending` counts the
+    """One partner. Secrets among its settings, and its private key, are never shown. `pending` counts the
     identifiers that it is still to be told."""
 
     id: int
@@ -59,6 +70,8 @@ class PartnerAnswer(msgspec.Struct, frozen=True):
     created_at: datetime
     reconciled: Reconciled | None
     """What came of asking it what it holds, when that was done last."""
+    allow_private: bool
+    tls: TlsAnswer
 
 
 class PartnerList(msgspec.Struct, frozen=True):
@@ -66,22 +79,27 @@ class PartnerList(msgspec.Struct, frozen=True):
 
 
 class NewPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An organisation to tell: adapter kind, its settings, what it is told of, how hard it may be called."""
+    """An organisation to tell: adapter kind, its settings, what it is told of, how hard it may be called, whether
+    its address may be a private one, and how TLS is spoken with it."""
 
     name: str
     adapter: str
     settings: dict[str, Any]
     scope: PartnerScope = PartnerScope()
     limits: Limits = Limits()
+    allow_private: bool = False
+    tls: Tls = Tls()
 
 
 class PartnerChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to change; what is left out stays. Of the settings, those that are named. To pause takes a
-    reason."""
+    """What is to change; what is left out stays. Of the settings, those that are named, of TLS too. To pause takes
+    a reason."""
 
     settings: dict[str, Any] | None = None
     scope: PartnerScope | None = None
     limits: Limits | None = None
+    allow_private: bool | None = None
+    tls: TlsChange | None = None
     paused: bool | None = None
     reason: str = ""
 
@@ -101,10 +119,13 @@ class AdapterList(msgspec.Struct, frozen=True):
 
 
 def _answer(partner: Partner, pending: int) -> PartnerAnswer:
-    ours = ("settings", "pending", "reconciled")
+    ours = ("settings", "tls", "pending", "reconciled")
     fields = {name: getattr(partner, name) for name in PartnerAnswer.__struct_fields__ if name not in ours}
     reconciled = msgspec.convert(partner.reconciled, Reconciled | None)
-    return PartnerAnswer(**fields, settings=partner.public, pending=pending, reconciled=reconciled)
+    spoken = TlsAnswer(**tls.public(partner.tls))
+    return PartnerAnswer(
+        **fields, settings=partner.public, tls=spoken, pending=pending, reconciled=reconciled
+    )
 
 
 async def _shown(conn: Connection, partner: Partner) -> PartnerAnswer:
@@ -141,12 +162,14 @@ async def add(
     said: NamedDependency[NewPartner],
     actor: NamedDependency[Principal],
     once: NamedDependency[Once],
+    keyring: NamedDependency[Keyring],
     now: NamedDependency[datetime],
 ) -> Response[PartnerAnswer]:
     actor.require(Permission.PARTNERS_WRITE)
+    given = {**msgspec.structs.asdict(said), "tls": msgspec.to_builtins(said.tls)}
 
     async def work(conn: Connection) -> PartnerAnswer:
-        number = await partners.add(conn, **{f: getattr(said, f) for f in said.__struct_fields__}, now=now)
+        number = await partners.add(conn, **given, keyring=keyring, now=now)
         return await _shown(conn, await partners.remember(conn, "partner.added", number, actor, now))
 
     return await once(work, location=lambda added: f"/v1/partners/{added.id}")
@@ -164,16 +187,17 @@ async def change(
     said: NamedDependency[PartnerChange],
     actor: NamedDependency[Principal],
     once: NamedDependency[Once],
+    keyring: NamedDependency[Keyring],
     now: NamedDependency[datetime],
 ) -> Response[PartnerAnswer]:
     actor.require(Permission.PARTNERS_WRITE)
+    named = {name: getattr(said, name) for name in ("settings", "scope", "limits", "allow_private")}
+    named["tls"] = said.tls and msgspec.to_builtins(said.tls)
 
     async def work(conn: Connection) -> PartnerAnswer:
         found = await partners.hold(conn, partner_id)
-        if said.settings is not None or said.scope is not None or said.limits is not None:
-            settings = {**found.settings, **(said.settings or {})}
-            scope, limits = said.scope or found.scope, said.limits or found.limits
-            await partners.change(conn, found, settings=settings, scope=scope, limits=limits)
+        if any(value is not None for value in named.values()):
+            await partners.change(conn, found, **named, keyring=keyring, now=now)
         if said.paused is not None:
             await _pause_or_resume(conn, partner_id, said)
         if said.paused is None and _rules(await partners.find(conn, partner_id)) == _rules(found):
@@ -185,7 +209,7 @@ async def change(
 
 def _rules(partner: Partner) -> tuple[Any, ...]:
     """What a person decides of a partner; its health changes by itself."""
-    return partner.settings, partner.scope, partner.limits
+    return partner.settings, partner.scope, partner.limits, partner.allow_private, partner.tls
 
 
 async def _pause_or_resume(conn: Connection, partner_id: int, said: PartnerChange) -> None:
@@ -290,18 +314,19 @@ async def confirmations(
     partner_id: FromPath[int],
     request: Request[Any, Any, Any],
     pool: NamedDependency[Pool],
+    keyring: NamedDependency[Keyring],
     now: NamedDependency[datetime],
 ) -> Confirmed:
     """What was accepted becomes confirmed or refused. Signed by the partner, in its adapter's own form; a message
     that comes twice, by its `webhook-id`, counts once."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     async with pool.acquire(timeout=10) as conn:
-        _confirming(await partners.find(conn, partner_id)).announced(headers, now)
+        _confirming(await partners.find(conn, partner_id), keyring).announced(headers, now)
     message = await body.whole(request)
 
     async def work(conn: Connection) -> Confirmed:
         partner = await partners.find(conn, partner_id)
-        results = _confirming(partner).confirmations(headers, message, now)
+        results = _confirming(partner, keyring).confirmations(headers, message, now)
         number = headers.get("webhook-id", "")
         if number and not await confirm.is_new(conn, partner_id, number, now):
             return Confirmed(0, len(results))
@@ -313,8 +338,8 @@ async def confirmations(
     return await transaction(pool, work)
 
 
-def _confirming(partner: Partner) -> Confirms:
-    adapter = registry.make(partner.adapter, partner.settings)
+def _confirming(partner: Partner, keyring: Keyring) -> Confirms:
+    adapter = registry.make(partner.adapter, partner.opened(keyring).settings)
     if not isinstance(adapter, Confirms):
         raise Conflict(
             f"The adapter {partner.adapter} answers at once and reports nothing later.", "confirms-not"

@@ -12,6 +12,7 @@ from app.access.roles import Permission, Principal
 from app.api import body
 from app.api.notes import Notes
 from app.core.db import Pool
+from app.core.keyring import Keyring
 from app.delivery import trial
 from app.delivery.trial import TrialOrder
 from app.delivery.trial_report import Trial
@@ -32,10 +33,11 @@ async def try_out(
     said: NamedDependency[TrialOrder],
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
+    keyring: NamedDependency[Keyring],
     now: NamedDependency[datetime],
 ) -> Trial:
     """Really calls the partner, paused or not, about one test identifier: enrolled where its adapter enrols, blocked,
     and released again. Answers once that is done, within 45 s, with 200 however it went: look at `taken` and
     `still_blocked`. `{}` tries with an IMEI of the GSMA's test range, or a serial where the partner is told of serials
     only. One that was blocked there before is released only if it is ours, or on `release_only`."""
-    return await trial.tried(pool, partner_id, said, actor, now)
+    return await trial.tried(pool, partner_id, said, actor, now, keyring)

@@ -43,6 +43,7 @@ _COMMANDS = {
     "incidents": ("app.cli.incident:incidents", "List incidents."),
     "partner": ("app.cli.partners:partner", "Add, try, list, pause and resume partners."),
     "adapter": ("app.cli.adapters:adapter", "List and show adapters; begin one of your own."),
+    "secrets": ("app.cli.secret_keys:secrets", "Seal partners' secrets with another key."),
     "sandbox": ("app.cli.practice:sandbox", "Start practice partners to play with."),
     "key": ("app.cli.keys:key", "Create, list and revoke API keys."),
     "audit": ("app.cli.audit:audit", "Verify the audit log."),

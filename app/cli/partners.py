@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import rich_click as click
@@ -17,7 +17,7 @@ from app.adapters.contract import Kind
 from app.cli import again, desk, kinds, options, show, trial
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
-from app.delivery import partners
+from app.delivery import partners, tls
 from app.delivery.partners import Limits, Partner
 from app.delivery.progress import waiting
 from app.delivery.scope import KINDS, PartnerScope
@@ -77,12 +77,20 @@ for command in (kinds.kinds, trial.try_, again.replay, again.resync, again.recon
 @click.option(
     "--max-inflight", type=int, default=8, show_default=True, help="Calls under way at the same time."
 )
+@click.option(
+    "--allow-private", is_flag=True, help="Its address may be in a private network, or on this machine."
+)
+@click.option("--ca", type=click.File(), metavar="FILE.pem",
+              help="Who vouches for it, in place of the public authorities.")  # fmt: skip
+@click.option("--certificate", type=click.File(), metavar="FILE.pem", help="Our certificate for it.")
+@click.option("--private-key", type=click.File(), metavar="FILE.pem", help="The key of that certificate.")
 @options.as_json
 @options.acting
 def add(
     *, name: str, adapter: str, pairs: tuple[str, ...], file: Any, scope_kinds: tuple[str, ...],
     tacs: tuple[str, ...], brands: tuple[str, ...], gtins: tuple[str, ...], incidents: tuple[str, ...],
     countries: tuple[str, ...], reasons: tuple[str, ...], rate: float | None, burst: int, max_inflight: int,
+    allow_private: bool, ca: IO[str] | None, certificate: IO[str] | None, private_key: IO[str] | None,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Add a partner. It is told of everything that is decided from now on.
@@ -92,6 +100,7 @@ def add(
       $ imei-gateway partner add "Operator Nord" --adapter eir_push --setting url=https://eir.nord.example
       $ imei-gateway partner add "National CEIR" --adapter ceir --settings ceir.json --rate 50
       $ imei-gateway partner add "Brand" --adapter knox_guard --settings knox.json --kind imei --brand X
+      $ imei-gateway partner add "Sud" --adapter webhook --settings sud.json --certificate us.pem --private-key us.key
     """
     settings = _settings(adapter, pairs, file)
     words = dict(_split(text, "KIND=WORD") for text in reasons)
@@ -99,12 +108,16 @@ def add(
         tuple(Kind(kind) for kind in scope_kinds), tacs, gtins, brands, incidents, countries, words
     )
     limits = Limits(max_inflight, rate, burst)
+    files = {"ca": ca, "certificate": certificate, "private_key": private_key}
+    spoken = {name: _text(file) for name, file in files.items() if file}
+    keyring = desk.keyring()
 
     async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, list[str]]:
         actor.require(Permission.PARTNERS_WRITE)
         number = await partners.add(
-            conn, name=name, adapter=adapter, settings=settings, scope=scope, limits=limits, now=now
-        )
+            conn, name=name, adapter=adapter, settings=settings, scope=scope, limits=limits, now=now,
+            allow_private=allow_private, tls=spoken, keyring=keyring,
+        )  # fmt: skip
         added = await partners.remember(conn, "partner.added", number, actor, now)
         return added, await tac.unheard(conn, added.scope.brands)
 
@@ -120,6 +133,13 @@ def add(
         show.say(
             f"No TAC is known yet of: {', '.join(unheard)}. 'imei-gateway tac import' brings them.", "yellow"
         )
+
+
+def _text(file: IO[str]) -> str:
+    try:
+        return file.read()
+    except UnicodeDecodeError:
+        raise Invalid(f"{file.name} is not text; it would be PEM (-----BEGIN …).", "tls-wrong") from None
 
 
 def _settings(adapter: str, pairs: tuple[str, ...], file: Any) -> dict[str, Any]:
@@ -180,7 +200,8 @@ def _tell(told: Partner, pending: int, as_json: bool, sentence: str) -> None:
 def _fields(it: Partner, pending: int) -> dict[str, Any]:
     """A partner as it may be shown: without its secrets."""
     fields: dict[str, Any] = msgspec.structs.asdict(it)
-    return {**fields, "settings": it.public, "health": it.health, "pending": pending}
+    shown = {"settings": it.public, "tls": tls.public(it.tls)}
+    return {**fields, **shown, "health": it.health, "pending": pending}
 
 
 @partner.command("list")

@@ -48,12 +48,13 @@ def try_(name: str, imei: str, serial: str, release_only: bool, ref: str, as_jso
       $ imei-gateway partner try "Operator Nord" --release-only --ref 4711
     """
     asked = TrialOrder(imei, serial, release_only, ref)
+    keyring = desk.keyring()
 
     async def work(pool: Pool, actor: Principal) -> Trial:
         actor.require(Permission.PARTNERS_WRITE)
         async with pool.acquire() as conn:
             number = (await partners.named(conn, name)).id
-        return await trial.tried(pool, number, asked, actor, utc_now())
+        return await trial.tried(pool, number, asked, actor, utc_now(), keyring)
 
     found = desk.on_pool(work)
     if as_json:

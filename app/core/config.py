@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True):
     files_root: str = ""
     epcis_capture_limit: int = 10_000
     epcis_file_size_limit: int = 64 * 1024 * 1024
+    secrets_key: str = ""
+    secrets_key_file: str = ""
 
 
 def load(

@@ -15,9 +15,10 @@ class Places:
     """The ways to one partner's files, kept between calls. `deadline` in seconds is for each step, `cap` in bytes
     for each file that is read; `root` is the directory below which ours stand, empty where there are none."""
 
-    def __init__(self, root: str, deadline: float, cap: int = FILE_CAP) -> None:
+    def __init__(self, root: str, deadline: float, allow_private: bool = False, cap: int = FILE_CAP) -> None:
         self._root = root
         self._deadline = deadline
+        self._allow_private = allow_private
         self._cap = cap
         self._accounts: dict[Place, Account] = {}
         # Threads of its own, and few: a partner whose disk hangs holds up nobody else.
@@ -52,4 +53,4 @@ class Places:
         """One connection serves all directories of an account."""
         address = urlsplit(place.url)
         key = Place(address.netloc, place.user, place.password, place.private_key, place.host_key)
-        return self._accounts.setdefault(key, Account(place, self._deadline))
+        return self._accounts.setdefault(key, Account(place, self._deadline, self._allow_private))

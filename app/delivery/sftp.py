@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 import asyncssh
 
 from app.adapters.contract import Denied, Failing, NoAnswer, PartnerFault, Place
+from app.delivery import reach
 from app.delivery.filenames import MOST_NAMES, hidden_name, is_plain, too_many, whole_name, within
+from app.delivery.reach import NotReached
 
 _PART = 2**20
 _FILES = (asyncssh.FILEXFER_TYPE_REGULAR, asyncssh.FILEXFER_TYPE_UNKNOWN)
@@ -31,9 +33,10 @@ Found = TypeVar("Found")
 class Account:
     """Our account on one SFTP server. `deadline` in seconds spans connecting and what is asked."""
 
-    def __init__(self, place: Place, deadline: float) -> None:
+    def __init__(self, place: Place, deadline: float, allow_private: bool) -> None:
         self._place = place
         self._deadline = deadline
+        self._allow_private = allow_private
         self._opening = asyncio.Lock()
         self._held: tuple[asyncssh.SSHClientConnection, asyncssh.SFTPClient] | None = None
 
@@ -70,7 +73,7 @@ class Account:
     async def _opened(self) -> asyncssh.SFTPClient:
         async with self._opening:
             if self._held is None or self._held[0].is_closed():
-                connection = await _connect(self._place)
+                connection = await _connect(self._place, self._allow_private)
                 try:
                     # Names that are no UTF-8 are seen, and passed over.
                     client = await connection.start_sftp_client(path_errors="surrogateescape")
@@ -87,15 +90,16 @@ class Account:
             self._held = None
 
 
-async def _connect(place: Place) -> asyncssh.SSHClientConnection:
-    address = urlsplit(place.url)
+async def _connect(place: Place, allow_private: bool) -> asyncssh.SSHClientConnection:
+    address, host_key = urlsplit(place.url), _host_key(place.host_key)
+    keys = [_private_key(place.private_key)] if place.private_key else None
+    held = await reach.connected(address.hostname or "", address.port or 22, allow_private)
     return await asyncssh.connect(
-        address.hostname or "",
-        address.port or 22,
+        sock=held,
         username=place.user,
         password=place.password or None,
-        known_hosts=([_host_key(place.host_key)], [], []),
-        client_keys=[_private_key(place.private_key)] if place.private_key else None,
+        known_hosts=([host_key], [], []),
+        client_keys=keys,
         preferred_auth=["publickey", "keyboard-interactive", "password"],
         config=None,
         agent_path=None,
@@ -222,6 +226,8 @@ def _lost_words(error: Any) -> str:
             return "SSH: the server has no host key of the kind that the settings name, or no cipher of ours"
         case socket.gaierror():
             return "host name not found"
+        case NotReached():
+            return str(error)
         case OSError() if error.errno:
             return os.strerror(error.errno).lower()
     return "the SFTP connection was lost"

@@ -22,11 +22,13 @@ from app.core import imei
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import Conflict, Flaw, Invalid
 from app.core.imei import BadImei, shown
+from app.core.keyring import Keyring
 from app.core.sql import queries
-from app.delivery import judge, partners
+from app.delivery import judge, partners, tls
 from app.delivery.contacts import Contact, Contacts
 from app.delivery.partners import Partner
 from app.delivery.send import DEADLINE
+from app.delivery.tls import Tls
 from app.delivery.trial_report import Hushed, Overheard, Step, Trial, plainly, verdict
 from app.delivery.wire import HttpWire
 
@@ -54,17 +56,22 @@ class TrialOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def open_wire(partner: Partner) -> HttpWire:
     """One connection of its own, under the deadline and the byte cap of every call to this partner."""
-    return HttpWire(deadline=DEADLINE, connections=1)
+    return HttpWire(
+        deadline=DEADLINE,
+        connections=1,
+        tls=tls.context(Tls(**partner.tls)),
+        allow_private=partner.allow_private,
+    )
 
 
 async def tried(
-    pool: Pool, partner_id: int, asked: TrialOrder, actor: Principal, now: datetime,
+    pool: Pool, partner_id: int, asked: TrialOrder, actor: Principal, now: datetime, keyring: Keyring,
     wire: Callable[[Partner], HttpWire] = open_wire,
 ) -> Trial:  # fmt: skip
     """What came of it, after it was recorded as `partner.tried`; 45 seconds at most. Raises Missing, Invalid (no
     identifier that this partner is told of) or Conflict (the identifier is one of ours, the partner was removed)."""
     actor.require(Permission.PARTNERS_WRITE)
-    contacts = Contacts(wire)
+    contacts = Contacts(wire, keyring)
 
     async def through() -> Trial:
         try:
@@ -166,7 +173,7 @@ class _Run:
 
     def __init__(self, contact: Contact, order: Order, asked: TrialOrder, now: datetime) -> None:
         self._contact, self._order, self._now = contact, order, now
-        self._hushed = Hushed(contact.partner)
+        self._hushed = Hushed(contact.secrets)
         self._release_only = asked.release_only
         self._is_given = bool(asked.imei or asked.serial)
 

@@ -16,8 +16,6 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 import msgspec
 
-from app.adapters import registry
-from app.adapters import settings as forms
 from app.adapters.contract import (
     Answer,
     Denied,
@@ -35,14 +33,14 @@ from app.adapters.contract import (
 )
 from app.adapters.settings import MASK
 from app.core.imei import shown
-from app.delivery.contacts import Witnessed
-from app.delivery.partners import Partner
+from app.delivery.contacts import NotReady, Witnessed
+from app.delivery.reach import NotReached
 
 StillBlocked = Literal["no", "perhaps", "yes"]
 
 _TAKEN = frozenset({Outcome.DONE, Outcome.ALREADY, Outcome.ACCEPTED})
 # What stands behind a NoAnswer where nothing was sent.
-_NO_CONNECTION = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
+_NO_CONNECTION = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError, NotReached)
 _NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 _CONFIRMS = " What it only accepted it confirms later."
 
@@ -157,9 +155,15 @@ def plainly(error: Exception) -> str:
         case Denied() | Gone():
             return str(error)
         case PartnerFault():
-            return f"no answer that we understand: {error}; it may have acted or not"
+            return _unread(error)
         case _:
             return f"the adapter broke: {type(error).__name__}; whoever wrote it must mend it"
+
+
+def _unread(fault: PartnerFault) -> str:
+    if isinstance(fault, NotReady):
+        return f"it was not called: {fault}"
+    return f"no answer that we understand: {fault}; it may have acted or not"
 
 
 def never_arrived(error: BaseException) -> bool:
@@ -175,10 +179,9 @@ def never_arrived(error: BaseException) -> bool:
 class Hushed:
     """Takes a partner's secrets out of whatever is told about it."""
 
-    def __init__(self, partner: Partner) -> None:
-        form = registry.adapter(partner.adapter).settings
+    def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets: set[str] = set()
-        self.hide(*forms.secrets(forms.checked(form, partner.settings)))
+        self.hide(*secrets)
 
     def hide(self, *secrets: str) -> None:
         """These too, as they are and as addresses write them."""

@@ -1,16 +1,21 @@
 -- name: add_partner
+-- Without its settings: keep_settings follows.
 INSERT INTO partner (
     name, adapter, settings, enrols, kinds, tacs, gtins, brands, incidents, countries, reasons, max_inflight, rate,
-    burst, created_at
+    burst, created_at, allow_private
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+VALUES ($1, $2, '{}', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 RETURNING partner_id;
 
 -- name: change_partner
 UPDATE partner SET
-    settings = $2, tacs = $3, gtins = $4, brands = $5, incidents = $6, countries = $7, reasons = $8, max_inflight = $9,
-    rate = $10, burst = $11
+    tacs = $2, gtins = $3, brands = $4, incidents = $5, countries = $6, reasons = $7, max_inflight = $8, rate = $9,
+    burst = $10, allow_private = $11
 WHERE partner_id = $1;
+
+-- name: keep_settings
+-- $2 settings, $3 TLS, their secrets sealed
+UPDATE partner SET settings = $2, tls = $3 WHERE partner_id = $1;
 
 -- name: partners
 -- $1 one of them (null: all that were not removed)
@@ -38,7 +43,7 @@ RETURNING partner_id;
 -- name: remove_partner
 -- $1 partner, $2 now. Its name is free for another.
 UPDATE partner SET
-    removed_at = $2, paused = true, pause_reason = 'removed', settings = '{}', enrols = false,
+    removed_at = $2, paused = true, pause_reason = 'removed', settings = '{}', tls = '{}', enrols = false,
     name = name || ' (removed ' || partner_id || ')'
 WHERE partner_id = $1;
 

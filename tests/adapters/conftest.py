@@ -61,7 +61,7 @@ async def twin() -> AsyncIterator[MakeTwin]:
         await web.TCPSite(runner, server.LOOPBACK, 0).start()
         url = f"http://{server.LOOPBACK}:{runner.addresses[0][1]}"
         adapter = registry.make(kind, server.settings(kind, url, options) | (settings or {}))
-        wire = HttpWire(deadline=deadline)
+        wire = HttpWire(deadline=deadline, allow_private=True)
         closing.append((wire, runner))
         return Twin(url, stage, adapter, wire)
 
@@ -115,7 +115,7 @@ async def drop(tmp_path):
         runner = web.AppRunner(server.build(kind, options, stage), shutdown_timeout=0.1)
         await runner.setup()
         adapter = registry.make(kind, server.settings(kind, stage.spoken, options) | settings)
-        wire = HttpWire(deadline=deadline, files_root=str(tmp_path / "root"))
+        wire = HttpWire(deadline=deadline, files_root=str(tmp_path / "root"), allow_private=True)
         closing.append((wire, runner))
         return Drop(stage, adapter, wire, root)
 

@@ -97,8 +97,8 @@ def folder(tmp_path):
 
 
 @asynccontextmanager
-async def wired(deadline=5.0):
-    wire = HttpWire(deadline=deadline)
+async def wired(deadline=5.0, allow_private=True):
+    wire = HttpWire(deadline=deadline, allow_private=allow_private)
     try:
         yield wire
     finally:
@@ -139,6 +139,15 @@ async def test_a_connection_that_was_lost_is_opened_anew(folder):
             await files.names()
         async with serving(folder, port=port):
             assert await files.names() == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "127.1"])
+async def test_a_server_that_is_not_public_is_not_called(folder, host):
+    async with serving(folder) as (port, server), wired(allow_private=False) as wire:
+        with pytest.raises(NoAnswer, match="not a public one"):
+            await wire.files(place(port, url=f"sftp://{host}:{port}/in")).names()
+        await asyncio.sleep(0.05)
+        assert server.made == []
 
 
 async def test_a_key_of_ours_is_taken_in_place_of_a_password(folder):

@@ -15,12 +15,14 @@ from aiohttp import web
 from app.adapters.contract import Op
 from app.blocklist import listing
 from app.core.db import Pool, transaction
-from app.delivery import commands, engine, partners
+from app.core.keyring import Keyring
+from app.delivery import commands, engine, partners, tls
 from app.delivery.contacts import Contacts
-from app.delivery.partners import Limits
+from app.delivery.partners import Limits, Partner
 from app.delivery.progress import Standing, progress
 from app.delivery.scope import PartnerScope
 from app.delivery.send import Desk, Terms
+from app.delivery.tls import Tls
 from app.delivery.wire import HttpWire
 from app.sandbox import server
 from app.sandbox.faults import Faults
@@ -42,8 +44,9 @@ _LIFT = "UPDATE claim SET state = 2 WHERE incident_id = $1 AND key = ANY ($2::bi
 class Town:
     """Partners, identifiers and workers of one test."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, keyring: Keyring) -> None:
         self.pool = pool
+        self.keyring = keyring
         self.stages: dict[str, Stage] = {}
         self.runners: list[web.AppRunner] = []
 
@@ -65,7 +68,7 @@ class Town:
         async with self.pool.acquire() as conn, conn.transaction():
             return await partners.add(
                 conn, name=name, adapter=kind, settings=settings, scope=scope or PartnerScope(),
-                limits=limits or Limits(), now=utc_now(),
+                limits=limits or Limits(), now=utc_now(), keyring=self.keyring, allow_private=True,
             )  # fmt: skip
 
     async def incident(self) -> int:
@@ -107,11 +110,22 @@ class Town:
 
     @asynccontextmanager
     async def worker(
-        self, *, slots: int = 32, deadline: float = 5.0, terms: Terms | None = None
+        self,
+        *,
+        slots: int = 32,
+        deadline: float = 5.0,
+        terms: Terms | None = None,
+        keyring: Keyring | None = None,
     ) -> AsyncIterator[Desk]:
-        contacts = Contacts(
-            lambda partner: HttpWire(deadline=deadline, connections=partner.limits.max_inflight)
-        )
+        def wire(partner: Partner) -> HttpWire:
+            return HttpWire(
+                deadline=deadline,
+                connections=partner.limits.max_inflight,
+                allow_private=partner.allow_private,
+                tls=tls.context(Tls(**partner.tls)),
+            )
+
+        contacts = Contacts(wire, keyring or self.keyring)
         chance = random.Random(5).random
         desk = Desk(self.pool, contacts, utc_now, chance, asyncio.Event(), terms or Terms())
         task = asyncio.create_task(engine.run(desk, slots))
@@ -136,8 +150,8 @@ class Town:
 
 
 @pytest.fixture
-async def town(pool: Pool) -> AsyncIterator[Town]:
-    town = Town(pool)
+async def town(pool: Pool, keyring: Keyring) -> AsyncIterator[Town]:
+    town = Town(pool, keyring)
     yield town
     for runner in town.runners:
         await runner.cleanup()

@@ -81,13 +81,14 @@ class Archive:
 
 
 @pytest.fixture
-async def archive(pool, monkeypatch) -> int:
+async def archive(pool, keyring, monkeypatch) -> int:
     known = {**registry.adapters(), "archive": Archive}
     monkeypatch.setattr(registry, "adapters", lambda: known)
     for kept in (Archive.held, Archive.reports):
         kept.clear()
     Archive.broken, Archive.polls = False, 0
     said: dict[str, Any] = {"name": "Archive", "adapter": "archive", "settings": {}, "now": utc_now()}
+    said["keyring"] = keyring
     scope, limits = PartnerScope(), Limits()
     return await transaction(pool, lambda conn: partners.add(conn, **said, scope=scope, limits=limits))
 

@@ -254,6 +254,4 @@ async def test_a_scope_that_would_leave_devices_out_silently_is_refused(town, po
         partner = await partners.find(conn, number)
         smaller = PartnerScope(kinds=("imei",), tacs=("35111111",))
         with pytest.raises(Conflict, match="only grow"):
-            await partners.change(
-                conn, partner, settings=partner.settings, scope=smaller, limits=partner.limits
-            )
+            await partners.change(conn, partner, keyring=town.keyring, now=partner.created_at, scope=smaller)

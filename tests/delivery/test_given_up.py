@@ -37,6 +37,7 @@ async def partner_that_chokes_on(town, imei: str) -> tuple[int, list[int]]:
     town.runners.append(runner)
     settings = server.settings("webhook", f"http://127.0.0.1:{runner.addresses[0][1]}")
     said: dict[str, Any] = {"name": "choking", "adapter": "webhook", "settings": settings, "now": utc_now()}
+    said |= {"keyring": town.keyring, "allow_private": True}
     scope, limits = PartnerScope(), Limits()
     return await transaction(
         town.pool, lambda conn: partners.add(conn, **said, scope=scope, limits=limits)

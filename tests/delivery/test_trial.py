@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from app.access.roles import Principal, Role
 from app.core import imei
 from app.core.errors import Conflict, Forbidden, Invalid, Missing
-from app.delivery import partners, trial
+from app.core.keyring import Keyring
+from app.delivery import partners, reach, trial
 from app.delivery.partners import Limits
 from app.delivery.scope import PartnerScope
 from app.delivery.trial import TEST_IMEI, TEST_SERIAL, TrialOrder
@@ -27,7 +29,7 @@ GIVEN = imei.full(35_000000_000000)
 
 
 async def tried(town, number: int, wire=trial.open_wire, **said: Any):
-    return await trial.tried(town.pool, number, TrialOrder(**said), ADMIN, utc_now(), wire)
+    return await trial.tried(town.pool, number, TrialOrder(**said), ADMIN, utc_now(), town.keyring, wire)
 
 
 async def recorded(town) -> list[dict[str, Any]]:
@@ -48,7 +50,7 @@ def turning(town, name: str, faults: Faults):
             town.stages[name].misbehaviour.order(faults)
             return reply
 
-    return lambda partner: Turning(deadline=2)
+    return lambda partner: Turning(deadline=2, allow_private=True)
 
 
 @pytest.mark.parametrize("kind", ["ceir", "eir_push", "eir_rest", "webhook"])
@@ -176,7 +178,7 @@ async def test_a_release_that_never_arrived_left_it_blocked(town):
             await town.runners[0].cleanup()
             return reply
 
-    found = await tried(town, number, lambda partner: Closing(deadline=2))
+    found = await tried(town, number, lambda partner: Closing(deadline=2, allow_private=True))
     assert outcomes(found) == [("block", "done"), ("release", "retry")]
     assert found.still_blocked == "yes"
     assert "did not take the release: nothing reached it: connection refused." in found.verdict
@@ -184,7 +186,7 @@ async def test_a_release_that_never_arrived_left_it_blocked(town):
 
 async def test_a_partner_that_hangs_is_given_up_at_its_deadline(town):
     number = await town.partner("eir_push", faults=Faults(hang_rate=1))
-    found = await tried(town, number, lambda partner: HttpWire(deadline=0.2))
+    found = await tried(town, number, lambda partner: HttpWire(deadline=0.2, allow_private=True))
     assert "timed out after 0.2 s" in found.steps[0].fault
     assert found.steps[0].exchanges[0].status is None
 
@@ -256,7 +258,7 @@ async def test_who_may_not_change_partners_may_not_try_them(town):
     number = await town.partner("ceir")
     manager = Principal("k", "M", Role.INCIDENT_MANAGER)
     with pytest.raises(Forbidden):
-        await trial.tried(town.pool, number, TrialOrder(), manager, utc_now())
+        await trial.tried(town.pool, number, TrialOrder(), manager, utc_now(), town.keyring)
     with pytest.raises(Missing):
         await tried(town, 987654)
     async with town.pool.acquire() as conn, conn.transaction():
@@ -278,6 +280,8 @@ async def test_no_secret_is_told(town):
             scope=PartnerScope(),
             limits=Limits(),
             now=utc_now(),
+            keyring=town.keyring,
+            allow_private=True,
         )
     found = await tried(town, number)
     assert found.steps[0].exchanges[0].address == "http://127.0.0.1:9/•••/in?token=•••&b=•••"
@@ -298,3 +302,16 @@ async def test_what_was_begun_is_ended_although_nobody_waits(town):
     history = town.stages["eir_push"].ledger.history(TEST_IMEI)
     assert [line.split()[0] for line in history] == ["blocked", "released"]
     assert len(await recorded(town)) == 1
+
+
+async def test_what_we_could_not_even_begin_is_told_as_ours(town):
+    """Neither a missing key nor an address that is not allowed is the partner's doing."""
+    number = await town.partner("webhook")
+    none = Keyring([], random.Random(1).randbytes)
+    locked = await trial.tried(town.pool, number, TrialOrder(), ADMIN, utc_now(), none)
+    assert "did not take the block: it was not called: The secret at partner" in locked.verdict
+    assert locked.still_blocked == "no"
+    await town.pool.execute("UPDATE partner SET allow_private = false")
+    inside = await tried(town, number)
+    assert f"nothing reached it: {reach.WHY}" in inside.verdict
+    assert (inside.still_blocked, town.stages["webhook"].ledger.calls) == ("no", 0)

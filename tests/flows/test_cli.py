@@ -201,7 +201,9 @@ def test_partners_are_added_paused_and_resumed(gateway: Gateway, tmp_path: Path)
         "stolen_waits=true",
     )
     pairs = [part for text in texts for part in ("--setting", text)]
+    pairs.append("--allow-private")
     added = gateway.told("partner", "add", "Nord", "--adapter", "ceir", "--settings", str(settings), *pairs)
+    assert added["allow_private"] is True
     assert added["settings"]["devices_per_call"] == 20
     assert (added["settings"]["reasons"], added["settings"]["stolen_waits"]) == ({"theft": "Vol"}, True)
     assert "hunter-2" not in json.dumps(added)
@@ -237,7 +239,7 @@ def test_a_tac_database_is_imported_listed_and_found(gateway: Gateway, tmp_path:
     assert [it["tac"] for it in gateway.told("tac", "list", "--brand", "HALDANE")["tacs"]] == ["01440002"]
     carrier = gateway.told("key", "create", "--name", "Carrier", "--role", "carrier")["key"]
     assert gateway.run("tac", "import", str(path), key=carrier).returncode == 6
-    settings = ("--adapter", "eir_push", "--setting", "url=http://127.0.0.1:9/", "--brand")
+    settings = ("--adapter", "eir_push", "--setting", "url=https://eir.example/", "--brand")
     assert (
         "No TAC is known yet of: nobody" in gateway.run("partner", "add", "Quiet", *settings, "Nobody").stdout
     )

@@ -170,7 +170,9 @@ async def test_it_is_added_and_tried_out(tmp_path, desk):
     async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return await asyncio.to_thread(gateway.run, *arguments)
 
-    added = await run("partner", "add", "Atlantis", "--adapter", "atlantis", "--settings", str(settings))
+    added = await run(
+        "partner", "add", "Atlantis", "--adapter", "atlantis", "--allow-private", "--settings", str(settings)
+    )
     assert added.returncode == 0, added.stderr
     tried = await run("partner", "try", "Atlantis")
     assert tried.returncode == 0, tried.stderr
@@ -185,7 +187,9 @@ async def test_it_is_added_and_tried_out(tmp_path, desk):
     settings.write_text(
         json.dumps({"url": f"http://127.0.0.1:{runner.addresses[0][1]}", "token": "wrong-word"})
     )
-    await run("partner", "add", "Denied", "--adapter", "atlantis", "--settings", str(settings))
+    await run(
+        "partner", "add", "Denied", "--adapter", "atlantis", "--allow-private", "--settings", str(settings)
+    )
     denied = await run("partner", "try", "Denied")
     await runner.cleanup()
     assert denied.returncode == 1

@@ -29,6 +29,7 @@ async def partner(gateway: Gateway, practice) -> Any:
         "name": "Repair channel",
         "adapter": "webhook",
         "settings": settings,
+        "allow_private": True,
         "scope": {"kinds": ["imei"], "tacs": [str(TAC)]},
     }
     response = await gateway["admin"].post("/v1/partners", json=said)

@@ -38,7 +38,9 @@ SECRETS = {
 
 
 async def added(admin, name: str, adapter: str = "ceir", **more: Any) -> dict[str, Any]:
+    """With settings of the test's own, which are those of a practice partner, in a private network."""
     said = {"name": name, "adapter": adapter, "settings": SETTINGS[adapter], "scope": QUIET, **more}
+    said.setdefault("allow_private", "settings" in more)
     response = await admin.post("/v1/partners", json=said)
     assert response.status_code == 201, response.text
     assert response.headers["location"] == f"/v1/partners/{response.json()['id']}"
@@ -220,7 +222,11 @@ async def test_a_brand_reports_its_locks(gateway, admin, goods_in, manager, appr
     _, settings = await practice("knox_guard")
     goods = stock(2, tac=35_777777)
     made = await added(
-        admin, "Brand C", "knox_guard", settings=settings, scope={"kinds": ["imei"], "tacs": ["35777777"]}
+        admin,
+        "Brand C",
+        "knox_guard",
+        settings=settings,
+        scope={"kinds": ["imei"], "tacs": ["35777777"]},
     )
     callback = {"url": f"{gateway.url}/v1/partners/{made['id']}/confirmations"}
     async with gateway.bare() as client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ import msgspec
 from app.adapters import registry
 from app.adapters.contract import Op
 from app.blocklist import listing
+from app.core import keyring
+from app.core.config import Settings
 from app.core.db import Pool, open_pool
 from app.delivery import commands, partners
 from app.delivery.partners import Limits
@@ -36,6 +39,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # Coprime to a million.
 STRIDE = 611_953
 TACS = 20
+SECRETS_KEY = keyring.new_key(secrets.token_bytes)
 _BATCH, _DATABASE = count(), count()
 
 
@@ -92,7 +96,8 @@ async def partner(
     async with pool.acquire() as conn, conn.transaction():
         return await partners.add(
             conn, name=name, adapter=kind, settings=settings, scope=PartnerScope(),
-            limits=Limits(max_inflight=inflight), now=utc_now(),
+            limits=Limits(max_inflight=inflight), now=utc_now(), allow_private=True,
+            keyring=keyring.load(Settings(ROOT, secrets_key=SECRETS_KEY), secrets.token_bytes),
         )  # fmt: skip
 
 
@@ -151,6 +156,7 @@ class Worker:
             "DATA_DIR": str(plan.folder),
             "LOG_LEVEL": "info",
             "FOLLOW_INPUT": "1",
+            "SECRETS_KEY": SECRETS_KEY,
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
