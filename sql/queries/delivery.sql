@@ -104,8 +104,9 @@ WHERE partner_id = $1 AND wanted > done + already + refused + superseded + parke
 -- work before what is being tried again; nothing for a partner that was paused or asked for rest meanwhile. The
 -- delivery is found first, so that the planner, which is asked each time, never has more than four tables to join. A
 -- place whose version is no longer the listing's is superseded: something newer was decided, and that is what the
--- partner will be told. Of one identifier the later decision has the later command, so where none came after, none is
--- looked for.
+-- partner will be told. A decision holds its identifiers' listings before it draws its command's number, so of one
+-- identifier the later decision has the later command, and where none came after, none is looked for; but what is told
+-- again holds nothing, and may have been read before a decision whose number is lower.
 WITH due AS MATERIALIZED (
     SELECT
         d.chunk_id,
@@ -118,6 +119,7 @@ WITH due AS MATERIALIZED (
         d.waits_since < now() - $4::double precision * interval '1 second' AS late,
         d.command_id,
         c.op,
+        c.again,
         c.incident_id
     FROM delivery AS d
     JOIN command AS c USING (command_id)
@@ -140,8 +142,10 @@ SELECT
     ch.keys,
     ch.versions,
     CASE
-        WHEN due.op <> 'enrol'
-            AND EXISTS (SELECT FROM command AS later WHERE later.command_id > due.command_id AND later.op <> 'enrol')
+        WHEN due.op <> 'enrol' AND (
+            due.again
+            OR EXISTS (SELECT FROM command AS later WHERE later.command_id > due.command_id AND later.op <> 'enrol')
+        )
             THEN ARRAY(
                 SELECT told.place::integer
                 FROM unnest(ch.keys, ch.versions) WITH ORDINALITY AS told (key, version, place)

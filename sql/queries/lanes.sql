@@ -128,7 +128,8 @@ UPDATE partner_lane SET lease_until = '-infinity'
 WHERE partner_id = $1 AND lane = $2 AND lease_token = $3;
 
 -- name: let_lapse
-UPDATE partner_lane SET lease_until = now()
+-- Whoever claims it next counts a lapse, which would be one of a worker that died: this one lives.
+UPDATE partner_lane SET lease_until = now(), lapses = greatest(lapses - 1, 0)
 WHERE partner_id = $1 AND lane = $2 AND lease_token = $3 AND lease_until > now();
 
 -- name: hold_lanes_of

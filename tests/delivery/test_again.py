@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from app.access.roles import Principal, Role
+from app.adapters.contract import Op
 from app.core.db import transaction
 from app.core.errors import Conflict
 from app.delivery import again, partners
 from app.delivery.again import Again, Replay, Which
+from app.delivery.commands import Command, order
 from app.delivery.scope import PartnerScope
 from app.sandbox.faults import Faults
 from app.sandbox.ledger import State
@@ -50,6 +52,21 @@ async def test_what_was_refused_is_taken_after_all(town, keys, replays):
         await town.release(incident, keys(10))
         assert (await town.settled(incident))["ceir"].release.done == 10
     assert town.blocked("ceir") == []
+
+
+async def test_what_was_read_before_a_release_is_not_told_after_it(town, keys):
+    """A replay reads how things stand and orders it a moment later: what was decided meanwhile counts."""
+    number = await town.partner("webhook")
+    incident = await town.incident()
+    await town.block(incident, keys(10))
+    async with town.worker():
+        await town.settled(incident)
+        await town.release(incident, keys(10))
+        async with town.pool.acquire() as conn, conn.transaction():
+            late = Command(Op.BLOCK, utc_now(), "test", incident_id=incident, again=True)
+            await order(conn, late, keys(10), [1] * 10, only=[number])
+        await town.settled(incident)
+    assert town.blocked("webhook") == []
 
 
 async def test_asking_twice_orders_nothing_twice(town, keys, replays):

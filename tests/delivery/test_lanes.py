@@ -77,6 +77,16 @@ async def test_who_lost_the_lease_writes_nothing(incident, pool, town):
     assert await settle(pool, stale, work, nothing_left(work)) is False
 
 
+async def test_a_worker_that_lets_go_of_a_lane_has_not_died_of_it(incident, pool):
+    """Five workers that died in a row give up an order; a database that was away for five moments gives up none."""
+    async with pool.acquire() as conn:
+        for _ in range(send.POISON_FROM + 1):
+            (lane,) = await lanes.claim(conn, 1, send.LEASE)
+            await lanes.let_lapse(conn, lane)
+    assert lane.lapsed
+    assert lane.lapses < send.CAREFUL_FROM
+
+
 async def test_a_lapsed_lease_reads_no_more_work(incident, pool):
     lane = await claim_one(pool)
     await lapse(pool)

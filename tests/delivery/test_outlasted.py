@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from app.core.db import transaction
@@ -35,7 +37,8 @@ async def test_what_a_worker_told_after_its_lease_is_told_again_as_it_stands(tow
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     town.runners.append(runner)
     settings = server.settings("webhook", f"http://127.0.0.1:{runner.addresses[0][1]}")
-    said = {"name": "late", "adapter": "webhook", "settings": settings, "now": utc_now()}
+    said: dict[str, Any] = {"name": "late", "adapter": "webhook", "settings": settings, "now": utc_now()}
+    said |= {"keyring": town.keyring, "allow_private": True}
     scope, limits = PartnerScope(), Limits()
     await transaction(pool, lambda conn: partners.add(conn, **said, scope=scope, limits=limits))
     incident = await town.incident()
