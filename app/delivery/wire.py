@@ -60,7 +60,10 @@ class HttpWire:
             connector = Connector(
                 allow_private, limit=connections, ssl=tls, keepalive_timeout=30, resolver=resolver
             )
-            return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            # It would send a PUT or DELETE whose connection broke once more, unseen, and has no public way to say no.
+            session._retry_connection = False
+            return session
 
         self._transport = AiohttpTransport(verify=tls, trust_env=False, client=session)
 
@@ -136,6 +139,8 @@ class Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's own)
     ) -> aiohttp.connector.Connection:
         connection = await super().connect(req, traces, timeout)
+        if self._allow_private:
+            return connection
         try:
             self._judge(_peer(connection))
         except OSError:

@@ -62,7 +62,7 @@ async def test_the_same_call_twice_would_make_a_second_row(twin):
     assert partner.stage.ledger.counts()["blocked"] == 1
 
 
-@pytest.mark.parametrize("faults", [{"fail_rate": 1}, {"garble_rate": 1}, {"hang_rate": 1}])
+@pytest.mark.parametrize("faults", [{"fail_rate": 1}, {"garble_rate": 1}, {"hang_rate": 1}, {"drop_rate": 1}])
 @pytest.mark.parametrize("applied", [True, False])
 async def test_what_was_not_answered_is_one_row_in_the_end(twin, faults, applied):
     partner = await twin("eir_rest", deadline=0.3)
@@ -74,19 +74,6 @@ async def test_what_was_not_answered_is_one_row_in_the_end(twin, faults, applied
     was_made = applied or "garble_rate" in faults
     assert (answer.outcome.value, answer.ref) == ("already" if was_made else "done", "1")
     assert await _held(partner) == [(ONE.imei, "1")]
-
-
-async def test_rows_made_behind_our_back_are_all_found(twin):
-    """A connection that broke may have carried a call more than once."""
-    partner = await twin("eir_rest")
-    partner.order(drop_rate=1, applied=True)
-    with pytest.raises(NoAnswer):
-        await partner.tell(Op.BLOCK, (ONE,))
-    partner.order()
-    answer = await _again(partner, Op.BLOCK, (ONE,))
-    assert answer.outcome is Outcome.ALREADY
-    assert await partner.outcomes(Op.RELEASE, _by(answer.ref)) == ["done"]
-    assert await _held(partner) == []
 
 
 async def test_somebody_elses_rows_are_not_taken_for_ours(twin):
