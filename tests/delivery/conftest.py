@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -57,18 +57,33 @@ class Town:
         """A practice partner that listens, and its row."""
         name = name or kind
         stage = self.stages[name] = Stage(kind, random.Random(7))
-        runner = web.AppRunner(server.build(kind, {}, stage), access_log=None)
+        url = await self._open(server.build(kind, {}, stage))
+        if faults:
+            stage.misbehaviour.order(faults)
+        settings = {**server.settings(kind, stage.spoken or url), **(change or {})}
+        return await self._add(name, kind, settings, scope or PartnerScope(), limits or Limits())
+
+    async def listener(self, name: str, take: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> int:
+        """A webhook of the test's own, and its row."""
+        app = web.Application()
+        app.router.add_post("/{path:.*}", take)
+        settings = server.settings("webhook", await self._open(app))
+        return await self._add(name, "webhook", settings, PartnerScope(), Limits())
+
+    async def _open(self, app: web.Application) -> str:
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.runners.append(runner)
-        if faults:
-            stage.misbehaviour.order(faults)
-        url = stage.spoken or f"http://127.0.0.1:{runner.addresses[0][1]}"
-        settings = {**server.settings(kind, url), **(change or {})}
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    async def _add(
+        self, name: str, kind: str, settings: dict[str, Any], scope: PartnerScope, limits: Limits
+    ) -> int:
         async with self.pool.acquire() as conn, conn.transaction():
             return await partners.add(
-                conn, name=name, adapter=kind, settings=settings, scope=scope or PartnerScope(),
-                limits=limits or Limits(), now=utc_now(), keyring=self.keyring, allow_private=True,
+                conn, name=name, adapter=kind, settings=settings, scope=scope, limits=limits, now=utc_now(),
+                keyring=self.keyring, allow_private=True,
             )  # fmt: skip
 
     async def incident(self) -> int:

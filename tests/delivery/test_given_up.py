@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -11,13 +10,8 @@ from aiohttp import web
 from app.core.db import transaction
 from app.core.imei import full
 from app.delivery import partners
-from app.delivery.partners import Limits
 from app.delivery.progress import refusals
-from app.delivery.scope import PartnerScope
-from app.sandbox import server
 from app.sandbox.faults import Faults
-
-from .conftest import utc_now
 
 
 async def partner_that_chokes_on(town, imei: str) -> tuple[int, list[int]]:
@@ -29,19 +23,7 @@ async def partner_that_chokes_on(town, imei: str) -> tuple[int, list[int]]:
         sizes.append(len(msgspec.json.decode(body)["data"]["identifiers"]))
         return web.Response(status=500 if imei in body else 204)
 
-    app = web.Application()
-    app.router.add_post("/{path:.*}", take)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    town.runners.append(runner)
-    settings = server.settings("webhook", f"http://127.0.0.1:{runner.addresses[0][1]}")
-    said: dict[str, Any] = {"name": "choking", "adapter": "webhook", "settings": settings, "now": utc_now()}
-    said |= {"keyring": town.keyring, "allow_private": True}
-    scope, limits = PartnerScope(), Limits()
-    return await transaction(
-        town.pool, lambda conn: partners.add(conn, **said, scope=scope, limits=limits)
-    ), sizes
+    return await town.listener("choking", take), sizes
 
 
 async def test_a_batch_that_fails_as_a_whole_is_told_in_ever_smaller_parts(town, pool, keys):

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
-
-from app.core.db import transaction
-from app.delivery import partners
-from app.delivery.partners import Limits
-from app.delivery.scope import PartnerScope
-from app.sandbox import server
-
-from .conftest import utc_now
 
 
 async def test_what_a_worker_told_after_its_lease_is_told_again_as_it_stands(town, pool, keys):
@@ -30,17 +20,7 @@ async def test_what_a_worker_told_after_its_lease_is_told_again_as_it_stands(tow
             await pool.execute("UPDATE partner_lane SET pending = 0, lease_until = '-infinity'")
         return web.Response(status=204)
 
-    app = web.Application()
-    app.router.add_post("/{path:.*}", take)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    town.runners.append(runner)
-    settings = server.settings("webhook", f"http://127.0.0.1:{runner.addresses[0][1]}")
-    said: dict[str, Any] = {"name": "late", "adapter": "webhook", "settings": settings, "now": utc_now()}
-    said |= {"keyring": town.keyring, "allow_private": True}
-    scope, limits = PartnerScope(), Limits()
-    await transaction(pool, lambda conn: partners.add(conn, **said, scope=scope, limits=limits))
+    await town.listener("late", take)
     incident = await town.incident()
     await town.block(incident, keys(1))
     async with town.worker():
