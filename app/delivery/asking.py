@@ -28,7 +28,7 @@ from app.delivery.contacts import Contact, Witnessed
 from app.delivery.partners import BREAKER_OPENS_AT, Partner
 from app.delivery.send import Desk
 
-POLL_EVERY = 30.0
+POLL_EVERY = 10.0
 RECONCILE_EVERY = 86_400.0
 _RETRY = 300.0
 _LONGEST = 600.0
