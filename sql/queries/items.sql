@@ -50,7 +50,8 @@ RETURNING i.key, i.op, i.command_id, i.state;
 
 -- name: confirm_early
 -- The same, for what comes before its order was settled: kept for the settling to find, but only while the
--- identifier's lane is being worked. Otherwise the word is a late one, about a decision that is past.
+-- identifier's lane is being worked, or was when its worker died. Otherwise the word is a late one, about a decision
+-- that is past.
 INSERT INTO delivery_item (
     partner_id, changed_at, key, version, op, command_id, state, code, words, ref
 )
@@ -60,7 +61,7 @@ FROM unnest(
 ) AS a (key, op, state, code, words, ref)
 JOIN listing AS l ON l.key = a.key AND (l.blocked_by > 0) = (a.op = 'block')
 JOIN partner_lane AS lane
-    ON lane.partner_id = $1 AND lane.lane = abs(a.key) % 16 AND lane.lease_until > now()
+    ON lane.partner_id = $1 AND lane.lane = abs(a.key) % 16 AND lane.lease_until > '-infinity'
 ORDER BY a.key
 ON CONFLICT DO NOTHING
 RETURNING key;

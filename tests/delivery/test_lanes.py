@@ -183,6 +183,17 @@ async def test_a_word_that_comes_before_its_order_is_settled_stands(incident, po
     assert (block.accepted, block.done) == (0, 1)
 
 
+async def test_a_word_about_what_a_dead_worker_told_stands(incident, pool, town, keys):
+    await claim_one(pool)
+    await lapse(pool)
+    await confirmed(pool, 1, keys(1)[0], Op.BLOCK)
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    block = (await town.standings(incident))["webhook"].block
+    assert (block.accepted, block.done) == (0, 1)
+
+
 async def test_a_word_that_meets_the_settling_of_its_order_is_never_lost(incident, pool, town, keys):
     """The order is being settled, and not yet committed, when the partner's word comes."""
     lane = await claim_one(pool)
