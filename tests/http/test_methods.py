@@ -37,7 +37,7 @@ async def test_head_waits_for_no_stream(manager):
     ("path", "methods"),
     [
         ("/v1/incidents", "GET, HEAD, OPTIONS, POST"),
-        ("/v1/partners/1", "GET, HEAD, OPTIONS, PATCH"),
+        ("/v1/partners/1", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("/v1/incidents/1/approve", "OPTIONS, POST"),
         ("/health/live", "GET, HEAD, OPTIONS"),
     ],
