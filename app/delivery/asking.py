@@ -108,25 +108,29 @@ async def _fetch(desk: Desk, contact: Contact) -> bool:
     wire = Witnessed(contact.wire)
     reports = await adapter.poll(wire, desk.now())
     for report in reports:
-        await _book(desk, contact, report, wire)
+        if report.words:
+            # Nobody else would hear of it: what is not understood books nothing.
+            _LOG.warning(
+                "asking.not_understood", partner=contact.partner.name, report=report.name, words=report.words
+            )
+        await _book(desk, contact.partner, report)
     if reports:
         await adapter.put_away([report.name for report in reports], wire)
     return True
 
 
-async def _book(desk: Desk, contact: Contact, report: Report, wire: Witnessed) -> None:
-    partner = contact.partner
+async def _book(desk: Desk, partner: Partner, report: Report) -> None:
     rest = iter(report.confirmations)
     while part := list(islice(rest, confirm.MOST)):
-        booking = partial(_confirm, partner=partner, name=report.name, results=part, now=desk.now())
+        booking = partial(_confirm, partner=partner, report=report, results=part, now=desk.now())
         await transaction(desk.pool, booking)
 
 
 async def _confirm(
-    conn: Connection, *, partner: Partner, name: str, results: Sequence[Confirmation], now: datetime
+    conn: Connection, *, partner: Partner, report: Report, results: Sequence[Confirmation], now: datetime
 ) -> None:
     booked = await confirm.confirm(conn, partner.id, results, now)
-    detail = {"report": name, **msgspec.to_builtins(booked)}
+    detail = {"report": report.name, "not_understood": report.words, **msgspec.to_builtins(booked)}
     await record(conn, [Entry("delivery.confirmed", f"partner:{partner.id}", partner.name, now, detail)])
 
 

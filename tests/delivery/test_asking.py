@@ -57,20 +57,25 @@ class Archive:
         pass
 
     async def send(self, batch: Batch, wire: Wire) -> Sequence[Answer]:
-        for order in batch.orders:
-            if batch.op is Op.BLOCK:
-                self.held[order.name] = "ours"
-            else:
-                self.held.pop(order.name, None)
+        answers = [self._told(batch.op, order.name) for order in batch.orders]
         done = [Confirmation(order.name, batch.op, Answer(Outcome.DONE)) for order in batch.orders]
         self.reports[f"{batch.key}.ack"] = done
-        return [Answer(Outcome.ACCEPTED, ref="ours")] * len(batch.orders)
+        return answers
+
+    def _told(self, op: Op, name: str) -> Answer:
+        if op is Op.BLOCK and self.held.get(name) == "somebody else":
+            return Answer(Outcome.ALREADY)
+        if op is Op.BLOCK:
+            self.held[name] = "ours"
+        else:
+            self.held.pop(name, None)
+        return Answer(Outcome.ACCEPTED, ref="ours")
 
     async def poll(self, wire: Wire, at: datetime) -> Sequence[Report]:
         Archive.polls += 1
         if self.broken:
             raise Failing("HTTP 500")
-        return [Report(name, tuple(said)) for name, said in self.reports.items()]
+        return [Report(name, tuple(said), "1 line is not understood") for name, said in self.reports.items()]
 
     async def put_away(self, names: Sequence[str], wire: Wire) -> None:
         for name in names:
@@ -112,6 +117,8 @@ async def test_what_a_partner_leaves_for_us_is_booked_once(town, pool, keys, arc
         await asked(pool, desk)
         block = (await town.settled(incident))["Archive"].block
     assert (block.done, block.accepted) == (20, 0)
+    texts = [row["body"] for row in await pool.fetch("SELECT body FROM audit_entry")]
+    assert any('"not_understood":"1 line is not understood"' in text for text in texts)
 
 
 async def test_a_partner_that_cannot_be_asked_is_asked_later(town, pool, archive):
@@ -149,12 +156,18 @@ async def test_what_a_partner_lost_or_kept_is_mended(town, pool, keys, archive):
 
 
 async def test_somebody_elses_block_is_not_mended(town, pool, keys, archive):
-    """Released by us, and held by the other who had blocked it first."""
-    Archive.held[full(keys(1)[0])] = "somebody else"
+    """Blocked by us too, and released again; the other who had blocked it first holds it still."""
+    name = full(keys(1)[0])
+    Archive.held[name] = "somebody else"
+    incident = await town.incident()
     async with town.worker() as desk:
+        await town.block(incident, keys(1))
+        assert (await town.settled(incident))["Archive"].block.already == 1
+        await town.release(incident, keys(1))
+        assert (await town.settled(incident))["Archive"].release.not_ours == 1
         await asked(pool, desk)
-    assert await pool.fetchval("SELECT count(*) FROM command") == 0
-    assert Archive.held
+    assert (await town.standings(incident))["Archive"].again is None
+    assert Archive.held == {name: "somebody else"}
 
 
 async def test_one_that_cannot_be_asked_says_so(town, pool):
