@@ -14,7 +14,8 @@ from app.delivery import lanes
 from app.delivery.lanes import Lane
 from app.delivery.send import Desk, work_lane
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+# Seconds between two claims: at least a breath, and more while there is nothing to claim and no lane ends.
+BREATH, SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.05, 1.0
 
 _LOG = log.get("delivery")
 
@@ -22,15 +23,19 @@ _LOG = log.get("delivery")
 async def run(desk: Desk, slots: int) -> None:
     """Works until `desk.stopping` is set; then lets calls under way end and hands every lane back."""
     at_work: set[asyncio.Task[None]] = set()
+    ended = asyncio.Event()
     pause = SHORTEST_PAUSE
     while not desk.stopping.is_set():
+        ended.clear()
         claimed = await _claim(desk, slots - len(at_work))
         for lane, leased_at in claimed:
             task = asyncio.create_task(_safely(desk, lane, leased_at))
             at_work.add(task)
             task.add_done_callback(at_work.discard)
+            task.add_done_callback(lambda _: ended.set())
         pause = SHORTEST_PAUSE if claimed else min(LONGEST_PAUSE, pause * 1.5)
-        await _rest(desk, pause * (0.75 + desk.chance() / 2))
+        await _rest(desk, BREATH)
+        await _rest(desk, pause * (0.75 + desk.chance() / 2), unless=ended)
     await asyncio.gather(*at_work)
 
 
@@ -69,8 +74,9 @@ async def _let_lapse(desk: Desk, lane: Lane, deadline: float) -> None:
             return
 
 
-async def _rest(desk: Desk, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(desk.stopping.wait(), seconds)
-    except TimeoutError:
-        return
+async def _rest(desk: Desk, seconds: float, *, unless: asyncio.Event | None = None) -> None:
+    """So long, or until the worker is to stop, or the event comes: a lane has ended, and its partner has room."""
+    waits = {asyncio.ensure_future(event.wait()) for event in (desk.stopping, unless) if event}
+    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()

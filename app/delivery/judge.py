@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -20,6 +21,7 @@ from app.adapters.contract import (
 from app.core.imei import shown
 
 LONGEST_REST = 60.0
+_NAME = attrgetter("outcome._value_")
 _SETTLED = frozenset({Outcome.DONE, Outcome.ALREADY, Outcome.ACCEPTED, Outcome.REFUSED})
 
 
@@ -33,10 +35,6 @@ class Judgement(msgspec.Struct, frozen=True):
     pause: bool = False
 
     @property
-    def tally(self) -> Counter[Outcome]:
-        return Counter(answer.outcome for answer in self.answers)
-
-    @property
     def answered(self) -> bool:
         """Whether the partner is well: it answered, and wants neither rest nor pause."""
         return not (self.failed or self.pause or self.rest)
@@ -45,6 +43,12 @@ class Judgement(msgspec.Struct, frozen=True):
     def spent(self) -> bool:
         """Whether the orders have had their turn: being throttled or shut out spends none."""
         return not (self.pause or self.rest)
+
+
+def tally(answers: Iterable[Answer]) -> Counter[str]:
+    """How many orders ended how, by the outcome's name."""
+    # Hashing members of an enumeration is slow, and there are hundreds of answers to a call.
+    return Counter(map(_NAME, answers))
 
 
 def settled(answer: Answer) -> bool:
@@ -71,14 +75,17 @@ def heard(orders: Sequence[Order], answers: Sequence[Answer]) -> Judgement:
 def _clean(answers: Sequence[Answer]) -> tuple[Answer, ...]:
     """Foreign words as they may be stored and shown: printable, and not without end. Most answers say the same."""
     known: dict[tuple[Outcome, str, str, str], Answer] = {}
-    clean = []
+    clean: list[Answer] = []
+    before = None
     for answer in answers:
-        said = answer.outcome, answer.code, answer.words, answer.ref
-        if said not in known:
-            known[said] = Answer(
-                answer.outcome, shown(answer.code, 40), shown(answer.words, 300), shown(answer.ref, 200)
-            )
-        clean.append(known[said])
+        if answer is not before:
+            said = answer.outcome, answer.code, answer.words, answer.ref
+            if said not in known:
+                known[said] = Answer(
+                    answer.outcome, shown(answer.code, 40), shown(answer.words, 300), shown(answer.ref, 200)
+                )
+            before, kept = answer, known[said]
+        clean.append(kept)
     return tuple(clean)
 
 

@@ -1,4 +1,4 @@
-"""Lanes in the database: claim one, read its next delivery, settle what was sent, hand it back.
+"""Lanes in the database: claim one, read its next deliveries, settle what was sent, hand it back.
 
 A lane is a slice of one partner's identifiers that one worker holds at a time. Every write is fenced by
 the lease's token: a worker that lost its lease writes nothing.
@@ -6,14 +6,14 @@ the lease's token: a worker that lost its lease writes nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import asyncpg
 import msgspec
 
-from app.adapters.contract import Answer, Op, Order, Outcome
+from app.adapters.contract import Op, Order
 from app.core import imei
 from app.core.db import Connection
 from app.core.sql import queries
@@ -21,7 +21,8 @@ from app.delivery.partners import BREAKER_OPENS_AT
 
 _SQL = queries("lanes")
 _DELIVERY = queries("delivery")
-_KEPT = {Outcome.ACCEPTED: "accepted", Outcome.REFUSED: "refused"}
+# Of 500 orders each, 20 MiB in all.
+CHUNKS_KEPT = 256
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -39,8 +40,8 @@ class Lane(msgspec.Struct, frozen=True):
 class Work(msgspec.Struct, frozen=True):
     """One delivery's open orders by their place in the chunk, in the order in which they are tried; `untried`
     have not had their turn in this round. The partner has surely not heard of those that are `fresh`; others may
-    last have reached it when they were `tried`. `dropped` orders are superseded. `late`: it has been tried for as
-    long as we try."""
+    last have reached it when they were `tried`. `dropped` orders are superseded; releases at the places that are
+    `not_ours` end no block of ours. `late`: it has been tried for as long as we try."""
 
     chunk_id: int
     command_id: int
@@ -58,15 +59,7 @@ class Work(msgspec.Struct, frozen=True):
     incident_id: int | None
     reason: str
     since: datetime | None
-
-
-class Told(msgspec.Struct, frozen=True):
-    """The last that a partner was told of an identifier. `is_foreign`: it answered that somebody had blocked it
-    before. `ref`: its own reference of the block."""
-
-    op: Op
-    is_foreign: bool
-    ref: str
+    not_ours: tuple[int, ...] = ()
 
 
 async def claim(conn: Connection, slots: int, lease: float) -> list[Lane]:
@@ -77,17 +70,21 @@ async def claim(conn: Connection, slots: int, lease: float) -> list[Lane]:
     ]
 
 
-async def next_work(conn: Connection, lane: Lane, patience: float) -> Work | None:
-    """The next due delivery of a lane we hold; None where nothing is due, or the lease has passed on. What has been
+async def next_works(conn: Connection, lane: Lane, patience: float, most: int) -> list[Work]:
+    """The next due deliveries of a lane we hold, `most` at most; none where nothing is due, or the lease has passed
+    on. Several are of one command, which names each identifier once, and nobody has tried them yet. What has been
     tried for `patience` seconds is late."""
-    row = await conn.fetchrow(_DELIVERY.next_delivery, lane.partner_id, lane.lane, lane.token, patience)
-    if row is None:
-        return None
-    keys, versions, dropped = row["keys"], row["versions"], frozenset(row["superseded"])
-    serials = await _serials(conn, keys)
-    places = row["open_at"] or range(1, len(keys) + 1)
-    told = {place: _order(keys[place - 1], versions[place - 1], serials) for place in places}
-    turns = list(places)[: row["untried"]]
+    rows = await conn.fetch(_DELIVERY.next_deliveries, lane.partner_id, lane.lane, lane.token, patience, most)
+    serials = await _serials(conn, [key for row in rows for key in row["keys"] if key < 0])
+    return [_work(row, serials) for row in rows]
+
+
+def _work(row: asyncpg.Record, serials: Mapping[int, asyncpg.Record]) -> Work:
+    told, dropped = _orders(row["keys"], row["versions"], serials), frozenset(row["superseded"])
+    places = row["open_at"] or list(told)
+    if len(places) < len(told):
+        told = {place: told[place] for place in places}
+    turns = places[: row["untried"]]
     orders = {place: told[place] for place in places if place not in dropped} if dropped else told
     return Work(
         chunk_id=row["chunk_id"],
@@ -110,28 +107,32 @@ async def next_work(conn: Connection, lane: Lane, patience: float) -> Work | Non
 
 
 async def _serials(conn: Connection, keys: Sequence[int]) -> dict[int, asyncpg.Record]:
-    """The serial numbers among the keys."""
-    if min(keys) >= 0:
+    if not keys:
         return {}
     return {row["key"]: row for row in await conn.fetch(_DELIVERY.serials, keys)}
 
 
-def _order(key: int, version: int, serials: Mapping[int, asyncpg.Record]) -> Order:
-    if key >= 0:
-        return Order(key, version, imei=imei.full(key))
-    return Order(key, version, serial=serials[key]["serial"], gtin=serials[key]["gtin"])
+def _orders(
+    keys: Sequence[int], versions: Sequence[int], serials: Mapping[int, asyncpg.Record]
+) -> dict[int, Order]:
+    """The orders of a whole chunk, by their places."""
+    if min(keys) >= 0:
+        return _handsets(tuple(keys), tuple(versions))
+    return {
+        place: Order(key, version, serial=serials[key]["serial"], gtin=serials[key]["gtin"])
+        if key < 0
+        else Order(key, version, imei=imei.full(key))
+        for place, (key, version) in enumerate(zip(keys, versions, strict=True), 1)
+    }
 
 
-async def told_before(
-    conn: Connection, lane: Lane, orders: Sequence[Order], *, itself: bool = False
-) -> dict[int, Told]:
-    """The last that the partner of this lane was told of each of these identifiers, before these orders (or by them:
-    `itself`), and did not refuse; by key. It knows of those that are missing only what others told it."""
-    if not orders:
-        return {}
-    keys, versions = [order.key for order in orders], [order.version + itself for order in orders]
-    rows = await conn.fetch(_DELIVERY.told_before, lane.partner_id, lane.lane, keys, versions)
-    return {row["key"]: Told(Op(row["op"]), row["is_foreign"], row["ref"]) for row in rows}
+@lru_cache(maxsize=CHUNKS_KEPT)
+def _handsets(keys: tuple[int, ...], versions: tuple[int, ...]) -> dict[int, Order]:
+    """Many partners are told the same chunk at about the same time. Nobody changes what is kept here."""
+    return {
+        place: Order(key, version, imei=imei.full(key))
+        for place, (key, version) in enumerate(zip(keys, versions, strict=True), 1)
+    }
 
 
 async def doubt(conn: Connection, lane: Lane) -> None:
@@ -143,6 +144,11 @@ async def take_tokens(conn: Connection, partner_id: int, calls: int) -> int:
     """How many of these calls the partner's rate allows now; after 0 the partner rests by itself."""
     granted: int = await conn.fetchval(_SQL.take_tokens, partner_id, calls)
     return granted
+
+
+async def give_tokens(conn: Connection, partner_id: int, calls: int) -> None:
+    """So many calls that the rate allowed were not made."""
+    await conn.execute(_SQL.give_tokens, partner_id, calls)
 
 
 async def let_lapse(conn: Connection, lane: Lane) -> None:
@@ -165,8 +171,3 @@ async def note_fault(
 ) -> None:
     """The partner failed (its breaker counts) or asked for rest (it does not)."""
     await conn.execute(_SQL.note_fault, partner_id, text, int(failed), rest, BREAKER_OPENS_AT, longest_rest)
-
-
-def states(answers: Sequence[Answer]) -> dict[str, int]:
-    """How many orders ended how, by the outcome's name, for the audit log."""
-    return dict(Counter(str(answer.outcome) for answer in answers))

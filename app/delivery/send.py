@@ -1,7 +1,7 @@
-"""One leased lane, worked: read a delivery, call the partner, settle, go on until nothing is due.
+"""One leased lane, worked: read deliveries, call the partner, settle, go on until nothing is due.
 
 Calls are made in stretches of about a second; each stretch is settled before the next, so a crash
-repeats a few calls and never a whole chunk. No transaction is open while a partner is being called.
+repeats a second's calls and never more. No transaction is open while a partner is being called.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from app.adapters.contract import Batch, NoAnswer, Op
 from app.audit.record import Entry, record
 from app.core import log
 from app.core.db import Connection, Pool, transaction
-from app.delivery import again, judge, lanes, partners
+from app.delivery import again, judge, lanes, ours, partners
 from app.delivery.contacts import Contact, Contacts, Witnessed
 from app.delivery.judge import Judgement
 from app.delivery.lanes import Lane, Work
-from app.delivery.settle import Settlement, is_ours, settle
-from app.delivery.stretch import Call, Stretch, calls_of, exceptions, give_up, settlement
+from app.delivery.settle import Settlement, settle
+from app.delivery.stretch import Call, Stretch, calls_of, exceptions, give_up, settlement, spans
 
 LEASE = 25.0
 DEADLINE = 15.0
 MARGIN = 2.0
 STRETCH = 1.0
+DELIVERIES_A_STRETCH = 8
 CALLS_A_STRETCH = 500
 # Leases that lapsed in a row with nothing settled, from which orders are told one by one; and from which the one that
 # was being told is given up: whoever tells it dies of it.
@@ -69,9 +70,8 @@ async def work_lane(desk: Desk, lane: Lane, leased_at: float) -> None:
             await lanes.doubt(conn, lane)
     run = _Run(desk, lane, contact, leased_at)
     while not desk.stopping.is_set():
-        async with desk.pool.acquire() as conn:
-            work = await lanes.next_work(conn, lane, desk.terms.patience)
-        if work is None or not await run.stretch(work):
+        works = await run.works()
+        if not works or not await run.stretch(works):
             break
     if run.held:
         async with desk.pool.acquire() as conn:
@@ -92,46 +92,33 @@ class _Run:
         """Whether one order is told at a time, and settled before the next."""
         return self.lapses >= CAREFUL_FROM
 
-    async def stretch(self, work: Work) -> bool:
-        """Makes the next calls of a delivery and settles them. False where the lane must be left."""
-        work, not_ours = await self._ours(work)
-        poison = work.untried[:1] if self.lapses >= POISON_FROM else []
-        calls = [] if poison else calls_of(work, self._size(work), self.lane.partner_id)
+    async def works(self) -> list[Work]:
+        """The deliveries of the next stretch."""
+        most = 1 if self.probing or self.careful else DELIVERIES_A_STRETCH
+        async with self.desk.pool.acquire() as conn:
+            works = await lanes.next_works(conn, self.lane, self.desk.terms.patience, most)
+            return await ours.known(conn, self.lane, works)
+
+    async def stretch(self, works: Sequence[Work]) -> bool:
+        """Makes the next calls of these deliveries and settles them. False where the lane must be left."""
+        poison = works[0].untried[:1] if self.lapses >= POISON_FROM else []
+        calls = [] if poison else [call for work in works for call in self._calls(work)]
         allowed = await self._allowed(len(calls))
-        stretch = Stretch(leave=bool(calls) and not allowed)
-        await self._make(work, calls[:allowed], stretch)
-        done = settlement(work, stretch, not_ours)
-        give_up(work, done, poison)
+        stretch = Stretch(allowed=allowed, leave=bool(calls) and not allowed)
+        await self._make(calls[:allowed], stretch)
+        settled = [self._settled(work, stretch, poison) for work in works if poison or stretch.concerns(work)]
+        self.lapses = CAREFUL_FROM if self.careful else 0
+        return await self._settle(settled, stretch) and not stretch.leave
+
+    def _calls(self, work: Work) -> list[Call]:
+        return calls_of(work, self._size(work), self.lane.partner_id)
+
+    def _settled(self, work: Work, stretch: Stretch, poison: Sequence[int]) -> Settlement:
+        done = settlement(work, stretch)
+        give_up(done, poison)
         if done.again:
             done.wait = judge.back_off(work.tries, self.desk.chance())
-        self.lapses = done.lapses = CAREFUL_FROM if self.careful else 0
-        return await self._settle(work, done, stretch) and not stretch.leave
-
-    async def _ours(self, work: Work) -> tuple[Work, list[int]]:
-        """The orders with the partner's reference of our block, where it holds one; and the places of releases that
-        end none."""
-        asked = [] if work.op is Op.ENROL else list(work.orders.values())
-        if work.op is Op.BLOCK:
-            # The first block of all can follow none; one that is told again may follow itself.
-            asked = [order for order in asked if order.version > 1 or work.doubtful]
-        if not asked:
-            return work, []
-        async with self.desk.pool.acquire() as conn:
-            told = await lanes.told_before(
-                conn, self.lane, asked, itself=work.op is Op.BLOCK and work.doubtful
-            )
-        refs = {key: one.ref for key, one in told.items() if is_ours(one)}
-        not_ours = [
-            place for place, order in work.orders.items() if work.op is Op.RELEASE and order.key not in refs
-        ]
-        orders = {
-            place: msgspec.structs.replace(order, ref=refs[order.key]) if refs.get(order.key) else order
-            for place, order in work.orders.items()
-        }
-        for place in not_ours:
-            del orders[place]
-        untried = [place for place in work.untried if place in orders]
-        return msgspec.structs.replace(work, orders=orders, untried=untried), not_ours
+        return done
 
     def _size(self, work: Work) -> int:
         """How many orders one call carries."""
@@ -146,7 +133,7 @@ class _Run:
         async with self.desk.pool.acquire() as conn:
             return await lanes.take_tokens(conn, self.lane.partner_id, wanted)
 
-    async def _make(self, work: Work, calls: Sequence[Call], stretch: Stretch) -> None:
+    async def _make(self, calls: Sequence[Call], stretch: Stretch) -> None:
         began = time.monotonic()
         for call in calls:
             if time.monotonic() - began > STRETCH:
@@ -154,7 +141,7 @@ class _Run:
             if not self._may_send() or self.desk.stopping.is_set():
                 stretch.leave = True
                 return
-            judged, entry = await self._call(work, call)
+            judged, entry = await self._call(call)
             stretch.made.append((call, judged))
             stretch.entries.append(entry)
             if not judged.spent or stretch.failing or (judged.failed and self.probing):
@@ -166,8 +153,13 @@ class _Run:
         terms = self.desk.terms
         return time.monotonic() < self.leased_at + terms.lease - terms.deadline - terms.margin
 
-    async def _call(self, work: Work, call: Call) -> tuple[Judgement, Entry]:
-        at, wire, deadline = self.desk.now(), Witnessed(self.contact.wire), self.desk.terms.deadline
+    async def _call(self, call: Call) -> tuple[Judgement, Entry]:
+        work, at, wire, deadline = (
+            call.work,
+            self.desk.now(),
+            Witnessed(self.contact.wire),
+            self.desk.terms.deadline,
+        )
         began = time.monotonic()
         batch = Batch(
             key=call.key,
@@ -188,20 +180,19 @@ class _Run:
             judged = judge.fault(call.orders, NoAnswer(f"not answered whole within {deadline:g} s"))
         except Exception as error:  # whatever an adapter raises is a fault of this one call
             judged = judge.fault(call.orders, error)
-        return judged, self._entry(work, call, judged, wire, at, time.monotonic() - began)
+        return judged, self._entry(call, judged, wire, at, time.monotonic() - began)
 
-    def _entry(
-        self, work: Work, call: Call, judged: Judgement, wire: Witnessed, at: datetime, took: float
-    ) -> Entry:
+    def _entry(self, call: Call, judged: Judgement, wire: Witnessed, at: datetime, took: float) -> Entry:
+        work = call.work
         detail: dict[str, Any] = {
             "op": work.op,
             "command": work.command_id,
             "incident": work.incident_id,
             "chunk": work.chunk_id,
-            "places": call.places,
+            "places": spans(call.places),
             "key": call.key,
             "ms": round(took * 1000, 1),
-            "outcomes": lanes.states(judged.answers),
+            "outcomes": dict(judge.tally(judged.answers)),
             "exchanges": wire.exchanges,
         }
         if judged.fault:
@@ -210,15 +201,17 @@ class _Run:
             detail["exceptions"] = exceptions(call, judged.answers)
         return Entry("delivery.attempted", f"partner:{self.lane.partner_id}", "worker", at, detail)
 
-    async def _settle(self, work: Work, done: Settlement, stretch: Stretch) -> bool:
+    async def _settle(self, settled: Sequence[Settlement], stretch: Stretch) -> bool:
         keep = 0.0 if stretch.leave else self.desk.terms.lease
 
         async def written(conn: Connection) -> bool:
-            kept = await settle(conn, self.lane, work, done, keep=keep, now=self.desk.now())
+            kept = await settle(
+                conn, self.lane, settled, stretch.entries, keep=keep, lapses=self.lapses, now=self.desk.now()
+            )
             if kept:
-                await self._pace(conn, work, stretch)
+                await self._pace(conn, stretch)
             else:
-                await record(conn, done.entries)
+                await record(conn, stretch.entries)
             return kept
 
         leased_at = time.monotonic()
@@ -227,14 +220,16 @@ class _Run:
         self.probing = self.probing and not stretch.answered
         if not kept:
             _LOG.warning("delivery.stale", partner=self.lane.partner_id, lane=self.lane.lane)
-            await self._make_good(work, stretch)
+            await self._make_good(stretch)
         return kept
 
-    async def _make_good(self, work: Work, stretch: Stretch) -> None:
+    async def _make_good(self, stretch: Stretch) -> None:
         """We froze with a call on its way out: it may have come after what another worker told meanwhile. So the
         partner is told once more how these identifiers stand."""
-        keys = sorted({order.key for call, _ in stretch.made for order in call.orders})
-        if work.op is Op.ENROL or not keys:
+        keys = sorted(
+            {order.key for call, _ in stretch.made if call.work.op is not Op.ENROL for order in call.orders}
+        )
+        if not keys:
             return
 
         async def tell(conn: Connection) -> None:
@@ -246,10 +241,12 @@ class _Run:
 
         await transaction(self.desk.pool, tell)
 
-    async def _pace(self, conn: Connection, work: Work, stretch: Stretch) -> None:
+    async def _pace(self, conn: Connection, stretch: Stretch) -> None:
         """What the stretch says of the partner's health: an answer closes its breaker, a fault counts."""
-        last = stretch.last
-        if stretch.answered and work.ailing:
+        last, left = stretch.last, stretch.allowed - len(stretch.made)
+        if left and self.contact.partner.limits.rate is not None:
+            await lanes.give_tokens(conn, self.lane.partner_id, left)
+        if stretch.answered and stretch.made[0][0].work.ailing:
             await lanes.note_success(conn, self.lane.partner_id)
         if last and last.pause:
             await self._pause(conn, last.fault)

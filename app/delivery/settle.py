@@ -6,7 +6,7 @@ All in one transaction, behind the fence: a worker that lost its lease writes no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 
 import msgspec
@@ -15,7 +15,9 @@ from app.adapters.contract import Answer, Op, Order, Outcome
 from app.audit.record import Entry, record
 from app.core.db import Connection
 from app.core.sql import queries
-from app.delivery.lanes import Lane, Told, Work, told_before
+from app.delivery import judge
+from app.delivery.lanes import Lane, Work
+from app.delivery.ours import is_ours, told_before
 
 _SQL = queries("delivery")
 _ITEMS = queries("items")
@@ -25,11 +27,11 @@ _KEPT = {Outcome.ACCEPTED: "accepted", Outcome.REFUSED: "refused"}
 
 
 class Settlement(msgspec.Struct):
-    """What a stretch of calls came to. `answers` ended their orders, `parked` says why others were given up, by their
-    places. `untold` are places that were dropped without a call, `not_ours` of them because the partner holds no block
-    of ours; `outlived` gave way to a newer decision after calls that came to nothing. `again`: a new round begins,
-    after `wait` seconds."""
+    """What a stretch of calls came to for one delivery. `answers` ended their orders, `parked` says why others were
+    given up, by their places. `untold` are places that were dropped without a call; `outlived` gave way to a newer
+    decision after calls that came to nothing. `again`: a new round begins, after `wait` seconds."""
 
+    work: Work
     open_at: list[int]
     untried: int | None
     answers: dict[int, Answer]
@@ -37,86 +39,108 @@ class Settlement(msgspec.Struct):
     outlived: list[int] = []
     calls: int = 0
     failed_calls: int = 0
-    entries: list[Entry] = []
-    not_ours: int = 0
     parked: dict[int, Answer] = {}
     halved: int = 0
-    lapses: int = 0
     again: bool = False
     wait: float = 0.0
     fault: str = ""
 
 
 async def settle(
-    conn: Connection, lane: Lane, work: Work, done: Settlement, *, keep: float, now: datetime
+    conn: Connection,
+    lane: Lane,
+    settled: Sequence[Settlement],
+    entries: Sequence[Entry],
+    *,
+    keep: float,
+    lapses: int,
+    now: datetime,
 ) -> bool:
-    """Writes a settlement, in the caller's transaction; keeps the lease for `keep` seconds, or hands the
-    lane back (0). False where the lease had passed on: nothing was written."""
+    """Writes the settlements of some deliveries of one command, in the caller's transaction; keeps the lease for `keep`
+    seconds, or hands the lane back (0). False where the lease had passed on: nothing was written."""
     if not await conn.fetchval(_LANES.hold, lane.partner_id, lane.lane, lane.token):
         return False
-    state = await conn.fetchval(
-        _SQL.settle_delivery, lane.partner_id, lane.lane, work.chunk_id, done.open_at, int(done.again), done.wait,
-        done.untried, done.untold, done.halved, now,
-    )  # fmt: skip
-    stands = await _write(conn, lane, work, done, now) if state is not None else {}
-    await record(conn, done.entries)
-    await conn.execute(
-        _LANES.settle_lane,
-        lane.partner_id,
-        lane.lane,
-        int(state == 1),
-        keep,
-        0 if state == 1 else done.lapses,
-    )
+    states = await _deliveries(conn, lane, settled, now)
+    # One that somebody else has closed meanwhile is not settled a second time.
+    found = [one for one in settled if one.work.chunk_id in states]
+    stands = await _write(conn, lane, found, now) if found else {}
+    await record(conn, entries)
+    closed = sum(states.values())
+    await conn.execute(_LANES.settle_lane, lane.partner_id, lane.lane, closed, keep, 0 if closed else lapses)
     # Last, because all lanes of the partner count in the same row, and wait for each other's commit there.
-    if state is not None:
-        await _progress(conn, lane, work, done, stands, now)
+    if found:
+        await _progress(conn, lane, found, stands, now)
     return True
 
 
+async def _deliveries(
+    conn: Connection, lane: Lane, settled: Sequence[Settlement], now: datetime
+) -> dict[int, int]:
+    """The state of each delivery by its chunk: 1 is closed."""
+    rows = await conn.fetchmany(
+        _SQL.settle_delivery,
+        [
+            (lane.partner_id, lane.lane, one.work.chunk_id, one.open_at, int(one.again), one.wait, one.untried,
+             one.untold, one.halved, now)
+            for one in settled
+        ],
+    )  # fmt: skip
+    return {row["chunk_id"]: row["state"] for row in rows}
+
+
 async def _write(
-    conn: Connection, lane: Lane, work: Work, done: Settlement, now: datetime
+    conn: Connection, lane: Lane, settled: Sequence[Settlement], now: datetime
 ) -> Mapping[int, str]:
-    foreign = await _foreign(conn, lane, work, done.answers)
-    await _heal(conn, lane, work, done.answers, now)
-    stands = await _items(conn, lane, work, _kept(work, done, foreign), now)
-    await _supersede(conn, lane, work, done.answers, now)
+    work = settled[0].work
+    foreign = await _foreign(conn, lane, settled)
+    await _heal(conn, lane, settled, now)
+    kept = [row for one in settled for row in _kept(one, foreign)]
+    stands = await _items(conn, lane, work, kept, now)
+    await _supersede(conn, lane, settled, now)
     return stands
 
 
-async def _foreign(conn: Connection, lane: Lane, work: Work, answers: Mapping[int, Answer]) -> set[int]:
-    """The places of what was blocked there already, and not by us: the partner had never heard of it from us."""
-    if work.op is not Op.BLOCK:
+async def _foreign(conn: Connection, lane: Lane, settled: Sequence[Settlement]) -> set[int]:
+    """The keys of what was blocked there already, and not by us: the partner had never heard of it from us."""
+    if settled[0].work.op is not Op.BLOCK:
         return set()
-    places = [place for place, it in answers.items() if it.outcome is Outcome.ALREADY and place in work.fresh]
-    told = await told_before(conn, lane, [work.orders[place] for place in places])
-    return {place for place in places if not is_ours(told.get(work.orders[place].key))}
+    orders = [
+        one.work.orders[place]
+        for one in settled
+        for place, answer in one.answers.items()
+        if answer.outcome is Outcome.ALREADY and place in one.work.fresh
+    ]
+    told = await told_before(conn, lane, orders)
+    return {order.key for order in orders if not is_ours(told.get(order.key))}
 
 
-def is_ours(told: Told | None) -> bool:
-    """Whether what the partner was told last is a block, which nobody else had set before."""
-    return told is not None and told.op is Op.BLOCK and not told.is_foreign
-
-
-def _kept(work: Work, done: Settlement, foreign: set[int]) -> list[tuple[Order, str, Answer]]:
+def _kept(one: Settlement, foreign: Set[int]) -> list[tuple[Order, str, Answer]]:
     """What is not simply done: orders, their states, the partner's words."""
-    kept = [(work.orders[place], "parked", answer) for place, answer in done.parked.items()]
-    kept += [(work.dropped[place], "superseded", Answer(Outcome.UNKNOWN)) for place in done.outlived]
-    for place, answer in done.answers.items():
-        state = "foreign" if place in foreign else _KEPT.get(answer.outcome, "done" if answer.ref else "")
+    work = one.work
+    kept = [(work.orders[place], "parked", answer) for place, answer in one.parked.items()]
+    kept += [(work.dropped[place], "superseded", Answer(Outcome.UNKNOWN)) for place in one.outlived]
+    for place, answer in one.answers.items():
+        if answer.outcome is Outcome.DONE and not answer.ref:
+            continue
+        order = work.orders[place]
+        state = "foreign" if order.key in foreign else _KEPT.get(answer.outcome, "done" if answer.ref else "")
         if state:
-            kept.append((work.orders[place], state, answer))
+            kept.append((order, state, answer))
     return kept
 
 
-async def _heal(
-    conn: Connection, lane: Lane, work: Work, answers: Mapping[int, Answer], now: datetime
-) -> None:
+async def _heal(conn: Connection, lane: Lane, settled: Sequence[Settlement], now: datetime) -> None:
     """What the partner had refused, or we had given up, it has taken now that it was told again."""
-    keys, versions = _columns(work.orders[place] for place, it in answers.items() if it.outcome in _GOOD)
-    if not (work.doubtful and keys):
+    keys, versions = _columns(
+        one.work.orders[place]
+        for one in settled
+        if one.work.doubtful
+        for place, answer in one.answers.items()
+        if answer.outcome in _GOOD
+    )
+    if not keys:
         return
-    rows = await conn.fetch(_ITEMS.heal, lane.partner_id, work.op, keys, versions)
+    rows = await conn.fetch(_ITEMS.heal, lane.partner_id, settled[0].work.op, keys, versions)
     tally = Counter((row["command_id"], row["state"]) for row in rows)
     for command_id in sorted({command_id for command_id, _ in tally}):
         refused, parked = tally[command_id, "refused"], tally[command_id, "parked"]
@@ -135,13 +159,13 @@ async def _items(
     return {row["key"]: row["state"] for row in found}
 
 
-async def _supersede(
-    conn: Connection, lane: Lane, work: Work, answers: Mapping[int, Answer], now: datetime
-) -> None:
+async def _supersede(conn: Connection, lane: Lane, settled: Sequence[Settlement], now: datetime) -> None:
     """What the partner had only accepted of older decisions about the same identifiers gave way to this one."""
     # The first decision about an identifier has none before it.
-    keys, versions = _columns(order for place in answers if (order := work.orders[place]).version > 1)
-    if work.op is Op.ENROL or not keys:
+    keys, versions = _columns(
+        order for one in settled for place in one.answers if (order := one.work.orders[place]).version > 1
+    )
+    if settled[0].work.op is Op.ENROL or not keys:
         return
     rows = await conn.fetch(_ITEMS.supersede_accepted, lane.partner_id, keys, versions)
     for command_id, count in sorted(Counter(row["command_id"] for row in rows).items()):
@@ -149,20 +173,29 @@ async def _supersede(
 
 
 async def _progress(
-    conn: Connection, lane: Lane, work: Work, done: Settlement, stands: Mapping[int, str], now: datetime
+    conn: Connection, lane: Lane, settled: Sequence[Settlement], stands: Mapping[int, str], now: datetime
 ) -> None:
-    if stands:
-        tally = Counter(
-            _end(answer, stands.get(work.orders[place].key, "")) for place, answer in done.answers.items()
-        )
-    else:
-        tally = Counter([str(answer.outcome) for answer in done.answers.values()])
-    superseded = len(done.untold) - done.not_ours + len(done.outlived)
+    tally = _tally(settled, stands)
+    not_ours = sum(len(one.work.not_ours) for one in settled)
+    superseded = sum(len(one.untold) + len(one.outlived) for one in settled) - not_ours
+    faults = [one.fault for one in settled if one.fault]
     await conn.execute(
-        _SQL.settle_progress, work.command_id, lane.partner_id,
-        tally["done"], tally["already"], tally["accepted"], tally["refused"], superseded, done.calls,
-        done.failed_calls, done.fault, now, len(done.parked), done.not_ours,
+        _SQL.settle_progress, settled[0].work.command_id, lane.partner_id,
+        tally["done"], tally["already"], tally["accepted"], tally["refused"], superseded,
+        sum(one.calls for one in settled), sum(one.failed_calls for one in settled),
+        faults[-1] if faults else "", now, sum(len(one.parked) for one in settled), not_ours,
     )  # fmt: skip
+
+
+def _tally(settled: Sequence[Settlement], stands: Mapping[int, str]) -> Counter[str]:
+    """How many orders count as what."""
+    if not stands:
+        return judge.tally(answer for one in settled for answer in one.answers.values())
+    return Counter(
+        _end(answer, stands.get(one.work.orders[place].key, ""))
+        for one in settled
+        for place, answer in one.answers.items()
+    )
 
 
 def _end(answer: Answer, stands: str) -> str:

@@ -99,10 +99,12 @@ WITH closed AS (
 UPDATE progress SET superseded = wanted - done - already - refused - parked - not_ours, accepted = 0
 WHERE partner_id = $1 AND wanted > done + already + refused + superseded + parked + not_ours;
 
--- name: next_delivery
--- $1 partner, $2 lane, $3 token, $4 seconds after which it is late. What concerns a theft comes before enrolment, new
--- work before what is being tried again; nothing for a partner that was paused or asked for rest meanwhile. The
--- delivery is found first, so that the planner, which is asked each time, never has more than four tables to join. A
+-- name: next_deliveries
+-- $1 partner, $2 lane, $3 token, $4 seconds after which one is late, $5 how many at most. What concerns a theft comes
+-- before enrolment, new work before what is being tried again; nothing for a partner that was paused or asked for rest
+-- meanwhile. The first stands alone, unless nothing of it has been tried: then others of its command come with it of
+-- which the same is true. (A command names each identifier once, so they say nothing of each other.) They are found
+-- first, so that the planner, which is asked each time, never has more than four tables to join. A
 -- place whose version is no longer the listing's is superseded: something newer was decided, and that is what the
 -- partner will be told. A decision holds its identifiers' listings before it draws its command's number, so of one
 -- identifier the later decision has the later command, and where none came after, none is looked for; but what is told
@@ -120,7 +122,10 @@ WITH due AS MATERIALIZED (
         d.command_id,
         c.op,
         c.again,
-        c.incident_id
+        c.incident_id,
+        row_number() OVER turn AS turn,
+        first_value(d.command_id) OVER turn AS first_command,
+        first_value(d.tries = 0 AND NOT d.doubtful) OVER turn AND d.tries = 0 AND NOT d.doubtful AS untouched
     FROM delivery AS d
     JOIN command AS c USING (command_id)
     WHERE
@@ -131,8 +136,9 @@ WITH due AS MATERIALIZED (
         )
         AND NOT (SELECT p.paused FROM partner AS p WHERE p.partner_id = $1)
         AND (SELECT pace.resume_at <= now() FROM partner_pace AS pace WHERE pace.partner_id = $1)
-    ORDER BY c.op = 'enrol', d.tries > 0, d.chunk_id
-    LIMIT 1
+    WINDOW turn AS (ORDER BY c.op = 'enrol', d.tries > 0, d.chunk_id)
+    ORDER BY turn
+    LIMIT $5
 )
 SELECT
     due.*,
@@ -159,7 +165,9 @@ SELECT
 FROM due
 JOIN chunk AS ch USING (chunk_id)
 JOIN partner AS p ON p.partner_id = $1
-LEFT JOIN incident AS i USING (incident_id);
+LEFT JOIN incident AS i USING (incident_id)
+WHERE due.turn = 1 OR due.untouched AND due.command_id = due.first_command
+ORDER BY due.turn;
 
 -- name: serials
 -- $1 keys
@@ -180,7 +188,7 @@ UPDATE delivery SET
     tries = tries + $5,
     next_at = now() + $6::double precision * interval '1 second'
 WHERE partner_id = $1 AND lane = $2 AND chunk_id = $3 AND state = 0
-RETURNING state;
+RETURNING chunk_id, state;
 
 -- name: supersede_progress
 UPDATE progress SET accepted = accepted - $3, superseded = superseded + $3, last_at = $4

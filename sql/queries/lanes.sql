@@ -102,6 +102,10 @@ FROM filled
 WHERE pace.partner_id = filled.partner_id
 RETURNING least(floor(filled.tokens), $2::integer)::integer AS granted;
 
+-- name: give_tokens
+-- $1 partner, $2 calls that were allowed and not made.
+UPDATE partner_pace SET tokens = tokens + $2 WHERE partner_id = $1;
+
 -- name: hold
 -- The fence: no row means that the lease has passed to somebody else, and nothing may be written.
 SELECT true FROM partner_lane WHERE partner_id = $1 AND lane = $2 AND lease_token = $3 FOR UPDATE;

@@ -93,6 +93,17 @@ async def test_a_rate_is_a_contract(town, keys):
     assert took > (60 - 5) / 40
 
 
+async def test_calls_that_a_slow_partner_left_no_time_for_are_not_lost_to_its_rate(town, pool):
+    """They had been allowed, eight at once, and were not made within the stretch."""
+    limits = Limits(rate=0.001, burst=8, max_inflight=1)
+    await town.partner("eir_push", faults=Faults(latency_ms=400), limits=limits)
+    incident = await town.incident()
+    await town.block(incident, [35_555555_000000 + 16 * number for number in range(8)])
+    async with town.worker():
+        found = await town.settled(incident)
+    assert (found["eir_push"].block.done, town.stages["eir_push"].ledger.calls) == (8, 8)
+
+
 async def test_throttling_spends_no_attempt(town, keys, pool):
     await town.partner("webhook", faults=Faults(calls_per_second=2), change={"identifiers_per_call": 10})
     incident = await town.incident()

@@ -25,7 +25,7 @@ def now() -> datetime:
 
 def nothing_left(work: lanes.Work, outcome: Outcome = Outcome.DONE) -> Settlement:
     answers = {place: Answer(outcome) for place in work.orders}
-    return Settlement([], None, answers, untold=list(work.dropped), calls=1)
+    return Settlement(work, [], None, answers, untold=list(work.dropped), calls=1)
 
 
 async def claim_one(pool) -> Lane:
@@ -36,8 +36,7 @@ async def claim_one(pool) -> Lane:
 
 async def work_of(pool, lane: Lane) -> lanes.Work:
     async with pool.acquire() as conn:
-        work = await lanes.next_work(conn, lane, PATIENCE)
-    assert work is not None
+        (work,) = await lanes.next_works(conn, lane, PATIENCE, 1)
     return work
 
 
@@ -45,8 +44,8 @@ async def lapse(pool) -> None:
     await pool.execute("UPDATE partner_lane SET lease_until = now() - interval '1 second'")
 
 
-async def settle(pool, lane, work, done, keep=0.0) -> bool:
-    return await transaction(pool, lambda conn: write(conn, lane, work, done, keep=keep, now=now()))
+async def settle(pool, lane, done, keep=0.0) -> bool:
+    return await transaction(pool, lambda conn: write(conn, lane, [done], [], keep=keep, lapses=0, now=now()))
 
 
 @pytest.fixture
@@ -70,11 +69,11 @@ async def test_who_lost_the_lease_writes_nothing(incident, pool, town):
     await lapse(pool)
     fresh = await claim_one(pool)
     assert fresh.token == stale.token + 1
-    assert await settle(pool, stale, work, nothing_left(work)) is False
+    assert await settle(pool, stale, nothing_left(work)) is False
     assert (await town.standings(incident))["webhook"].block.done == 0
-    assert await settle(pool, fresh, await work_of(pool, fresh), nothing_left(work)) is True
+    assert await settle(pool, fresh, nothing_left(await work_of(pool, fresh))) is True
     assert (await town.standings(incident))["webhook"].block.done == 1
-    assert await settle(pool, stale, work, nothing_left(work)) is False
+    assert await settle(pool, stale, nothing_left(work)) is False
 
 
 async def test_a_worker_that_lets_go_of_a_lane_has_not_died_of_it(incident, pool):
@@ -91,7 +90,7 @@ async def test_a_lapsed_lease_reads_no_more_work(incident, pool):
     lane = await claim_one(pool)
     await lapse(pool)
     async with pool.acquire() as conn:
-        assert await lanes.next_work(conn, lane, PATIENCE) is None
+        assert not await lanes.next_works(conn, lane, PATIENCE, 1)
 
 
 async def test_a_lease_that_is_nearly_over_sends_nothing(incident, pool, town):
@@ -107,18 +106,18 @@ async def test_a_lease_that_is_nearly_over_sends_nothing(incident, pool, town):
 async def test_a_settled_delivery_is_not_sent_again(incident, pool):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    assert await settle(pool, lane, work, nothing_left(work), keep=send.LEASE)
+    assert await settle(pool, lane, nothing_left(work), keep=send.LEASE)
     async with pool.acquire() as conn:
-        assert await lanes.next_work(conn, lane, PATIENCE) is None
+        assert not await lanes.next_works(conn, lane, PATIENCE, 1)
     assert await pool.fetchval("SELECT sum(pending) FROM partner_lane") == 0
 
 
 async def test_work_that_comes_while_a_lane_is_held_is_not_forgotten(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    later = Settlement([1], None, {}, calls=1, failed_calls=1, again=True, wait=3600)
+    later = Settlement(work, [1], None, {}, calls=1, failed_calls=1, again=True, wait=3600)
     await town.block(incident, [keys(1)[0] + 16])
-    assert await settle(pool, lane, work, later)
+    assert await settle(pool, lane, later)
     again = await claim_one(pool)
     fresh = await work_of(pool, again)
     assert fresh.chunk_id != work.chunk_id
@@ -127,7 +126,7 @@ async def test_work_that_comes_while_a_lane_is_held_is_not_forgotten(incident, p
 async def test_new_work_comes_before_what_failed(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    assert await settle(pool, lane, work, Settlement([1], None, {}, calls=1, failed_calls=1, again=True))
+    assert await settle(pool, lane, Settlement(work, [1], None, {}, calls=1, failed_calls=1, again=True))
     await town.block(incident, [keys(1)[0] + 16])
     assert (await work_of(pool, await claim_one(pool))).chunk_id != work.chunk_id
 
@@ -165,7 +164,7 @@ async def confirmed(pool, number: int, key: int, op: Op, outcome: Outcome = Outc
 async def test_accepted_waits_for_the_partners_word(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    await settle(pool, lane, nothing_left(work, Outcome.ACCEPTED))
     block = (await town.standings(incident))["webhook"].block
     assert (block.accepted, block.settled) == (1, False)
     assert (await confirmed(pool, 1, keys(1)[0], Op.BLOCK)).counted == 1
@@ -178,7 +177,7 @@ async def test_a_word_that_comes_before_its_order_is_settled_stands(incident, po
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
     await confirmed(pool, 1, keys(1)[0], Op.BLOCK)
-    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    await settle(pool, lane, nothing_left(work, Outcome.ACCEPTED))
     block = (await town.standings(incident))["webhook"].block
     assert (block.accepted, block.done) == (0, 1)
 
@@ -189,7 +188,7 @@ async def test_a_word_about_what_a_dead_worker_told_stands(incident, pool, town,
     await confirmed(pool, 1, keys(1)[0], Op.BLOCK)
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    await settle(pool, lane, nothing_left(work, Outcome.ACCEPTED))
     block = (await town.standings(incident))["webhook"].block
     assert (block.accepted, block.done) == (0, 1)
 
@@ -202,7 +201,7 @@ async def test_a_word_that_meets_the_settling_of_its_order_is_never_lost(inciden
         settling = conn.transaction()
         await settling.start()
         done = nothing_left(work, Outcome.ACCEPTED)
-        assert await write(conn, lane, work, done, keep=0, now=now())
+        assert await write(conn, lane, [done], [], keep=0, lapses=0, now=now())
         word = asyncio.create_task(confirmed(pool, 1, keys(1)[0], Op.BLOCK))
         await asyncio.sleep(0.3)
         await settling.commit()
@@ -214,11 +213,11 @@ async def test_a_word_that_meets_the_settling_of_its_order_is_never_lost(inciden
 async def test_a_newer_decision_that_is_settled_ends_the_wait_for_an_older_one(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    await settle(pool, lane, nothing_left(work, Outcome.ACCEPTED))
     await town.release(incident, keys(1))
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    await settle(pool, lane, work, nothing_left(work))
+    await settle(pool, lane, nothing_left(work))
     standing = (await town.standings(incident))["webhook"]
     assert (standing.block.accepted, standing.block.superseded, standing.settled) == (0, 1, True)
     assert (await confirmed(pool, 1, keys(1)[0], Op.BLOCK)).counted == 0
@@ -230,12 +229,12 @@ async def test_a_late_word_about_an_older_block_says_nothing_of_the_newer(incide
             await decide(incident, keys(1))
         lane = await claim_one(pool)
         work = await work_of(pool, lane)
-        await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+        await settle(pool, lane, nothing_left(work, Outcome.ACCEPTED))
     await town.block(incident, keys(1))
     assert (await confirmed(pool, 1, keys(1)[0], Op.BLOCK, Outcome.REFUSED)).counted == 0
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    await settle(pool, lane, nothing_left(work, Outcome.ACCEPTED))
     assert (await town.standings(incident))["webhook"].block.refused == 0
 
 
@@ -255,7 +254,7 @@ async def test_a_theft_comes_before_enrolment(town, pool, keys):
 async def test_a_refusal_that_comes_later_is_counted_as_one(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    await settle(pool, lane, nothing_left(work, Outcome.ACCEPTED))
     await confirmed(pool, 1, keys(1)[0], Op.BLOCK, Outcome.REFUSED)
     block = (await town.standings(incident))["webhook"].block
     assert (block.refused, block.settled) == (1, True)
