@@ -18,7 +18,7 @@ from app.core.db import Connection, Pool, open_pool, transaction
 from app.delivery import engine
 from app.delivery.contacts import Contacts
 from app.delivery.partners import Partner
-from app.delivery.send import DEADLINE, Desk
+from app.delivery.send import Desk, Terms
 from app.delivery.wire import HttpWire
 from app.devices.register import MET_ANOTHER
 from app.epcis import capture
@@ -34,13 +34,18 @@ FORGET_EVERY = 60.0
 _LOG = log.get("worker")
 
 
-async def run(settings: Settings, stopping: asyncio.Event | None = None, carry: Carry = carried) -> None:
+async def run(
+    settings: Settings,
+    stopping: asyncio.Event | None = None,
+    carry: Carry = carried,
+    terms: Terms | None = None,
+) -> None:
     """Works on `settings.database_url` until `stopping` is set or the process is told to end. `carry` carries out
-    what captured events mean."""
-    stopping = stopping or stop_on_signals()
+    what captured events mean; `terms` are those of its leases and calls."""
+    stopping, terms = stopping or stop_on_signals(), terms or Terms()
     pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-worker")
-    contacts = Contacts(_wire)
-    desk = Desk(pool, contacts, utc_now, random.random, stopping)
+    contacts = Contacts(partial(_wire, terms.deadline))
+    desk = Desk(pool, contacts, utc_now, random.random, stopping, terms)
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
         await asyncio.gather(
@@ -63,8 +68,8 @@ def stop_on_signals() -> asyncio.Event:
     return stopping
 
 
-def _wire(partner: Partner) -> HttpWire:
-    return HttpWire(deadline=DEADLINE, connections=partner.limits.max_inflight)
+def _wire(deadline: float, partner: Partner) -> HttpWire:
+    return HttpWire(deadline=deadline, connections=partner.limits.max_inflight)
 
 
 async def _seal(conn: Connection) -> int:

@@ -12,7 +12,7 @@ import time
 from app.core import log
 from app.delivery import lanes
 from app.delivery.lanes import Lane
-from app.delivery.send import LEASE, Desk, work_lane
+from app.delivery.send import Desk, work_lane
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
@@ -41,7 +41,7 @@ async def _claim(desk: Desk, slots: int) -> list[tuple[Lane, float]]:
     leased_at = time.monotonic()
     try:
         async with desk.pool.acquire(timeout=10) as conn:
-            return [(lane, leased_at) for lane in await lanes.claim(conn, slots, LEASE)]
+            return [(lane, leased_at) for lane in await lanes.claim(conn, slots, desk.terms.lease)]
     except Exception as error:  # a database that is away is waited for, not died of
         _LOG.warning("delivery.claim_failed", error=repr(error))
         return []

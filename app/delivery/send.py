@@ -34,14 +34,23 @@ FAILURES_IN_A_ROW = 3
 _LOG = log.get("delivery")
 
 
+class Terms(msgspec.Struct, frozen=True):
+    """Seconds that a lease lasts, that one call may take, and that must be left of the lease after such a call."""
+
+    lease: float = LEASE
+    deadline: float = DEADLINE
+    margin: float = MARGIN
+
+
 class Desk(msgspec.Struct, frozen=True):
-    """What a worker hands to every lane: the database, its contacts, time and chance, and the stop sign."""
+    """What a worker hands to every lane: the database, its contacts, time and chance, the stop sign, its terms."""
 
     pool: Pool
     contacts: Contacts
     now: Callable[[], datetime]
     chance: Callable[[], float]
     stopping: asyncio.Event
+    terms: Terms = Terms()
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -134,10 +143,11 @@ class _Run:
 
     def _may_send(self) -> bool:
         """A call must be able to end within the lease, or an older state could land after a newer one."""
-        return time.monotonic() < self.leased_at + LEASE - DEADLINE - MARGIN
+        terms = self.desk.terms
+        return time.monotonic() < self.leased_at + terms.lease - terms.deadline - terms.margin
 
     async def _call(self, work: Work, call: Call) -> tuple[Judgement, Entry]:
-        at, wire = self.desk.now(), Witnessed(self.contact.wire)
+        at, wire, deadline = self.desk.now(), Witnessed(self.contact.wire), self.desk.terms.deadline
         began = time.monotonic()
         batch = Batch(
             key=call.key,
@@ -150,10 +160,10 @@ class _Run:
         )
         try:
             # One deadline over all that an adapter sends for one batch, or it could outlast the lease.
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(deadline):
                 judged = judge.heard(call.orders, await self.contact.adapter.send(batch, wire))
         except TimeoutError:
-            judged = judge.fault(call.orders, NoAnswer(f"not answered whole within {DEADLINE:g} s"))
+            judged = judge.fault(call.orders, NoAnswer(f"not answered whole within {deadline:g} s"))
         except Exception as error:  # whatever an adapter raises is a fault of this one call
             judged = judge.fault(call.orders, error)
         return judged, self._entry(work, call, judged, wire, at, time.monotonic() - began)
@@ -179,7 +189,7 @@ class _Run:
         return Entry("delivery.attempted", f"partner:{self.lane.partner_id}", "worker", at, detail)
 
     async def _settle(self, work: Work, done: Settlement, stretch: Stretch) -> bool:
-        keep = 0.0 if stretch.leave else LEASE
+        keep = 0.0 if stretch.leave else self.desk.terms.lease
 
         async def settle(conn: Connection) -> bool:
             kept = await lanes.settle(conn, self.lane, work, done, keep=keep, now=self.desk.now())

@@ -20,7 +20,7 @@ from app.delivery.contacts import Contacts
 from app.delivery.partners import Limits
 from app.delivery.progress import Standing, progress
 from app.delivery.scope import PartnerScope
-from app.delivery.send import Desk
+from app.delivery.send import Desk, Terms
 from app.delivery.wire import HttpWire
 from app.sandbox import server
 from app.sandbox.faults import Faults
@@ -97,11 +97,14 @@ class Town:
         return self.stages[name].ledger.page(State.BLOCKED, "", 100_000)
 
     @asynccontextmanager
-    async def worker(self, *, slots: int = 32, deadline: float = 5.0) -> AsyncIterator[Desk]:
+    async def worker(
+        self, *, slots: int = 32, deadline: float = 5.0, terms: Terms | None = None
+    ) -> AsyncIterator[Desk]:
         contacts = Contacts(
             lambda partner: HttpWire(deadline=deadline, connections=partner.limits.max_inflight)
         )
-        desk = Desk(self.pool, contacts, utc_now, random.Random(5).random, asyncio.Event())
+        chance = random.Random(5).random
+        desk = Desk(self.pool, contacts, utc_now, chance, asyncio.Event(), terms or Terms())
         task = asyncio.create_task(engine.run(desk, slots))
         try:
             yield desk

@@ -8,9 +8,10 @@ import pytest
 
 from app.core.db import transaction
 from app.core.errors import Conflict, Invalid
-from app.delivery import partners, send
+from app.delivery import partners
 from app.delivery.partners import Limits
 from app.delivery.scope import PartnerScope
+from app.delivery.send import Terms
 from app.sandbox.faults import Faults
 
 
@@ -223,13 +224,12 @@ async def test_a_release_overtakes_the_rest_of_a_block_under_way(town, keys):
     assert town.blocked("eir_push") == []
 
 
-async def test_all_calls_of_one_batch_share_one_deadline(town, pool, keys, monkeypatch):
+async def test_all_calls_of_one_batch_share_one_deadline(town, pool, keys):
     """An adapter may need several calls; together they must end within the lease."""
-    monkeypatch.setattr(send, "DEADLINE", 0.4)
     await town.partner("knox_guard", faults=Faults(latency_ms=300))
     incident = await town.incident()
     await town.block(incident, keys(1))
-    async with town.worker():
+    async with town.worker(terms=Terms(deadline=0.4)):
         async with asyncio.timeout(5):
             while not await pool.fetchval("SELECT failed_calls FROM progress"):
                 await asyncio.sleep(0.05)
