@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import asyncpg
@@ -13,9 +14,13 @@ import pytest
 
 from app.core.sql import queries
 from app.delivery import judge, send
+from app.delivery.wire import HttpWire
 
+from ..adapters import test_wire
 from . import stories
 from .ledger import Broken
+from .overlapping import turn_at_once, wake_at_once
+from .world import FIRST_KEY
 
 # Besides the oracle, the schema's own checks and the engine's own refusals count as noticing.
 NOTICED = (Broken, asyncpg.PostgresError, AssertionError)
@@ -92,3 +97,26 @@ async def test_the_mutant_is_noticed(world, monkeypatch, name):
         with pytest.raises(NOTICED) as noticed:
             await story(world)
     print(f"{name}: {noticed.value!r:.200}")
+
+
+async def test_identifiers_that_are_locked_in_any_order_deadlock(pool, monkeypatch):
+    edited("blocklist", "turn", r"ORDER BY key", "")(monkeypatch)
+    keys = [FIRST_KEY + number for number in range(3_000)]
+    assert await turn_at_once(pool, keys, 2, Random(1)) > 0
+
+
+async def test_lanes_that_are_locked_in_any_order_deadlock(world, pool, monkeypatch):
+    edited("lanes", "wake", r"ORDER BY l\.partner_id, l\.lane", "ORDER BY random()")(monkeypatch)
+    assert await wake_at_once(pool, await world.partner(), 300, Random(1)) > 0
+
+
+async def test_a_wire_without_a_cap_is_noticed(monkeypatch):
+    made = HttpWire.__init__
+
+    def without(self: HttpWire, **options: Any) -> None:
+        made(self, **{**options, "cap": 2**50})
+
+    monkeypatch.setattr(HttpWire, "__init__", without)
+    large = test_wire.saying(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 2**22)
+    with pytest.raises(AssertionError):
+        await test_wire.test_an_answer_that_is_too_large_is_cut_off(large)
