@@ -46,9 +46,9 @@ class Counted:
         return found
 
 
-async def declared(counted: Counted, keys: Sequence[int]) -> int:
+async def declared(counted: Counted, keys: Sequence[int], title: str = "overlap") -> int:
     """An incident about these, submitted and approved by two people."""
-    said = Draft("overlap", Scope(imeis=tuple(imei.full(key) for key in keys)))
+    said = Draft(title, Scope(imeis=tuple(imei.full(key) for key in keys)))
     drafted = await counted.run(lambda conn: decide.draft(conn, MANAGER, said, utc_now()))
     number: int = drafted.id
     await counted.run(lambda conn: decide.submit(conn, MANAGER, number, utc_now()))
