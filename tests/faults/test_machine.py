@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
@@ -19,6 +20,7 @@ from app.adapters.contract import Reply
 from app.core.db import Pool, open_pool
 
 from ..conftest import administer
+from . import test_guards
 from .network import Session, Visit
 from .world import World, empty, in_lane, own_time
 
@@ -236,3 +238,22 @@ def _say_and_require(seen: Counter[str]) -> None:
 def test_thousands_of_stories_end_well(seen):
     run_machine(Machine, settings=stories(2000, database=None, phases=[Phase.generate, Phase.shrink]))
     _say_and_require(seen)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no fence",
+        "no superseding",
+        "new key on retry",
+        "a claim that minds no lease",
+        "unknown counts as done",
+    ],
+)
+def test_random_stories_notice_it_too(seen, monkeypatch, name):
+    """Chance finds these without being told where to look; others need their own story (see test_guards)."""
+    build, _ = test_guards.MUTANTS[name]
+    build(monkeypatch)
+    with pytest.raises((*test_guards.NOTICED, Flaky)):
+        run_machine(Machine, settings=stories(400, database=None, phases=[Phase.generate]))

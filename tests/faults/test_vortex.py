@@ -25,6 +25,7 @@ async def blow(seed: int, seconds: float, folder: Path) -> None:
         people = [asyncio.create_task(run.decide(f"person {n}", Random(seed * 10 + n))) for n in range(3)]
         await run.harm(seconds)
         await asyncio.gather(*people)
+        await run.declare("the last", range(FIRST_KEY, FIRST_KEY + 5))
         await run.drain(within=60)
         verdict, events = await run.verdict(), run.events()
         await _tamper(run)
@@ -49,11 +50,9 @@ async def blow(seed: int, seconds: float, folder: Path) -> None:
 
 async def _tamper(run: Vortex) -> None:
     """Somebody else tells a partner two things that nobody decided, and the checker must see both."""
-    held = {key for keys in run.held.values() for key in keys}
-    free = set(range(FIRST_KEY, FIRST_KEY + DEVICES)) - held
     eir = EirPush(EirPushSettings(url=run.partners["eir_push"].url))
     wire = HttpWire()
-    for op, key in ((Op.RELEASE, min(held)), (Op.BLOCK, min(free))):
+    for op, key in ((Op.RELEASE, FIRST_KEY), (Op.BLOCK, FIRST_KEY + DEVICES)):
         await eir.send(Batch("tampered", op, (Order(key, 0, imei=imei.full(key)),), utc_now()), wire)
     await wire.close()
 

@@ -19,6 +19,7 @@ from app.core.db import Pool, transaction
 from app.delivery import partners
 from app.delivery.partners import Limits
 from app.delivery.scope import PartnerScope
+from app.delivery.send import Terms
 from app.sandbox import server
 from app.sandbox.server import Running
 
@@ -101,8 +102,8 @@ class Scene:
         found: list[str] = (await self.ask("/identifiers?state=blocked"))["identifiers"]
         return found
 
-    def workers(self, count: int) -> Any:
-        return at_work(self.dsn, self.folder, count, path=self.packages)
+    def workers(self, count: int, terms: Terms = SHORT) -> Any:
+        return at_work(self.dsn, self.folder, count, terms=terms, path=self.packages)
 
 
 @pytest.fixture
@@ -126,6 +127,24 @@ async def test_a_worker_is_killed(scene, moment, repeats):
     assert took < SHORT.lease + 5
     assert (await scene.ask())["duplicates"] >= repeats
     assert await scene.pool.fetchval("SELECT sum(done + already) FROM progress") == len(KEYS)
+
+
+@pytest.mark.soak
+async def test_a_worker_is_killed_that_had_its_usual_lease(scene):
+    """Another one, which has been running all the time, takes over within half a minute."""
+    await scene.partner(moment="after", signal=int(signal.SIGKILL), call=5)
+    await scene.slow(20)
+    async with scene.workers(2, Terms()) as (first, second):
+        first.start()
+        second.start()
+        await scene.block(KEYS)
+        async with asyncio.timeout(20):
+            while first.alive and second.alive:
+                await asyncio.sleep(0.02)
+        took = await scene.settled(within=60)
+    print(f"\ntaken over and settled after {took:.1f} s")
+    assert took < 30
+    assert await scene.blocked() == NAMES
 
 
 async def _overtaken(scene: Scene, first: Worker, second: Worker) -> None:

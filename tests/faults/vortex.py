@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -34,7 +34,7 @@ from .world import FIRST_KEY
 
 TERMS = Terms(lease=3.0, deadline=1.0, margin=0.4)
 KINDS = ("eir_push", "ceir", "webhook")
-DEVICES = 240
+DEVICES = 400
 WORKERS = 3
 # Long enough for every lane to be held most of the time.
 LATENCY_MS = 40
@@ -66,7 +66,7 @@ class Vortex:
         self.proxies: dict[str, Proxy] = {}
         self.acted: Counter[str] = Counter()
         self.unknown = 0
-        self.held: dict[int, list[int]] = {}
+        self.held: dict[int, Sequence[int]] = {}
         self.over = asyncio.Event()
 
     async def add(self, running: Running) -> None:
@@ -93,13 +93,13 @@ class Vortex:
                 await self._withdraw(incident, keys)
             else:
                 number += 1
-                keys = chance.sample(range(FIRST_KEY, FIRST_KEY + DEVICES), chance.randint(20, 160))
-                incident_or_none = await self._declare(f"{name} {number}", keys)
+                keys = chance.sample(range(FIRST_KEY, FIRST_KEY + DEVICES), chance.randint(20, 120))
+                incident_or_none = await self.declare(f"{name} {number}", keys)
                 if incident_or_none is not None:
                     mine.append((incident_or_none, keys))
             await asyncio.sleep(chance.uniform(0.0, 0.1))
 
-    async def _declare(self, title: str, keys: list[int]) -> int | None:
+    async def declare(self, title: str, keys: Sequence[int]) -> int | None:
         try:
             incident: int | None = await declared(Counted(self.pool), keys, title)
         except Exception:
@@ -157,6 +157,15 @@ class Vortex:
         worker = self.chance.choice(self.workers)
         worker.kill()
         worker.start()
+
+    async def keep(self) -> None:
+        """A worker that finds no database when it starts ends; whoever watches it starts it again."""
+        while True:
+            await asyncio.sleep(0.3)
+            for worker in self.workers:
+                if not worker.alive:
+                    worker.kill()
+                    worker.start()
 
     async def _sleep(self) -> None:
         """One sleeps for longer than its lease, while the others work."""
@@ -240,9 +249,11 @@ async def vortex(seed: int, folder: Path) -> AsyncIterator[Vortex]:
                 await made.add(running)
             for worker in workers:
                 worker.start()
+            keeper = asyncio.create_task(made.keep())
             try:
                 yield made
             finally:
+                keeper.cancel()
                 for proxy in made.proxies.values():
                     await proxy.close()
                 pool.terminate()
