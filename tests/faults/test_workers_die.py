@@ -204,7 +204,7 @@ async def test_two_workers_that_are_the_same_in_all_but_their_number(scene):
 _HOLD = "BEGIN PERFORM pg_advisory_lock(7); PERFORM pg_advisory_unlock(7); RETURN NULL; END"
 
 
-@pytest.mark.xfail(strict=True, reason="what it has locked stays locked for 75 s")
+@pytest.mark.xfail(strict=True, reason="what it has locked stays locked until it wakes")
 async def test_a_worker_that_sleeps_while_it_settles_holds_nobody_up_for_long(scene):
     """It has counted its progress and not committed; the rows that it has locked are those that all lanes need."""
     await scene.partner()

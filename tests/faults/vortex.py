@@ -9,6 +9,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -144,10 +145,12 @@ class Vortex:
                 break
             self.acted[name] += 1
             await getattr(self, f"_{name}")()
+            await self._resume()
             await asyncio.sleep(self.chance.uniform(0.1, 0.6))
         for _ in range(6):  # a sleeper that had nothing to do has shown nothing
             if self.events()["delivery.stale"]:
                 break
+            await self._resume()
             await self._sleep()
         self.over.set()
         for worker in self.workers:
@@ -206,15 +209,17 @@ class Vortex:
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────
 
+    async def _resume(self) -> None:
+        """An operator resumes every partner, or they would rest most of the time, and nothing would be harmed."""
+        for number in range(1, len(KINDS) + 1):
+            with suppress(Exception):
+                await transaction(self.pool, partial(partners.resume, partner_id=number))
+
     async def drain(self, within: float) -> None:
-        """Everybody is well again, and an operator resumes what has been resting."""
+        """Everybody is well again."""
         async with asyncio.timeout(within):
             while await self._open():
-                for number in range(1, len(KINDS) + 1):
-                    with suppress(Exception):
-                        await transaction(
-                            self.pool, lambda conn, number=number: partners.resume(conn, number)
-                        )
+                await self._resume()
                 await asyncio.sleep(1.0)
 
     async def _open(self) -> int:
