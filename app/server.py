@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -18,7 +19,7 @@ from app.api.silence import end_silence
 from app.api.watch import watched
 from app.api.watchers import Watchers
 from app.blocklist.ask import Counter
-from app.core import config, log
+from app.core import config, keyring, log
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import open_pool
@@ -43,7 +44,8 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
             ending.cancel()
             await pool.close()
 
-    state = State({"settings": settings, "now": now, "carry": carry})
+    keys = keyring.load(settings, secrets.token_bytes)
+    state = State({"settings": settings, "now": now, "carry": carry, "keyring": keys})
     return application(lifespan=[database], request_max_body_size=settings.max_body, state=state)
 
 

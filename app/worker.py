@@ -1,24 +1,26 @@
-"""The background process: the delivery engine, the sealer of the audit log, the captures of events and the removal
-of old replies, until it is told to stop."""
+"""The background process: the delivery engine, the asking of partners, the sealer of the audit log, the captures of
+events and the removal of old replies, until it is told to stop."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
 from app.audit.seal import seal
-from app.core import log
+from app.core import keyring, log
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, Pool, open_pool, transaction
-from app.delivery import engine
+from app.delivery import asking, engine, tls
 from app.delivery.contacts import Contacts
 from app.delivery.partners import Partner
 from app.delivery.send import Desk, Terms
+from app.delivery.tls import Tls
 from app.delivery.wire import HttpWire
 from app.devices.register import MET_ANOTHER
 from app.epcis import capture
@@ -30,6 +32,8 @@ POOL_SIZE = 12
 SEAL_EVERY = 1.0
 CAPTURE_EVERY = 0.2
 FORGET_EVERY = 60.0
+# A capture of ten thousand events that must all be stored, or none, on a slow machine.
+LONGEST_TRANSACTION = 300.0
 
 _LOG = log.get("worker")
 
@@ -42,16 +46,31 @@ async def run(
 ) -> None:
     """Works on `settings.database_url` until `stopping` is set or the process is told to end. `carry` carries out
     what captured events mean; `terms` are those of its leases and calls."""
-    stopping, terms = stopping or stop_on_signals(), terms or Terms()
-    pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-worker")
-    contacts = Contacts(partial(_wire, terms.deadline))
+    stopping = stopping or stop_on_signals()
+    terms = terms or Terms(patience=settings.park_after_days * 86_400.0)
+    wire = partial(_wire, settings.files_root, terms.deadline)
+    contacts = Contacts(wire, keyring.load(settings, secrets.token_bytes))
+    pool = await open_pool(
+        settings.database_url,
+        size=POOL_SIZE,
+        longest_transaction=LONGEST_TRANSACTION,
+        application_name="imei-gateway-worker",
+    )
     desk = Desk(pool, contacts, utc_now, random.random, stopping, terms)
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
         await asyncio.gather(
             engine.run(desk, settings.worker_slots),
+            asking.run(desk),
             _again_and_again(pool, _seal, SEAL_EVERY, stopping),
-            _again_and_again(pool, partial(_capture, carry), CAPTURE_EVERY, stopping, also=MET_ANOTHER),
+            _again_and_again(
+                pool,
+                partial(_capture, carry),
+                CAPTURE_EVERY,
+                stopping,
+                also=MET_ANOTHER,
+                hindered=_capture_hindered,
+            ),
             _again_and_again(pool, _forget, FORGET_EVERY, stopping),
         )
     finally:
@@ -68,8 +87,14 @@ def stop_on_signals() -> asyncio.Event:
     return stopping
 
 
-def _wire(deadline: float, partner: Partner) -> HttpWire:
-    return HttpWire(deadline=deadline, connections=partner.limits.max_inflight)
+def _wire(files_root: str, deadline: float, partner: Partner) -> HttpWire:
+    return HttpWire(
+        deadline=deadline,
+        connections=partner.limits.max_inflight,
+        tls=tls.context(Tls(**partner.tls)),
+        allow_private=partner.allow_private,
+        files_root=files_root,
+    )
 
 
 async def _seal(conn: Connection) -> int:
@@ -78,6 +103,10 @@ async def _seal(conn: Connection) -> int:
 
 async def _capture(carry: Carry, conn: Connection) -> int:
     return await capture.work(conn, carry, utc_now())
+
+
+async def _capture_hindered(conn: Connection) -> None:
+    await capture.hindered(conn, utc_now())
 
 
 async def _forget(conn: Connection) -> int:
@@ -91,9 +120,10 @@ async def _again_and_again(
     stopping: asyncio.Event,
     *,
     also: tuple[type[Exception], ...] = (),
+    hindered: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> None:
     """Repeats `work` until it finds nothing more to do, then every so often; a last time at the end. For `also`
-    see `transaction`."""
+    see `transaction`; `hindered` is called when `work` has failed, as far as the database is there."""
     last = False
     while True:
         try:
@@ -101,6 +131,9 @@ async def _again_and_again(
                 pass
         except Exception as error:  # a database that is away is waited for, not died of
             _LOG.warning("worker.step_failed", error=repr(error))
+            if hindered is not None:
+                with suppress(Exception):
+                    await transaction(pool, hindered, attempts=1)
         if last:
             return
         with suppress(TimeoutError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from random import Random
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from app.core.db import Connection, Pool, open_pool
+from app.core.keyring import Keyring
 from app.core.migrate import migrate
 from app.core.postgres import running
 
@@ -50,6 +52,12 @@ async def database(cluster: str, template: str) -> AsyncIterator[str]:
     await administer(cluster, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield sibling(cluster, name)
     await administer(cluster, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def keyring() -> Keyring:
+    """A key for partners' secrets."""
+    return Keyring([b"k" * 32], Random(3).randbytes)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ The engine owns everything else: when to send, how often, what to record. An ada
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -53,7 +53,8 @@ class Outcome(StrEnum):
 
 class Order(msgspec.Struct, frozen=True):
     """One identifier's wanted state. Either `imei` (15 digits) or `serial` (with its `gtin`, may be empty). `ref` is
-    the partner's own reference of the block that is to be released, where its answer named one."""
+    the partner's own reference of the block that it holds, where its answer named one: of that which is to be
+    released, or of one that is told again."""
 
     key: int
     version: int
@@ -73,7 +74,12 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Orders for one call. `key` is the same on every repeat of the call; `at` is when it is sent (UTC)."""
+    """Orders for one call. `key` is the same on every repeat of the call; `at` is when it is sent (UTC). `number`
+    grows: of two batches about one identifier, that with the smaller one was decided first.
+
+    `tried` says that these orders may have reached the partner before, and when they last may have (on the clock
+    of `at`; `at` itself where nobody knows). Where a second telling does harm, an adapter looks first.
+    """
 
     key: str
     op: Op
@@ -82,6 +88,8 @@ class Batch(msgspec.Struct, frozen=True):
     reason: str = "theft"
     reference: str = ""
     since: datetime | None = None
+    tried: datetime | None = None
+    number: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -102,10 +110,12 @@ class Confirmation(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a partner has left for us to fetch, as an acknowledgement file. `name` tells it from others."""
+    """What a partner has left for us to fetch, as an acknowledgement file. `name` tells it from others, also from
+    a later one that has its name there; `words` are about what in it nobody understands."""
 
     name: str
     confirmations: tuple[Confirmation, ...]
+    words: str = ""
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -123,12 +133,55 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where files are exchanged: a directory below the one that the worker allows (`file:///name`), or one of an
+    SFTP server (`sftp://host:port/path`), whose host key must be `host_key` (a line of known_hosts without hosts).
+    """
+
+    url: str
+    user: str = ""
+    password: str = ""
+    private_key: str = ""
+    host_key: str = ""
+
+    def __repr__(self) -> str:
+        return f"Place({self.url!r})"
+
+
+class Files(Protocol):
+    """A directory where files are exchanged. Every method raises NoAnswer where nothing whole came back in time,
+    Denied where our credentials are not accepted, and Failing where it cannot be done: there is no such file, it
+    is too large, we may not."""
+
+    async def names(self) -> Sequence[str]:
+        """The files that stand there whole, in order of their names."""
+        ...
+
+    async def read(self, name: str) -> bytes: ...
+
+    async def write(self, name: str, body: bytes) -> None:
+        """Puts a file there under a temporary name, and then gives it its own; nobody sees half of it. One of that
+        name is replaced."""
+        ...
+
+    async def move(self, name: str, to: str) -> None:
+        """Gives a file another name, in a directory below this one where it holds a `/`, which is made if it is
+        missing. One of that name is replaced."""
+        ...
+
+
 class Wire(Protocol):
-    """The one way out. Raises NoAnswer when nothing whole came back within the deadline and the byte cap."""
+    """The one way out."""
 
     async def send(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> Reply: ...
+    ) -> Reply:
+        """Raises NoAnswer when nothing whole came back within the deadline and the byte cap."""
+        ...
+
+    def files(self, place: Place) -> Files:
+        """The files at a place. Raises Denied where this worker may not go there at all."""
+        ...
 
 
 class Adapter(Protocol):
@@ -189,6 +242,16 @@ class Holds(Protocol):
 
     async def holdings(self, wire: Wire, at: datetime) -> Sequence[Holding]:
         """All of them. Raises PartnerFault only."""
+        ...
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """An adapter whose partner also takes the whole list of what is blocked, in place of what it had."""
+
+    async def publish(self, key: str, orders: Iterable[Order], wire: Wire, at: datetime) -> Answer:
+        """Tells the partner that these are blocked and nothing else is; one answer for all. `key` and `at` are the
+        same on every repeat of the call. Raises PartnerFault only."""
         ...
 
 

@@ -19,6 +19,7 @@ from app.adapters.contract import (
     Batch,
     Confirmation,
     Failing,
+    Holding,
     Kind,
     Op,
     Outcome,
@@ -26,7 +27,7 @@ from app.adapters.contract import (
     Wire,
     expect,
 )
-from app.adapters.reading import Reader, document, items, one_each, plain
+from app.adapters.reading import REF_LIMIT, Reader, document, entries, items, one_each, plain, whole
 from app.adapters.settings import Secret, Url
 from app.core.errors import Invalid
 
@@ -49,6 +50,8 @@ _MEANING = {
         _STRANGER: Outcome.ALREADY,
     },
 }
+_LOCKED = "Locked"
+_LIST_PAGE = 1000
 _EVENTS = {
     "KG_DEVICE_LOCKED": (Op.BLOCK, Outcome.DONE),
     "KG_DEVICE_LOCK_FAILED": (Op.BLOCK, Outcome.REFUSED),
@@ -78,6 +81,12 @@ class _Result(msgspec.Struct, rename="camel"):
     device_uid: str
     result: Any = None
     message: Any = None
+    object_id: Any = None
+
+
+class _Listed(msgspec.Struct, rename="camel"):
+    device_uid: Annotated[str, msgspec.Meta(pattern="^[!-~]{1,100}$")]
+    status: Any = None
     object_id: Any = None
 
 
@@ -123,6 +132,24 @@ class KnoxGuard:
                 answers[place] = answer
         return answers
 
+    async def holdings(self, wire: Wire, at: datetime) -> Sequence[Holding]:
+        """The devices of the account that are locked, by the name under which each was enrolled."""
+
+        async def page(number: int) -> list[_Listed]:
+            form = {"filter": {"status": [_LOCKED]}, "pageNum": number, "pageSize": _LIST_PAGE}
+            call = f"list:{at:%Y%m%dT%H%M%S}:{number}"
+            return entries(await self._ask("list", call, form, wire, at), _Listed)
+
+        listed = await whole(page, lambda device: device.device_uid, _LIST_PAGE)
+        return [
+            Holding(
+                self._reader.tidy(device.device_uid, REF_LIMIT),
+                self._reader.tidy(device.object_id, REF_LIMIT),
+            )
+            for device in listed
+            if device.status == _LOCKED
+        ]
+
     def announced(self, headers: Mapping[str, str], now: datetime) -> None:
         signature.announced(self._keys, headers, now)
 
@@ -143,16 +170,17 @@ class KnoxGuard:
         return [_later(*pair) for pair in zip(enrolled, locked, strict=True)]
 
     async def _tell(self, batch: Batch, wire: Wire) -> list[Answer]:
-        reply = await wire.send(
-            "POST",
-            self._address + _PATH[batch.op],
-            headers={**self._headers, "x-knox-transactionid": batch.key},
-            body=msgspec.json.encode(self._form(batch)),
-        )
-        said = document(expect(reply, batch.at).body)
-        results = items(said.get("deviceList") if isinstance(said, dict) else None, _Result)
+        listed = await self._ask(_PATH[batch.op], batch.key, self._form(batch), wire, batch.at)
+        results = items(listed, _Result)
         answers = ((result.device_uid, self._answer(batch.op, result)) for result in results)
         return one_each((order.name for order in batch.orders), answers)
+
+    async def _ask(self, path: str, call: str, form: dict[str, Any], wire: Wire, at: datetime) -> object:
+        """The list of devices in the answer."""
+        headers = {**self._headers, "x-knox-transactionid": call}
+        reply = await wire.send("POST", self._address + path, headers=headers, body=msgspec.json.encode(form))
+        said = document(expect(reply, at).body)
+        return said.get("deviceList") if isinstance(said, dict) else None
 
     def _form(self, batch: Batch) -> dict[str, Any]:
         if batch.op is Op.ENROL:

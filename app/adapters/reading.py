@@ -6,7 +6,7 @@ For every adapter, ours and third parties'. What is not understood becomes `unkn
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +18,7 @@ from app.core.imei import shown
 CODE_LIMIT = 60
 REF_LIMIT = 120
 WORDS_LIMIT = 200
+LIST_LIMIT = 1_000_000
 
 MISSING = Answer(Outcome.UNKNOWN, words="the partner's answer does not name this identifier")
 CONFLICT = Answer(Outcome.UNKNOWN, words="the partner's answer contradicts itself about this identifier")
@@ -41,6 +42,34 @@ def items(listed: object, form: type[Item]) -> list[Item]:
     return [item for item in (_formed(entry, form) for entry in listed) if item is not None]
 
 
+def entries(listed: object, form: type[Item]) -> list[Item]:
+    """Every entry of an inventory, in its form. Raises Failing where one has another: passed over, it would count
+    as not there."""
+    try:
+        return msgspec.convert(listed, list[form])  # type: ignore[valid-type]
+    except (msgspec.ValidationError, UnicodeError):
+        raise Failing("the answer holds something else than it would") from None
+
+
+async def whole(
+    page: Callable[[int], Awaitable[Sequence[Item]]], name: Callable[[Item], Hashable], size: int
+) -> list[Item]:
+    """An inventory that comes in pages of about `size`, counted from 0, until one is empty: a partner may give
+    fewer a page than it was asked for. Raises Failing where it repeats itself or has no end."""
+    found: dict[Hashable, Item] = {}
+    for number in range(LIST_LIMIT // size + 2):
+        listed = await page(number)
+        if not listed:
+            return list(found.values())
+        known = len(found)
+        found.update((name(entry), entry) for entry in listed)
+        if len(found) == known:
+            raise Failing("the pages of the partner's list repeat themselves")
+        if len(found) > LIST_LIMIT:
+            break
+    raise Failing(f"the partner's list does not end where {LIST_LIMIT:,} entries would")
+
+
 def one_each(keys: Iterable[Key], said: Iterable[tuple[Key, Answer]]) -> list[Answer]:
     """One answer per key, in the order of the keys; missing or contradicted is unknown, extras fall away."""
     heard: dict[Key, Answer] = {}
@@ -59,10 +88,11 @@ class Reader:
     def answer(self, outcome: Outcome, code: object = "", words: object = "", ref: object = "") -> Answer:
         """Our reading of one result; a code, words or a reference that is no text or number is dropped."""
         return Answer(
-            outcome, self._tidy(code, CODE_LIMIT), self._tidy(words, WORDS_LIMIT), self._tidy(ref, REF_LIMIT)
+            outcome, self.tidy(code, CODE_LIMIT), self.tidy(words, WORDS_LIMIT), self.tidy(ref, REF_LIMIT)
         )
 
-    def _tidy(self, said: object, limit: int) -> str:
+    def tidy(self, said: object, limit: int) -> str:
+        """What a partner said, short and printable, with our secrets masked."""
         text = plain(said)
         for secret in self._secrets:
             text = text.replace(secret, MASK)

@@ -47,6 +47,12 @@ def adapter(kind: str) -> type[Adapter]:
     return known[kind]
 
 
+def origin(kind: str) -> str:
+    """The package that brings a kind, and its version; nothing where it is not installed."""
+    found = adapters().get(kind)
+    return next((_owner(point) for point in entry_points(group=GROUP) if point.load() is found), "")
+
+
 def make(kind: str, settings: Mapping[str, Any]) -> Adapter:
     """An adapter for one partner row. Raises Invalid: the kind is unknown, or a flaw per wrong setting."""
     found = adapter(kind)
@@ -59,6 +65,23 @@ def public_settings(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     if found is None:
         return dict.fromkeys(settings, forms.MASK)
     return forms.public(found.settings, settings)
+
+
+def secret_names(kind: str) -> frozenset[str]:
+    """The settings of a kind that hold a secret; none are known where the kind's package is gone."""
+    found = adapters().get(kind)
+    return forms.secret_names(found.settings) if found else frozenset()
+
+
+def secrets(kind: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The secret values among right settings. Raises Invalid."""
+    return forms.secrets(forms.checked(adapter(kind).settings, settings))
+
+
+def hosts(kind: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The host of each address among the settings, by the setting's name; none of a kind that is not installed."""
+    found = adapters().get(kind)
+    return forms.hosts(found.settings, settings) if found else {}
 
 
 def _load(point: EntryPoint) -> type[Adapter]:

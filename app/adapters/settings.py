@@ -1,25 +1,29 @@
 """What a partner row's settings may hold: typed, all flaws told at once, secrets never shown again.
 
-An adapter's settings are a msgspec Struct whose fields use `Url` and `Secret`; the description of a
-field says what would be right.
+An adapter's settings are a msgspec Struct whose fields use `Url`, `PlaceUrl` and `Secret`; the description of
+a field says what would be right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 from msgspec.structs import FieldInfo
 
 from app.core.errors import Flaw, Invalid, told
 from app.core.imei import shown
+from app.core.misfit import sentence
 
 MASK = "•••"
+# A secret at rest is an object with this one name: no text that a person sets can be taken for it.
+SEALED = "$sealed"
 
 Url = Annotated[str, msgspec.Meta(max_length=2000, extra={"url": True})]
+PlaceUrl = Annotated[str, msgspec.Meta(max_length=2000, extra={"place": True})]
 Secret = Annotated[str, msgspec.Meta(max_length=8000, extra={"secret": True})]
 Path = Annotated[
     str,
@@ -41,9 +45,32 @@ def checked(form: type[msgspec.Struct], given: object) -> msgspec.Struct:
 
 
 def public(form: type[msgspec.Struct], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as people may see them: what is secret, or no setting of this form, is masked."""
-    open_names = {field.encode_name for field in _fields(form) if not _marked(field, "secret")}
-    return {name: value if name in open_names or not value else MASK for name, value in given.items()}
+    """The settings as people may see them: what is secret, sealed, or no setting of this form, is masked."""
+    hidden = secret_names(form) | {
+        name for name in given if name not in _names(form) or is_sealed(given[name])
+    }
+    return {name: MASK if name in hidden and value else value for name, value in given.items()}
+
+
+def secret_names(form: type[msgspec.Struct]) -> frozenset[str]:
+    """The settings of a form that hold a secret."""
+    return frozenset(field.encode_name for field in _fields(form) if _marked(field, "secret"))
+
+
+def is_sealed(value: object) -> bool:
+    """Whether this is a secret as it is stored, and not as it is used."""
+    return isinstance(value, Mapping) and value.keys() == {SEALED}
+
+
+def hosts(form: type[msgspec.Struct], given: Mapping[str, Any]) -> dict[str, str]:
+    """The host of each address that is one, by the setting's name."""
+    marked = (field for field in _fields(form) if _marked(field, "url") or _marked(field, "place"))
+    named = {
+        field.encode_name: urlsplit(given[field.encode_name]).hostname
+        for field in marked
+        if given.get(field.encode_name) and not _fault(field, given[field.encode_name])
+    }
+    return {name: host for name, host in named.items() if host}
 
 
 def secrets(settings: msgspec.Struct) -> tuple[str, ...]:
@@ -58,8 +85,12 @@ def _fields(form: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
     return msgspec.structs.fields(form)
 
 
+def _names(form: type[msgspec.Struct]) -> list[str]:
+    return [field.encode_name for field in _fields(form)]
+
+
 def _strangers(form: type[msgspec.Struct], given: Mapping[str, Any]) -> Iterator[Flaw]:
-    names = [field.encode_name for field in _fields(form)]
+    names = _names(form)
     for name in given:
         if name not in names:
             text = f"There is no setting '{shown(name)}'; there are {', '.join(names)}."
@@ -83,23 +114,39 @@ def _fault(field: FieldInfo, value: object) -> str:
     try:
         msgspec.convert(value, field.type)
     except msgspec.ValidationError as error:
-        return "its form is another" if "regex" in str(error) else str(error)
-    return _address_fault(str(value)) if _marked(field, "url") else ""
+        return "its form is another" if "regex" in str(error) else sentence(str(error))
+    if _marked(field, "url"):
+        return _address_fault(str(value), _no_http)
+    return _address_fault(str(value), _no_place) if _marked(field, "place") else ""
 
 
-def _address_fault(address: str) -> str:
+def _address_fault(address: str, fault: Callable[[SplitResult], str]) -> str:
     if not (address.isascii() and address.isprintable()) or " " in address or "\\" in address:
         return "it holds characters that no address has"
     try:
         parts = urlsplit(address)
-        host, port = parts.hostname, parts.port
+        found = "its port is not one" if parts.port == 0 else fault(parts)
     except ValueError:
-        return "its host or port is not one"
-    if parts.scheme not in ("http", "https") or not host or port == 0:
-        return "it would begin with https:// or http:// and a host"
+        return "its host, port or path is not one"
     if "@" in parts.netloc:
         return "it would hold no user name and no password; those have settings of their own"
-    return "it would hold no #fragment" if "#" in address else ""
+    return found or ("it would hold no #fragment" if "#" in address else "")
+
+
+def _no_http(parts: SplitResult) -> str:
+    fits = parts.scheme in ("http", "https") and parts.hostname
+    return "" if fits else "it would begin with https:// or http:// and a host"
+
+
+def _no_place(parts: SplitResult) -> str:
+    path = unquote(parts.path, errors="strict")
+    if parts.scheme not in ("sftp", "file") or bool(parts.hostname) is not (parts.scheme == "sftp"):
+        return "it would begin with sftp:// and a host, or with file:/// and a directory's name"
+    if not path.strip("/") and parts.scheme == "file":
+        return "it would name a directory"
+    if ".." in path.split("/") or not path.isprintable() or parts.query:
+        return "its path would hold no '..', no control character and no ?query"
+    return ""
 
 
 def _right(field: FieldInfo) -> str:

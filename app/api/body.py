@@ -11,6 +11,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -37,6 +38,8 @@ _holding: dict[int, int] = {}
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
 # What a text with a NUL, or a number beyond 64 bits, cannot do without.
 _SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{19}")
+# What a time that cannot be said in UTC begins with.
+_EDGE_OF_TIME = re.compile(rb'"(?:0001-01-01|9999-12-31)')
 
 
 def coding(request: AnyRequest, taken: Sequence[str] = ()) -> str:
@@ -161,7 +164,7 @@ def _few(body: bytes, form: Any) -> Any:
     if _SUSPICIOUS.search(body) and (found := strict.unstorable(value)):
         raise strict.wrong(found)
     try:
-        return msgspec.convert(value, form)
+        return _possible(body, msgspec.convert(value, form))
     except msgspec.ValidationError:
         raise strict.wrong(flaws.misfits(form, value)) from None
 
@@ -177,6 +180,12 @@ def _many(body: bytes, form: Any) -> Any:
 
     said = strict.read(body, decoded)
     strict.value(body)
+    return _possible(body, said)
+
+
+def _possible(body: bytes, said: Any) -> Any:
+    if _EDGE_OF_TIME.search(body) and (found := tuple(islice(flaws.impossible(said), flaws.MOST))):
+        raise strict.wrong(found)
     return said
 
 

@@ -19,6 +19,7 @@ from app.blocklist.ask import Counter
 from app.core.config import Settings
 from app.core.db import Pool
 from app.core.errors import Unauthorised
+from app.core.keyring import Keyring
 from app.epcis.carry import Carry
 
 
@@ -72,6 +73,11 @@ async def carry(state: State) -> Carry:
     return found
 
 
+async def keyring(state: State) -> Keyring:
+    found: Keyring = state.keyring
+    return found
+
+
 async def now(state: State) -> datetime:
     clock: Callable[[], datetime] = state.now
     return clock()
@@ -97,6 +103,7 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "watchers": watchers,
     "settings": settings,
     "carry": carry,
+    "keyring": keyring,
     "now": now,
     "once": once,
 }

@@ -72,6 +72,8 @@ REQUESTS: dict[str, Any] = {
         "limits": {"max_inflight": 4, "rate": 20, "burst": 5},
     },
     "changePartner": {"paused": True, "reason": "Maintenance until noon."},
+    "tryPartner": {"imei": "009900990000012"},
+    "replayPartner": {"which": "failed", "incident": 7, "since": "2025-12-22T02:00:00Z"},
     "saveMapping": {"columns": {"Handset ID": "imei", "Case": "pallet", "Internal note": "-"}},
     "moveDevices": {
         "moves": [{"to": "340123450000000018", "imeis": ["490154203237518"], "at": "2025-12-22T01:40:00Z"}]
@@ -144,6 +146,38 @@ ANSWERS: dict[str, Any] = {
         "version": 1,
     },
     "checkEquipment": {"status": "BLACKLISTED"},
+    "tryPartner": {
+        "partner_id": 1,
+        "partner": "National register",
+        "adapter": "ceir",
+        "identifier": "009900990000012",
+        "kind": "imei",
+        "steps": [
+            {
+                "op": op,
+                "key": f"try-1-20261222T024107512000-{op}",
+                "exchanges": [
+                    {
+                        "method": "POST",
+                        "address": f"https://ceir.example/ceir/block/{verb}",
+                        "request_sha256": digest,
+                        "ms": 41.2,
+                        "status": 200,
+                    }
+                ],
+                "ms": 41.9,
+                "outcome": "done",
+                "code": "200",
+                "words": "accepted",
+                "ref": "",
+                "fault": "",
+            }
+            for op, verb, digest in (("block", "add", "9f" * 32), ("release", "remove", "1c" * 32))
+        ],
+        "taken": True,
+        "still_blocked": "no",
+        "verdict": "National register took it: 009900990000012 was blocked and released again.",
+    },
     "watchIncident": 'event: progress\ndata: {"id":7,"state":"approved","settled":false,…}\n\n'
     'event: settled\ndata: {"id":7,"state":"approved","settled":true,…}\n\n',
 }

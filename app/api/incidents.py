@@ -218,7 +218,7 @@ async def recover(
 @get(
     "/{incident_id:int}/refusals/{partner_id:int}",
     operation_id="listRefusals",
-    summary="What a partner refused, in its own words",
+    summary="What a partner refused, in its own words, and what was given up",
 )
 async def refused(
     incident_id: FromPath[int],

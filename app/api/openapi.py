@@ -37,8 +37,8 @@ Every request carries an API key as `Authorization: Bearer imei_…`, but for th
 A request that changes something may carry an `Idempotency-Key`, and can then be sent again for a day without being
 done again: it is given the same answer, refusals by a rule among them, with the header `Idempotency-Replayed: true`.
 A key belongs to the API key, the method and the path that it was sent with. What did not come to be done (400, 401,
-413, 415, 5xx) leaves it unused. Two take no such key: `POST /v1/status` changes nothing, and a partner's
-confirmations count once as they are.
+413, 415, 5xx) leaves it unused. Three take no such key: `POST /v1/status` changes nothing, a try of a partner is made
+anew each time, and a partner's confirmations count once as they are.
 
 What is no HTTP at all, or has a head of more than 64 KB, is refused by the server before it comes here: with 400, 414
 or 431, and without a body."""

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, Router, get, patch, post
+from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
 from app.access.roles import Permission, Principal
 from app.adapters import registry
@@ -16,14 +16,19 @@ from app.adapters.contract import Confirms, Kind
 from app.api import body
 from app.api.notes import Notes
 from app.api.once import Once
+from app.api.trials import try_out
 from app.audit.record import Entry, record
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import Conflict
-from app.delivery import confirm, partners
+from app.core.keyring import Keyring
+from app.delivery import again, asking, confirm, partners, tls
+from app.delivery.again import Again, Replay
+from app.delivery.asking import Reconciled
 from app.delivery.confirm import Confirmed
 from app.delivery.partners import Limits, Partner
 from app.delivery.progress import waiting
 from app.delivery.scope import PartnerScope
+from app.delivery.tls import Tls, TlsChange
 
 # Tens of thousands of TACs.
 _MOST_SAID = 2**20
@@ -31,12 +36,24 @@ _MOST_SAID = 2**20
 _MOST_CONFIRMED = 2**20
 _TAKEN = "A partner of this name exists already."
 _FIXED = "The kinds of identifier that a partner is told of cannot be changed."
+_GONE = "This partner was removed."
+_HOLDING = "This partner holds blocks that nobody could release any more, or was removed already."
+_MUTE = "Partners of this adapter cannot be asked what they hold, or this one was removed."
 _UNSIGNED = "The message is not signed by this partner, or not of these five minutes."
 _AT_ONCE = "This partner's adapter answers at once and reports nothing later."
 
 
+class TlsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """TLS with one partner, in PEM. `expires_at` is the end of our certificate."""
+
+    ca: str = ""
+    certificate: str = ""
+    private_key: str = ""
+    expires_at: datetime | None = None
+
+
 class PartnerAnswer(msgspec.Struct, frozen=True):
-    """One partner. Secrets among its settings are never shown. `pending` counts the
+    """One partner. Secrets among its settings, and its private key, are never shown. `pending` counts the
     identifiers that it is still to be told."""
 
     id: int
@@ -51,6 +68,10 @@ class PartnerAnswer(msgspec.Struct, frozen=True):
     last_fault: str
     pending: int
     created_at: datetime
+    reconciled: Reconciled | None
+    """What came of asking it what it holds, when that was done last."""
+    allow_private: bool
+    tls: TlsAnswer
 
 
 class PartnerList(msgspec.Struct, frozen=True):
@@ -58,22 +79,27 @@ class PartnerList(msgspec.Struct, frozen=True):
 
 
 class NewPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An organisation to tell: adapter kind, its settings, what it is told of, how hard it may be called."""
+    """An organisation to tell: adapter kind, its settings, what it is told of, how hard it may be called, whether
+    its address may be a private one, and how TLS is spoken with it."""
 
     name: str
     adapter: str
     settings: dict[str, Any]
     scope: PartnerScope = PartnerScope()
     limits: Limits = Limits()
+    allow_private: bool = False
+    tls: Tls = Tls()
 
 
 class PartnerChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to change; what is left out stays. Of the settings, those that are named. To pause takes a
-    reason."""
+    """What is to change; what is left out stays. Of the settings, those that are named, of TLS too. To pause takes
+    a reason."""
 
     settings: dict[str, Any] | None = None
     scope: PartnerScope | None = None
     limits: Limits | None = None
+    allow_private: bool | None = None
+    tls: TlsChange | None = None
     paused: bool | None = None
     reason: str = ""
 
@@ -93,9 +119,13 @@ class AdapterList(msgspec.Struct, frozen=True):
 
 
 def _answer(partner: Partner, pending: int) -> PartnerAnswer:
-    own = [name for name in PartnerAnswer.__struct_fields__ if name not in ("settings", "pending")]
-    fields = {name: getattr(partner, name) for name in own}
-    return PartnerAnswer(**fields, settings=partner.public, pending=pending)
+    ours = ("settings", "tls", "pending", "reconciled")
+    fields = {name: getattr(partner, name) for name in PartnerAnswer.__struct_fields__ if name not in ours}
+    reconciled = msgspec.convert(partner.reconciled, Reconciled | None)
+    spoken = TlsAnswer(**tls.public(partner.tls))
+    return PartnerAnswer(
+        **fields, settings=partner.public, tls=spoken, pending=pending, reconciled=reconciled
+    )
 
 
 async def _shown(conn: Connection, partner: Partner) -> PartnerAnswer:
@@ -132,12 +162,14 @@ async def add(
     said: NamedDependency[NewPartner],
     actor: NamedDependency[Principal],
     once: NamedDependency[Once],
+    keyring: NamedDependency[Keyring],
     now: NamedDependency[datetime],
 ) -> Response[PartnerAnswer]:
     actor.require(Permission.PARTNERS_WRITE)
+    given = {**msgspec.structs.asdict(said), "tls": msgspec.to_builtins(said.tls)}
 
     async def work(conn: Connection) -> PartnerAnswer:
-        number = await partners.add(conn, **{f: getattr(said, f) for f in said.__struct_fields__}, now=now)
+        number = await partners.add(conn, **given, keyring=keyring, now=now)
         return await _shown(conn, await partners.remember(conn, "partner.added", number, actor, now))
 
     return await once(work, location=lambda added: f"/v1/partners/{added.id}")
@@ -155,16 +187,17 @@ async def change(
     said: NamedDependency[PartnerChange],
     actor: NamedDependency[Principal],
     once: NamedDependency[Once],
+    keyring: NamedDependency[Keyring],
     now: NamedDependency[datetime],
 ) -> Response[PartnerAnswer]:
     actor.require(Permission.PARTNERS_WRITE)
+    named = {name: getattr(said, name) for name in ("settings", "scope", "limits", "allow_private")}
+    named["tls"] = said.tls and msgspec.to_builtins(said.tls)
 
     async def work(conn: Connection) -> PartnerAnswer:
         found = await partners.hold(conn, partner_id)
-        if said.settings is not None or said.scope is not None or said.limits is not None:
-            settings = {**found.settings, **(said.settings or {})}
-            scope, limits = said.scope or found.scope, said.limits or found.limits
-            await partners.change(conn, found, settings=settings, scope=scope, limits=limits)
+        if any(value is not None for value in named.values()):
+            await partners.change(conn, found, **named, keyring=keyring, now=now)
         if said.paused is not None:
             await _pause_or_resume(conn, partner_id, said)
         if said.paused is None and _rules(await partners.find(conn, partner_id)) == _rules(found):
@@ -176,7 +209,7 @@ async def change(
 
 def _rules(partner: Partner) -> tuple[Any, ...]:
     """What a person decides of a partner; its health changes by itself."""
-    return partner.settings, partner.scope, partner.limits
+    return partner.settings, partner.scope, partner.limits, partner.allow_private, partner.tls
 
 
 async def _pause_or_resume(conn: Connection, partner_id: int, said: PartnerChange) -> None:
@@ -184,6 +217,89 @@ async def _pause_or_resume(conn: Connection, partner_id: int, said: PartnerChang
         await partners.pause(conn, partner_id, said.reason)
     else:
         await partners.resume(conn, partner_id)
+
+
+@post(
+    "/{partner_id:int}/replay",
+    operation_id="replayPartner",
+    status_code=200,
+    summary="Have a partner told again",
+    opt=Notes(conflict=_GONE, needs=Permission.PARTNERS_WRITE).opt,
+)
+async def replay(
+    partner_id: FromPath[int],
+    said: NamedDependency[Replay],
+    actor: NamedDependency[Principal],
+    once: NamedDependency[Once],
+    now: NamedDependency[datetime],
+) -> Response[Again]:
+    """Of what it refused, what was given up, or all that it was told: of an incident, or ordered in a span of time.
+    Each identifier as it stands now; what the partner is still to be told anyway is not ordered twice."""
+    actor.require(Permission.PARTNERS_WRITE)
+    return await once(lambda conn: again.replay(conn, actor, partner_id, said, now))
+
+
+@post(
+    "/{partner_id:int}/resync",
+    operation_id="resyncPartner",
+    status_code=200,
+    summary="Bring a partner up to date",
+    opt=Notes(conflict=_GONE, needs=Permission.PARTNERS_WRITE).opt,
+)
+async def resync(
+    partner_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    once: NamedDependency[Once],
+    now: NamedDependency[datetime],
+) -> Response[Again]:
+    """For one that was added late, or restored from a backup: it is told all that is blocked now, and all that was
+    released since it was added."""
+    actor.require(Permission.PARTNERS_WRITE)
+    return await once(lambda conn: again.resync(conn, actor, partner_id, now))
+
+
+@post(
+    "/{partner_id:int}/reconcile",
+    operation_id="reconcilePartner",
+    status_code=202,
+    summary="Ask a partner what it holds",
+    opt=Notes(conflict=_MUTE, needs=Permission.PARTNERS_WRITE).opt,
+)
+async def reconcile(
+    partner_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    once: NamedDependency[Once],
+    now: NamedDependency[datetime],
+) -> Response[None]:
+    """A worker asks it, and it is told again what it should hold and does not, or holds and should not. What came of
+    it stands in `reconciled` of the partner. This happens every day by itself."""
+    actor.require(Permission.PARTNERS_WRITE)
+    return await once(lambda conn: asking.reconcile(conn, actor, partner_id, now))
+
+
+@delete(
+    "/{partner_id:int}",
+    operation_id="removePartner",
+    status_code=204,
+    summary="Remove a partner",
+    opt=Notes(conflict=_HOLDING, needs=Permission.PARTNERS_WRITE).opt,
+)
+async def remove(
+    partner_id: FromPath[int],
+    actor: NamedDependency[Principal],
+    once: NamedDependency[Once],
+    now: NamedDependency[datetime],
+    leave_blocks: FromQuery[bool] = False,
+) -> Response[None]:
+    """It is told nothing any more, and its settings are forgotten; what it was told stays on record. While it holds
+    blocks of incidents that are in force it is only removed if they are to be left there (`leave_blocks=true`):
+    nobody would tell it of their release."""
+    actor.require(Permission.PARTNERS_WRITE)
+
+    async def work(conn: Connection) -> None:
+        await again.remove(conn, actor, partner_id, leave_blocks=leave_blocks, now=now)
+
+    return await once(work)
 
 
 @post(
@@ -198,18 +314,19 @@ async def confirmations(
     partner_id: FromPath[int],
     request: Request[Any, Any, Any],
     pool: NamedDependency[Pool],
+    keyring: NamedDependency[Keyring],
     now: NamedDependency[datetime],
 ) -> Confirmed:
     """What was accepted becomes confirmed or refused. Signed by the partner, in its adapter's own form; a message
     that comes twice, by its `webhook-id`, counts once."""
     headers = {name.lower(): value for name, value in request.headers.items()}
     async with pool.acquire(timeout=10) as conn:
-        _confirming(await partners.find(conn, partner_id)).announced(headers, now)
+        _confirming(await partners.find(conn, partner_id), keyring).announced(headers, now)
     message = await body.whole(request)
 
     async def work(conn: Connection) -> Confirmed:
         partner = await partners.find(conn, partner_id)
-        results = _confirming(partner).confirmations(headers, message, now)
+        results = _confirming(partner, keyring).confirmations(headers, message, now)
         number = headers.get("webhook-id", "")
         if number and not await confirm.is_new(conn, partner_id, number, now):
             return Confirmed(0, len(results))
@@ -221,8 +338,8 @@ async def confirmations(
     return await transaction(pool, work)
 
 
-def _confirming(partner: Partner) -> Confirms:
-    adapter = registry.make(partner.adapter, partner.settings)
+def _confirming(partner: Partner, keyring: Keyring) -> Confirms:
+    adapter = registry.make(partner.adapter, partner.opened(keyring).settings)
     if not isinstance(adapter, Confirms):
         raise Conflict(
             f"The adapter {partner.adapter} answers at once and reports nothing later.", "confirms-not"
@@ -242,4 +359,8 @@ async def kinds(actor: NamedDependency[Principal]) -> AdapterList:
     )
 
 
-router = Router("/v1/partners", route_handlers=[everyone, one, add, change, confirmations], tags=["Partners"])
+router = Router(
+    "/v1/partners",
+    route_handlers=[everyone, one, add, change, remove, try_out, replay, resync, reconcile, confirmations],
+    tags=["Partners"],
+)

@@ -28,7 +28,7 @@ def alone(data_dir: Path) -> Iterator[Callable[[str], None]]:
         yield lambda url: None
         return
     try:
-        if not _locked(fd):
+        if not _taken(fd):
             raise _runs(data_dir, os.pread(fd, 1000, 0).decode())
         _say(fd, "")
         yield lambda url: _say(fd, url)
@@ -42,7 +42,7 @@ def is_held(data_dir: Path) -> bool:
     if fd is None:
         return False
     try:
-        return not _locked(fd)
+        return not _locked(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
 
@@ -54,11 +54,20 @@ def _opened(path: Path) -> int | None:
     return None
 
 
-def _locked(fd: int) -> bool:
+def _taken(fd: int) -> bool:
+    while not _locked(fd, fcntl.LOCK_EX):
+        if not _locked(fd, fcntl.LOCK_SH):
+            return False
+        # Those who only look are gone in a moment.
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    return True
+
+
+def _locked(fd: int, kind: int) -> bool:
     # A file system without locks refuses in another way, and keeps nobody out.
     with suppress(OSError):
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
     return True

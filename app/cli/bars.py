@@ -21,8 +21,10 @@ from app.delivery.progress import Standing, Tally
 # The rate is that of the last seconds, so that a partner which comes back is seen to move.
 WINDOW = 10.0
 WIDEST = 110
-_PARTS = (("confirmed", "█", "green"), ("refused", "▓", "red"), ("superseded", "▒", "blue"),
-          ("accepted", "░", "yellow"))  # fmt: skip
+_PARTS = ((("done", "already"), "█", "green"), (("refused", "parked"), "▓", "red"),
+          (("superseded", "not_ours"), "▒", "blue"), (("accepted",), "░", "yellow"))  # fmt: skip
+_MARKS = {"block": "", "release": " ↩", "again": " ⟳"}
+_WORDS = {"not_ours": "not ours to release"}
 
 
 class Stretch(msgspec.Struct, frozen=True):
@@ -80,7 +82,7 @@ class Bars:
 
     def _draw(self, table: Table, standing: Standing) -> None:
         for op, stretch in self._stretches(standing):
-            name = Text(standing.partner) if op == "block" else Text(f"{standing.partner} ↩")
+            name = Text(f"{standing.partner}{_MARKS[op]}")
             told = f"{stretch.confirmed:,}/{stretch.tally.wanted:,}"
             table.add_row(name, _Bar(stretch), told, _pace(standing, stretch), _time_left(stretch))
             remarks = [text for text in _remarks(standing, stretch) if text != "settled"]
@@ -98,7 +100,7 @@ class Bars:
 
 
 class _Bar:
-    """One line: confirmed, refused, superseded and accepted side by side, and the rest empty."""
+    """One line: what is confirmed, refused, replaced and accepted side by side, and the rest empty."""
 
     def __init__(self, stretch: Stretch) -> None:
         self._stretch = stretch
@@ -106,16 +108,10 @@ class _Bar:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width, wanted = options.max_width, max(1, self._stretch.tally.wanted)
         bar, reached = Text(no_wrap=True), 0
-        for name, mark, style in _PARTS:
-            reached += self._count(name)
+        for names, mark, style in _PARTS:
+            reached += sum(getattr(self._stretch.tally, name) for name in names)
             bar.append(mark * (reached * width // wanted - len(bar)), style)
         yield bar.append("·" * (width - len(bar)), "dim")
-
-    def _count(self, name: str) -> int:
-        if name == "confirmed":
-            return self._stretch.confirmed
-        counted: int = getattr(self._stretch.tally, name)
-        return counted
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement(8, options.max_width)
@@ -126,6 +122,8 @@ def _tallies(standing: Standing) -> Iterator[tuple[str, Tally]]:
         yield "block", standing.block
     if standing.release:
         yield "release", standing.release
+    if standing.again:
+        yield "again", standing.again
 
 
 def _ended(tally: Tally) -> int:
@@ -150,9 +148,9 @@ def _time_left(stretch: Stretch) -> str:
 
 def _remarks(standing: Standing, stretch: Stretch) -> Iterator[str]:
     tally = stretch.tally
-    for name in ("accepted", "refused", "superseded"):
+    for name in ("accepted", "refused", "parked", "superseded", "not_ours"):
         if number := getattr(tally, name):
-            yield f"{number:,} {name}"
+            yield f"{number:,} {_WORDS.get(name, name)}"
     if tally.failed_calls:
         yield f"{tally.failed_calls:,} of {tally.calls:,} calls failed"
     if tally.settled:

@@ -15,9 +15,10 @@ from app.access.roles import ALLOWED, Permission
 from app.cli import desk, options, preview, scope, show
 from app.core.db import Connection
 from app.core.errors import GatewayError
+from app.delivery.scope import KINDS
 from app.incidents import decide
 from app.incidents.decide import Draft, Drafted
-from app.incidents.incident import KINDS, Incident
+from app.incidents.incident import Incident
 
 
 @click.command()
@@ -25,6 +26,7 @@ from app.incidents.incident import KINDS, Incident
 @click.option("--kind", type=click.Choice(KINDS), default="theft", show_default=True, help="What happened.")
 @scope.named
 @click.option("--site", default="", help="Where it happened.")
+@click.option("--country", default="", metavar="CODE", help="In which country, as FR (ISO 3166).")
 @click.option(
     "--from",
     "occurred_from",
@@ -41,7 +43,7 @@ from app.incidents.incident import KINDS, Incident
 @options.as_json
 @options.acting
 def declare(
-    *, title: str, kind: str, site: str, occurred_from: datetime | None, occurred_to: datetime | None,
+    *, title: str, kind: str, site: str, country: str, occurred_from: datetime | None, occurred_to: datetime | None,
     police_reference: str, only_draft: bool, yes: bool, as_json: bool, **named: Any,
 ) -> None:  # fmt: skip
     """Declare devices stolen, by the pallets, receipts, IMEIs or serials that are gone.
@@ -58,7 +60,7 @@ def declare(
     if asks and (as_json or not sys.stdin.isatty()):
         raise click.UsageError("Nobody can be asked here: give --yes to submit, or --draft to only see.")
     wanted, places = scope.scope(**named)
-    said = Draft(title, wanted, kind, site, occurred_from, occurred_to, police_reference)
+    said = Draft(title, wanted, kind, site, occurred_from, occurred_to, police_reference, country)
     with places.told():
         drafted = desk.change(lambda conn, actor, now: decide.draft(conn, actor, said, now))
     if not as_json:

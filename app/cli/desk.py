@@ -12,6 +12,7 @@ from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import Missing
+from app.core.keyring import Keyring
 
 T = TypeVar("T")
 
@@ -26,6 +27,11 @@ def settings() -> Settings:
             "no-gateway",
         )
     return found
+
+
+def keyring() -> Keyring:
+    """The keys for partners' secrets."""
+    return ground.opened_keyring(settings())
 
 
 def on_pool(work: Callable[[Pool, Principal], Awaitable[T]]) -> T:

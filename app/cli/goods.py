@@ -245,4 +245,5 @@ def _tell(done: Done, goods: Sent, out: RejectFile | None) -> None:
     elif goods.keeps:
         show.say(f"The mapping of {supplier} was not saved, for every row was rejected.")
     if out:
-        rejects.tell(out, *(["--save-mapping"] if goods.keeps and not done.saved else []))
+        unsaved = goods.keeps and not done.saved and goods.format is not Format.DESADV
+        rejects.tell(out, *(["--save-mapping"] if unsaved else []))

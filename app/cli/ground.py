@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -15,15 +16,17 @@ from app.access import keys
 from app.access.keys import NewKey
 from app.access.roles import Principal
 from app.audit.record import Entry, record
-from app.core import postgres
+from app.core import keyring, postgres
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, Pool, open_pool, transaction
 from app.core.errors import Unauthorised
+from app.core.keyring import Keyring
 from app.core.migrate import migrate
 
 ADMIN_KEY = "admin.key"
 ADDRESS = "gateway.url"
+SECRETS_KEY = "secrets.key"
 
 
 @asynccontextmanager
@@ -45,8 +48,26 @@ async def _found(settings: Settings) -> AsyncIterator[Settings]:
     if settings.database_url:
         yield settings
         return
+    settings = with_secrets_key(settings)
     async with postgres.running(settings.data_dir) as dsn:
         yield msgspec.structs.replace(settings, database_url=dsn)
+
+
+def opened_keyring(settings: Settings) -> Keyring:
+    """The keys for partners' secrets: those that are set, else that of our own database. Raises Invalid."""
+    return keyring.load(
+        settings if settings.database_url else with_secrets_key(settings), secrets.token_bytes
+    )
+
+
+def with_secrets_key(settings: Settings) -> Settings:
+    """The settings with the key file of this data directory, where no key is set; it is made on a first start."""
+    if settings.secrets_key or settings.secrets_key_file:
+        return settings
+    path = settings.data_dir / SECRETS_KEY
+    if not path.exists():
+        _write_once(path, keyring.new_key(secrets.token_bytes) + "\n")
+    return msgspec.structs.replace(settings, secrets_key_file=str(path))
 
 
 async def _migrate(settings: Settings) -> list[str]:
@@ -121,6 +142,21 @@ def _write_private(path: Path, text: str) -> None:
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Writes a private file whole, unless there is one: of several who do it at once, one does."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+        owner = path.parent.stat()
+        if os.geteuid() == 0:
+            # What a command of root leaves here must be readable to whoever runs the gateway.
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        with suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 async def principal(conn: Connection, settings: Settings, key: str | None) -> Principal:

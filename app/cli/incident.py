@@ -53,7 +53,7 @@ async def _read(
 
 
 def _has_refused(standing: Standing) -> bool:
-    return any(tally and tally.refused for tally in (standing.block, standing.release))
+    return any(tally and (tally.refused or tally.parked) for tally in (standing.block, standing.release))
 
 
 def _drawn(found: Report) -> Iterator[RenderableType]:
@@ -92,11 +92,12 @@ def _decisions(it: Incident) -> Iterator[tuple[str, str]]:
 
 def _refused(refused: list[tuple[str, Refusal]]) -> Iterator[RenderableType]:
     if refused:
-        rows = [(partner, it.identifier, it.op, f"{it.code} {it.words}".strip()) for partner, it in refused]
-        yield from (
-            "",
-            show.table("What partners refused", ("partner", "identifier", "told", "their words"), rows),
-        )
+        rows = [
+            (partner, it.identifier, it.op, it.state, f"{it.code} {it.words}".strip())
+            for partner, it in refused
+        ]
+        columns = ("partner", "identifier", "told", "state", "words")
+        yield from ("", show.table("What partners refused, or was given up", columns, rows))
 
 
 @click.command()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import Any
+from itertools import product
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 import rich_click as click
 from rich.text import Text
 
 from app.adapters import registry
+from app.adapters.contract import Adapter
 from app.cli import options, show
 
 
@@ -29,43 +31,86 @@ def kinds(as_json: bool) -> None:
     """
     found = sorted(registry.adapters().items())
     if as_json:
-        show.json({"adapters": [
-            {"kind": kind, "title": it.title, "kinds": sorted(it.kinds), "enrols": it.enrols,
-             "settings": msgspec.json.schema(it.settings)}
-            for kind, it in found
-        ]})  # fmt: skip
+        show.json({"adapters": [described(kind, it) for kind, it in found]})
         return
     for kind, it in found:
-        show.draw(Text.assemble((kind, "bold"), f"  {it.title}; blocks by {' and '.join(sorted(it.kinds))}"))
-        show.draw(show.table("", ("setting", "default", "what it would be"), _rows(kind, it.settings)), "")
+        draw(kind, it)
 
 
-def _rows(kind: str, form: type[msgspec.Struct]) -> list[tuple[str, str, str]]:
+class Setting(msgspec.Struct, frozen=True):
+    """One setting as people are told of it. `default` is null where it is required."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    secret: bool
+    right: str
+
+
+def described(kind: str, it: type[Adapter]) -> dict[str, Any]:
+    """A kind of adapter for programs: its settings one by one, and their JSON schema."""
+    return {
+        "kind": kind,
+        "title": it.title,
+        "kinds": sorted(it.kinds),
+        "enrols": it.enrols,
+        "package": registry.origin(kind),
+        "fields": _settings(kind, it.settings),
+        "settings": msgspec.json.schema(it.settings),
+    }
+
+
+def draw(kind: str, it: type[Adapter]) -> None:
+    """A kind of adapter for people."""
+    enrols = "; enrols devices at goods-in" if it.enrols else ""
+    told = f"  {it.title}; blocks by {' and '.join(sorted(it.kinds))}{enrols}"
+    show.draw(Text.assemble((kind, "bold"), told))
+    columns = ("setting", "default", "type", "secret", "what it would be")
+    show.draw(show.table("", columns, map(_row, _settings(kind, it.settings))), "")
+
+
+def _row(it: Setting) -> tuple[str, ...]:
+    return it.name, _default(it), it.type, "secret" if it.secret else "", it.right
+
+
+def _default(it: Setting) -> str:
+    if it.required:
+        return "required"
+    if it.default in ("", None):
+        return "–"
+    return it.default if isinstance(it.default, str) else json.dumps(it.default)
+
+
+def _settings(kind: str, form: type[msgspec.Struct]) -> list[Setting]:
     schema = msgspec.json.schema(form)
     properties = schema["$defs"][form.__name__]["properties"]
     return [
-        (
-            field.encode_name,
-            _default(field),
-            _right(kind, field.encode_name, properties[field.encode_name]),
+        Setting(
+            name=(name := field.encode_name),
+            type=_type(properties[name]),
+            required=field.required,
+            default=_preset(field),
+            secret=registry.public_settings(kind, {name: "shown"})[name] != "shown",
+            right=properties[name].get("description", ""),
         )
         for field in msgspec.structs.fields(form)
     ]
 
 
-def _default(field: msgspec.structs.FieldInfo) -> str:
+def _preset(field: msgspec.structs.FieldInfo) -> Any:
     if field.required:
-        return "required"
-    value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-    if value in ("", None):
-        return "–"
-    return value if isinstance(value, str) else json.dumps(value)
+        return None
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
-def _right(kind: str, name: str, schema: dict[str, Any]) -> str:
-    described = schema.get("description") or " or ".join(schema.get("enum", ())) or schema.get("type", "")
-    secret = registry.public_settings(kind, {name: "shown"})[name] != "shown"
-    return f"secret; {described}" if secret else described
+def _type(schema: dict[str, Any]) -> str:
+    """In the words of JSON; of a word that is one of a few, these few."""
+    if words := schema.get("enum"):
+        return " or ".join(map(json.dumps, words))
+    if forms := schema.get("anyOf"):
+        return " or ".join(map(_type, forms))
+    return str(schema.get("type", "object"))
 
 
 def _plain(text: str, form: Any) -> Any:
@@ -77,11 +122,14 @@ def _json(text: str, form: Any) -> Any:
 
 
 def typed(form: type[msgspec.Struct], name: str, text: str) -> Any:
-    """A setting's text, or its JSON, as its form wants it; left as it is where it cannot be: the registry
-    says why."""
+    """A setting's text, or its JSON, as its form wants it; where that is out of its bounds, it is of its type all
+    the same, and else left as it is: the registry says why."""
     for field in msgspec.structs.fields(form):
         if field.encode_name == name:
-            for read in (_plain, _json):
-                with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    return read(text, field.type)
+            bare = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
+            for read, wanted in product((_plain, _json), (field.type, bare)):
+                with suppress(
+                    msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError
+                ):
+                    return read(text, wanted)
     return text

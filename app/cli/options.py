@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import rich_click as click
+
+from app.core import clock
 
 if TYPE_CHECKING:
     from app.core.config import Settings
@@ -41,11 +43,13 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dat
         return None
     try:
         found = datetime.fromisoformat(value.strip().upper())
-        known = found.tzinfo and found.astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise click.BadParameter(f"'{value}' is not a time; it would be {_TIME}.") from None
-    if not known:
+    if not found.tzinfo:
         raise click.BadParameter(f"'{value}' does not say its offset from UTC; it would be {_TIME}.")
+    if not clock.is_possible(found):
+        lies = "lies outside of the years 1 to 9999 in UTC and cannot be right"
+        raise click.BadParameter(f"'{value}' {lies}; it would be {_TIME}.")
     return found
 
 

@@ -1,10 +1,12 @@
-"""Partners, from the command line: added, listed, paused, resumed; each on the audit log."""
+"""Partners, from the command line: added, listed, paused, resumed, told again, removed; each on the audit log."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import rich_click as click
@@ -12,19 +14,19 @@ import rich_click as click
 from app.access.roles import Permission, Principal
 from app.adapters import registry
 from app.adapters.contract import Kind
-from app.cli import desk, kinds, options, show
+from app.cli import again, desk, kinds, options, show, trial
 from app.core.db import Connection
-from app.core.errors import Invalid
-from app.delivery import partners
+from app.core.errors import Flaw, Invalid
+from app.delivery import partners, tls
 from app.delivery.partners import Limits, Partner
 from app.delivery.progress import waiting
-from app.delivery.scope import PartnerScope
+from app.delivery.scope import KINDS, PartnerScope
 from app.devices import tac
 
 
 @click.group()
 def partner() -> None:
-    """Add, list, pause and resume partners: the organisations that are told what to block.
+    """Add, try, list, pause and resume partners: the organisations that are told what to block.
 
     \b
     Example
@@ -32,7 +34,8 @@ def partner() -> None:
     """
 
 
-partner.add_command(kinds.kinds)
+for command in (kinds.kinds, trial.try_, again.replay, again.resync, again.reconcile, again.remove):
+    partner.add_command(command)
 
 
 @partner.command()
@@ -61,17 +64,34 @@ partner.add_command(kinds.kinds)
 @click.option(
     "--gtin", "gtins", multiple=True, metavar="GTIN", help="Tell it only of serials of these products."
 )
+@click.option(
+    "--incident", "incidents", multiple=True, type=click.Choice(KINDS), help="Tell it only of these."
+)
+@click.option("--country", "countries", multiple=True, metavar="CODE",
+              help="Tell it only of incidents in this country, as FR, or in one that nobody said.")  # fmt: skip
+@click.option(
+    "--reason", "reasons", multiple=True, metavar="KIND=WORD", help="Its own word for a kind of incident."
+)
 @click.option("--rate", type=float, help="Calls a second, at most.  [default: no limit]")
 @click.option("--burst", type=int, default=10, show_default=True, help="Calls at once after a pause.")
 @click.option(
     "--max-inflight", type=int, default=8, show_default=True, help="Calls under way at the same time."
 )
+@click.option(
+    "--allow-private", is_flag=True, help="Its address may be in a private network, or on this machine."
+)
+@click.option("--ca", type=click.File(), metavar="FILE.pem",
+              help="Who vouches for it, in place of the public authorities.")  # fmt: skip
+@click.option("--certificate", type=click.File(), metavar="FILE.pem", help="Our certificate for it.")
+@click.option("--private-key", type=click.File(), metavar="FILE.pem", help="The key of that certificate.")
 @options.as_json
 @options.acting
 def add(
     *, name: str, adapter: str, pairs: tuple[str, ...], file: Any, scope_kinds: tuple[str, ...],
-    tacs: tuple[str, ...], brands: tuple[str, ...], gtins: tuple[str, ...], rate: float | None, burst: int,
-    max_inflight: int, as_json: bool,
+    tacs: tuple[str, ...], brands: tuple[str, ...], gtins: tuple[str, ...], incidents: tuple[str, ...],
+    countries: tuple[str, ...], reasons: tuple[str, ...], rate: float | None, burst: int, max_inflight: int,
+    allow_private: bool, ca: IO[str] | None, certificate: IO[str] | None, private_key: IO[str] | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Add a partner. It is told of everything that is decided from now on.
 
@@ -80,20 +100,29 @@ def add(
       $ imei-gateway partner add "Operator Nord" --adapter eir_push --setting url=https://eir.nord.example
       $ imei-gateway partner add "National CEIR" --adapter ceir --settings ceir.json --rate 50
       $ imei-gateway partner add "Brand" --adapter knox_guard --settings knox.json --kind imei --brand X
+      $ imei-gateway partner add "Sud" --adapter webhook --settings sud.json --certificate us.pem --private-key us.key
     """
     settings = _settings(adapter, pairs, file)
-    scope = PartnerScope(tuple(Kind(kind) for kind in scope_kinds), tacs, gtins, brands)
+    words = dict(_split(text, "KIND=WORD") for text in reasons)
+    scope = PartnerScope(
+        tuple(Kind(kind) for kind in scope_kinds), tacs, gtins, brands, incidents, countries, words
+    )
     limits = Limits(max_inflight, rate, burst)
+    files = {"ca": ca, "certificate": certificate, "private_key": private_key}
+    spoken = {name: _text(file) for name, file in files.items() if file}
+    keyring = desk.keyring()
 
     async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, list[str]]:
         actor.require(Permission.PARTNERS_WRITE)
         number = await partners.add(
-            conn, name=name, adapter=adapter, settings=settings, scope=scope, limits=limits, now=now
-        )
+            conn, name=name, adapter=adapter, settings=settings, scope=scope, limits=limits, now=now,
+            allow_private=allow_private, tls=spoken, keyring=keyring,
+        )  # fmt: skip
         added = await partners.remember(conn, "partner.added", number, actor, now)
         return added, await tac.unheard(conn, added.scope.brands)
 
-    added, unheard = desk.change(work)
+    with _as_typed():
+        added, unheard = desk.change(work)
     _tell(
         added,
         0,
@@ -104,6 +133,13 @@ def add(
         show.say(
             f"No TAC is known yet of: {', '.join(unheard)}. 'imei-gateway tac import' brings them.", "yellow"
         )
+
+
+def _text(file: IO[str]) -> str:
+    try:
+        return file.read()
+    except UnicodeDecodeError:
+        raise Invalid(f"{file.name} is not text; it would be PEM (-----BEGIN …).", "tls-wrong") from None
 
 
 def _settings(adapter: str, pairs: tuple[str, ...], file: Any) -> dict[str, Any]:
@@ -117,10 +153,36 @@ def _settings(adapter: str, pairs: tuple[str, ...], file: Any) -> dict[str, Any]
 
 
 def _pair(adapter: str, text: str) -> tuple[str, Any]:
+    name, value = _split(text, "KEY=VALUE")
+    found = registry.adapters().get(adapter)
+    return name, kinds.typed(found.settings, name, value) if found else value
+
+
+def _split(text: str, right: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise click.UsageError(f"'{text}' is not a setting; it would be KEY=VALUE.")
-    return name, kinds.typed(registry.adapter(adapter).settings, name, value)
+        raise click.UsageError(f"'{text}' would be {right}.")
+    return name, value
+
+
+@contextmanager
+def _as_typed() -> Iterator[None]:
+    """What is refused inside is said of the options, as the person wrote them."""
+    try:
+        yield
+    except Invalid as error:
+        flaws = tuple(map(_of_option, error.flaws))
+        raise Invalid(error.detail, error.code, flaws) from None
+
+
+def _of_option(flaw: Flaw) -> Flaw:
+    _, part, name, *_ = (*flaw.pointer.split("/"), "", "")
+    if part == "settings":
+        detail = flaw.detail.removeprefix(f"Setting '{name}': ")
+        return Flaw(detail, f"setting {name}" if name else "--settings", flaw.code)
+    each = "country" if name == "countries" else name.removesuffix("s")
+    places = {"name": "NAME", "scope": f"--{each}", "limits": f"--{name.replace('_', '-')}"}
+    return msgspec.structs.replace(flaw, pointer=places.get(part, f"--{part}"))
 
 
 async def _remembered(conn: Connection, number: int, actor: Principal, now: datetime) -> tuple[Partner, int]:
@@ -138,7 +200,8 @@ def _tell(told: Partner, pending: int, as_json: bool, sentence: str) -> None:
 def _fields(it: Partner, pending: int) -> dict[str, Any]:
     """A partner as it may be shown: without its secrets."""
     fields: dict[str, Any] = msgspec.structs.asdict(it)
-    return {**fields, "settings": it.public, "health": it.health, "pending": pending}
+    shown = {"settings": it.public, "tls": tls.public(it.tls)}
+    return {**fields, **shown, "health": it.health, "pending": pending}
 
 
 @partner.command("list")
@@ -166,7 +229,10 @@ def list_(as_json: bool) -> None:
 
 
 def _names(scope: PartnerScope) -> tuple[str, ...]:
-    return (*(f"TAC {it}" for it in scope.tacs), *(f"brand {it}" for it in scope.brands), *scope.gtins)
+    return (
+        *(f"TAC {it}" for it in scope.tacs), *(f"brand {it}" for it in scope.brands), *scope.gtins,
+        *(f"{it} only" for it in scope.incidents), *(f"in {it}" for it in scope.countries),
+    )  # fmt: skip
 
 
 def _row(it: Partner, pending: int) -> tuple[Any, ...]:

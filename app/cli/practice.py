@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from shlex import quote
+from typing import Any
 
 import httpx
 import rich_click as click
@@ -14,6 +16,7 @@ from app.cli import desk, ground, options, show
 from app.cli.serving import until_told
 from app.core.db import Connection
 from app.core.errors import Missing, Unavailable
+from app.core.keyring import Keyring
 from app.delivery import partners
 from app.delivery.partners import Limits, Partner
 from app.delivery.scope import PartnerScope
@@ -26,14 +29,19 @@ _DEFAULT = ",".join(str(FIRST_PORT + place) for place in range(len(KINDS)))
 
 def _ports(ctx: click.Context, param: click.Parameter, value: str) -> dict[str, int]:
     texts = value.split(",")
-    if len(texts) != len(KINDS) or not all(text.isdecimal() and int(text) < 2**16 for text in texts):
-        raise click.BadParameter(f"it would be {len(KINDS)} ports, {_FOR}; 0 takes a free one.")
-    return dict(zip(KINDS, map(int, texts), strict=True))
+    if len(texts) > len(KINDS) or not all(text.isdecimal() and int(text) < 2**16 for text in texts):
+        raise click.BadParameter(f"it would be up to {len(KINDS)} ports, {_FOR}; 0 takes a free one.")
+    return dict(zip(KINDS, map(int, texts), strict=False))
 
 
 @click.command()
 @click.option(
-    "--ports", callback=_ports, metavar="PORTS", default=_DEFAULT, show_default=True, help=f"Ports {_FOR}."
+    "--ports",
+    callback=_ports,
+    metavar="PORTS",
+    default=_DEFAULT,
+    show_default=True,
+    help=f"Ports {_FOR}, in this order; only as many partners start as there are ports.",
 )
 @click.option(
     "--add", "adds", is_flag=True, help="Add them to the gateway as partners, or correct their addresses."
@@ -55,7 +63,7 @@ def sandbox(ports: dict[str, int], adds: bool, gateway: str | None) -> None:
       $ curl -X PUT http://127.0.0.1:9401/sandbox/faults -d '{"fail_rate": 0.3}'
     """
     base = _reached(gateway) if adds else ""
-    running = run_all(ports=ports)
+    running = run_all(ports=ports, kinds=tuple(ports))
     try:
         if adds:
             _join(running, base)
@@ -93,7 +101,8 @@ def _reached(gateway: str | None) -> str:
 
 def _join(running: Sequence[Running], base: str) -> None:
     """They become partners; Knox Guard's results come back to the gateway by themselves."""
-    added = desk.change(lambda conn, actor, now: _added(conn, actor, now, running))
+    keyring = desk.keyring()
+    added = desk.change(lambda conn, actor, now: _added(conn, actor, now, keyring, running))
     for one, partner in zip(running, added, strict=True):
         if one.kind == "knox_guard":
             callback = {"url": f"{base}/v1/partners/{partner.id}/confirmations"}
@@ -101,27 +110,24 @@ def _join(running: Sequence[Running], base: str) -> None:
 
 
 async def _added(
-    conn: Connection, actor: Principal, now: datetime, running: Sequence[Running]
+    conn: Connection, actor: Principal, now: datetime, keyring: Keyring, running: Sequence[Running]
 ) -> list[Partner]:
     actor.require(Permission.PARTNERS_WRITE)
-    return [await _one_added(conn, actor, now, one) for one in running]
+    return [await _one_added(conn, actor, now, keyring, one) for one in running]
 
 
-async def _one_added(conn: Connection, actor: Principal, now: datetime, one: Running) -> Partner:
+async def _one_added(
+    conn: Connection, actor: Principal, now: datetime, keyring: Keyring, one: Running
+) -> Partner:
+    said: dict[str, Any] = {"keyring": keyring, "now": now, "settings": one.settings, "allow_private": True}
     try:
         known = await partners.named(conn, _name(one))
     except Missing:
         number = await partners.add(
-            conn,
-            name=_name(one),
-            adapter=one.kind,
-            settings=one.settings,
-            scope=PartnerScope(),
-            limits=Limits(),
-            now=now,
+            conn, name=_name(one), adapter=one.kind, scope=PartnerScope(), limits=Limits(), **said
         )
         return await partners.remember(conn, "partner.added", number, actor, now)
-    await partners.change(conn, known, settings=one.settings, scope=known.scope, limits=known.limits)
+    await partners.change(conn, known, **said)
     return await partners.remember(conn, "partner.changed", known.id, actor, now)
 
 
@@ -130,6 +136,8 @@ def _print(running: Sequence[Running], added: bool) -> None:
     if not added:
         show.say("\nAdd them with --add, or one by one:")
         for one in running:
-            pairs = " ".join(f"--setting {name}={value}" for name, value in one.settings.items())
-            click.echo(f'  imei-gateway partner add "{_name(one)}" --adapter {one.kind} {pairs}')
+            pairs = " ".join(f"--setting {quote(f'{name}={value}')}" for name, value in one.settings.items())
+            click.echo(
+                f'  imei-gateway partner add "{_name(one)}" --adapter {one.kind} --allow-private {pairs}'
+            )
     show.say("They run until Ctrl-C; GET /sandbox says what each was told.")

@@ -102,16 +102,22 @@ def _drawn(found: Findings, out: RejectFile | None) -> Iterator[RenderableType]:
     again = f"imei-gateway receipt {found.receipt.receipt_id}"
     yield show.facts([("receipt", str(found.receipt.receipt_id)), *counts])
     rest = f"all of them are in {out.path}" if out else f"{again} --rejects FILE"
-    yield from first("Why rows were rejected", found.rejections, rest)
-    yield from first("What looked odd and was no reason to reject", found.warnings, f"{again} --json")
-    yield from first("What was filled in", found.updates, f"{again} --json")
+    counted = receipts.counted(found.receipt.source)
+    for title, verdicts, others in (
+        ("Why rows were rejected", found.rejections, rest),
+        ("What looked odd and was no reason to reject", found.warnings, f"{again} --json"),
+        ("What was filled in", found.updates, f"{again} --json"),
+    ):
+        yield from first(title, verdicts, others, counted)
 
 
-def first(title: str, verdicts: Sequence[Verdict | TacFinding], rest: str) -> Iterator[RenderableType]:
-    """The first findings of a kind, and where the `rest` of them are."""
+def first(
+    title: str, verdicts: Sequence[Verdict | TacFinding], rest: str, counted: str = "line"
+) -> Iterator[RenderableType]:
+    """The first findings of a kind, by the number of what is `counted`, and where the `rest` of them are."""
     if verdicts:
         rows = [(f"{it.line:,}", it.code, it.sentence) for it in verdicts[:SHOWN]]
-        yield from ("", show.table(title, ("#line", "code", "sentence"), rows))
+        yield from ("", show.table(title, (f"#{counted}", "code", "sentence"), rows))
     if len(verdicts) > SHOWN:
         yield f"… and {len(verdicts) - SHOWN:,} more: {rest}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +18,7 @@ from app.devices.rejects import RejectFormat, file_of
 
 # What is said of a file holds for its rejected rows as well.
 _SAID_AGAIN = {"site", "owner", "currency", "supplier", "mapping", "pairs", "announced"}
+_OF_COLUMNS = {"mapping", "pairs"}
 _HEAD = 4096
 _OBJECTS = (Format.NDJSON, Format.JSON)
 
@@ -36,6 +37,7 @@ class RejectFile:
         self.is_written = False
         self._absence = ""
         self._form = Format.CSV
+        self._came_as = ""
         self._head = b""
 
     def spare(self, source: BinaryIO) -> None:
@@ -61,9 +63,10 @@ class RejectFile:
         if not of.rejected:
             self._absence = absent(self.path, "row")
             return
-        came_as = of.source.rpartition(":")[2]
+        self._came_as = of.source.rpartition(":")[2]
+        wanted = None if self._came_as in _OBJECTS else self._wanted
         async with pool.acquire() as conn:
-            found = await file_of(conn, actor, of.receipt_id, None if came_as in _OBJECTS else self._wanted)
+            found = await file_of(conn, actor, of.receipt_id, wanted)
         self._form = Format(found.format)
         with self.path.open("wb") as file:
             async for part in found.parts(pool):
@@ -80,7 +83,9 @@ class RejectFile:
         name = f"./{self.path}" if str(self.path).startswith("-") else str(self.path)
         guessed = guess(name, "", self._head) is self._form
         form = () if guessed else ("--format", str(self._form))
-        said = [*options.again(), *_said()]
+        # A dispatch advice has no columns; those of its rejected rows bear names of ours.
+        unsaid = _OF_COLUMNS if self._came_as == Format.DESADV else set[str]()
+        said = [*options.again(), *_said(_SAID_AGAIN - unsaid)]
         return shlex.join(["imei-gateway", "register", name, *form, *said, *more])
 
 
@@ -102,13 +107,13 @@ def tell(file: RejectFile, *more: str) -> None:
         show.say(f"  {file.command(*more)}")
 
 
-def _said() -> Iterator[str]:
+def _said(names: Set[str]) -> Iterator[str]:
     ctx = click.get_current_context()
     if ctx is None:
         return
     for given in ctx.command.params:
         value: Any = ctx.params.get(given.name or "")
-        if given.name not in _SAID_AGAIN or not value:
+        if given.name not in names or not value:
             continue
         name = given.opts[0]
         if value is True:

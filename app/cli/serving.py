@@ -97,6 +97,8 @@ async def _up(
     # A port that is taken ends it here, before a key is made and shown to nobody.
     settings = await service.with_port(settings)
     async with ground.database(settings) as found:
+        # A key that cannot be read ends it here, and not each child again and again.
+        ground.opened_keyring(found)
         key = await _first_key(found)
         async with service.running(found, names) as running, _left(found.data_dir, running.url, says):
             click.echo(f"{headline} at {running.url}")

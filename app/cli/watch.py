@@ -36,8 +36,9 @@ PLAIN_PULSE = 1.0
 def watch(incident_id: int, timeout: float | None, as_json: bool) -> int | None:
     """Watch the partners being told, live, until every one of them has given its last word.
 
-    A bar shows what a partner has confirmed (█), refused (▓), what newer orders have replaced (▒) and what
-    the partner has only accepted so far (░). A paused partner gives no last word until 'partner resume'.
+    A bar shows what a partner has confirmed (█), what it refused or was given up (▓), what newer orders have
+    replaced or is not ours to release (▒), and what the partner has only accepted so far (░). A paused partner
+    gives no last word until 'partner resume'.
     With --json: one line for each change.
 
     \b

@@ -27,10 +27,14 @@ class Settings(msgspec.Struct, frozen=True):
     idempotency_hours: int = 24
     workers: int = 2
     worker_slots: int = 64
+    park_after_days: int = 14
     log_level: str = "info"
     public_url: str = ""
+    files_root: str = ""
     epcis_capture_limit: int = 10_000
     epcis_file_size_limit: int = 64 * 1024 * 1024
+    secrets_key: str = ""
+    secrets_key_file: str = ""
 
 
 def load(
@@ -68,12 +72,15 @@ def _checked(settings: Settings) -> Settings:
         "port": range(65536),
         "workers": range(1, 65),
         "worker_slots": range(1, 1025),
+        "park_after_days": range(14, 3651),
         "epcis_capture_limit": range(1, 100_001),
         "epcis_file_size_limit": range(1, 2**30 + 1),
         "idempotency_hours": range(1, 721),
         "log_level": ("debug", "info", "warning", "error"),
         "unknown_equipment": ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"),
     }
+    if settings.files_root and not Path(settings.files_root).is_absolute():
+        raise Invalid(f"IMEI_GATEWAY_FILES_ROOT is '{settings.files_root}'; it would be a path from the /.")
     for name, values in allowed.items():
         value = getattr(settings, name)
         if value not in values:

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -58,10 +59,13 @@ async def open_pool(
     min_size: int = 1,
     command_timeout: float = 60.0,
     statement_timeout: float | None = None,
+    longest_transaction: float | None = None,
     application_name: str = "imei-gateway",
 ) -> Pool:
     """A pool of at most `size` connections. Times are in seconds; the server ends a statement after
-    `statement_timeout`, the client gives up on it after `command_timeout`.
+    `statement_timeout`, the client gives up on it after `command_timeout`. From version 17 on the server ends the
+    connection whose transaction takes longer than `longest_transaction`: a process that froze in the middle of a
+    message to it would keep its locks for ever.
     """
     settings = {"application_name": application_name, "jit": "off"}
     # Longer than a part of a goods-in file may take to read.
@@ -77,11 +81,22 @@ async def open_pool(
         timeout=_CONNECT,
         command_timeout=command_timeout,
         server_settings=settings,
-        init=_prepare,
+        init=partial(_prepare, longest_transaction=longest_transaction),
+        connection_class=_Stateless,
     )
 
 
-async def _prepare(conn: asyncpg.Connection[asyncpg.Record]) -> None:
+class _Stateless(asyncpg.Connection[asyncpg.Record] if TYPE_CHECKING else asyncpg.Connection):  # type: ignore[misc]
+    """Nobody leaves anything on a connection (no SET, LISTEN, cursor or lock of a session), so nothing is reset when
+    it goes back: that was one statement in three."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+async def _prepare(conn: asyncpg.Connection[asyncpg.Record], longest_transaction: float | None) -> None:
+    if longest_transaction is not None and conn.get_server_version().major >= 17:
+        await conn.execute(f"SET transaction_timeout = '{longest_transaction * 1000:.0f}ms'")
     await conn.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=_json, decoder=msgspec.json.decode, format="text"
     )

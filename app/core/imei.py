@@ -41,7 +41,9 @@ def check_digit(key: int) -> int:
 
 def full(key: int) -> str:
     """The 15 digits that people write: 14 of the key, and the check digit."""
-    return f"{key:014d}{check_digit(key)}"
+    high, low = divmod(key, 10**8)
+    total = _FOUR[high // 10_000] + _FOUR[high % 10_000] + _FOUR[low // 10_000] + _FOUR[low % 10_000]
+    return f"{key * 10 + -total % 10:015d}"
 
 
 def tac(key: int) -> int:

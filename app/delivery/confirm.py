@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,12 +49,12 @@ async def confirm(
             f"The message reports {len(results):,} results; it would be {MOST:,} at most. Nothing was booked.",
             "confirmation-size",
         )
-    candidates = await _candidates(conn, results)
+    named = await candidates(conn, {result.name for result in results})
     rows = [
         (key, str(result.op), _STATES[result.answer.outcome], result.answer)
         for result in {(result.name, result.op): result for result in results}.values()
         if result.answer.outcome in _STATES
-        for key in candidates.get(result.name, ())
+        for key in named.get(result.name, ())
     ]
     await conn.execute(_LANES.hold_lanes_of, partner_id, [key for key, *_ in rows])
     booked = await conn.fetch(_SQL.confirm, partner_id, now, *_columns(rows))
@@ -80,9 +80,8 @@ def _columns(rows: Sequence[tuple[int, str, str, Answer]]) -> list[list[Any]]:
     return [[row[place] for row in table] for place in range(6)]
 
 
-async def _candidates(conn: Connection, results: Sequence[Confirmation]) -> dict[str, list[int]]:
+async def candidates(conn: Connection, names: Collection[str]) -> dict[str, list[int]]:
     """The keys that each name may mean: an IMEI's, and those of every listed device with that serial."""
-    names = {result.name for result in results}
     keys = {name: [key] for name in names if (key := imei.asked(name)) is not None}
     for row in await conn.fetch(_SQL.serial_keys, sorted(names)):
         keys.setdefault(row["serial"], []).append(row["key"])

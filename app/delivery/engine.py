@@ -52,6 +52,21 @@ async def _safely(desk: Desk, lane: Lane, leased_at: float) -> None:
         await work_lane(desk, lane, leased_at)
     except Exception as error:  # the lease lapses, and the lane is worked again
         _LOG.warning("delivery.lane_failed", partner=lane.partner_id, lane=lane.lane, error=repr(error))
+        await _let_lapse(desk, lane, time.monotonic() + desk.terms.lease)
+
+
+async def _let_lapse(desk: Desk, lane: Lane, deadline: float) -> None:
+    """No call of ours is under way any more, so nobody has to wait for the lease to lapse by itself. What was told and
+    not settled stays in doubt, for the lease counts as one that was not handed back."""
+    while time.monotonic() < deadline and not desk.stopping.is_set():
+        try:
+            async with desk.pool.acquire(timeout=10) as conn:
+                await lanes.let_lapse(conn, lane)
+        except Exception as error:  # a database that is away is waited for
+            _LOG.debug("delivery.lapse_failed", error=repr(error))
+            await _rest(desk, SHORTEST_PAUSE * (2 + desk.chance() * 4))
+        else:
+            return
 
 
 async def _rest(desk: Desk, seconds: float) -> None:

@@ -57,7 +57,7 @@ def heard(orders: Sequence[Order], answers: Sequence[Answer]) -> Judgement:
     if len(answers) != len(orders):
         text = f"the adapter gave {len(answers)} answers to {len(orders)} orders"
         return _all(orders, Outcome.UNKNOWN, text, failed=True)
-    clean = tuple(_clean(answer) for answer in answers)
+    clean = _clean(answers)
     if any(settled(answer) for answer in clean):
         return Judgement(clean)
     # Refusing for now what was understood is the identifiers' trouble; not being understood is the partner's.
@@ -68,11 +68,18 @@ def heard(orders: Sequence[Order], answers: Sequence[Answer]) -> Judgement:
     )
 
 
-def _clean(answer: Answer) -> Answer:
-    """Foreign words as they may be stored and shown: printable, and not without end."""
-    return msgspec.structs.replace(
-        answer, code=shown(answer.code, 40), words=shown(answer.words, 300), ref=shown(answer.ref, 200)
-    )
+def _clean(answers: Sequence[Answer]) -> tuple[Answer, ...]:
+    """Foreign words as they may be stored and shown: printable, and not without end. Most answers say the same."""
+    known: dict[tuple[Outcome, str, str, str], Answer] = {}
+    clean = []
+    for answer in answers:
+        said = answer.outcome, answer.code, answer.words, answer.ref
+        if said not in known:
+            known[said] = Answer(
+                answer.outcome, shown(answer.code, 40), shown(answer.words, 300), shown(answer.ref, 200)
+            )
+        clean.append(known[said])
+    return tuple(clean)
 
 
 def fault(orders: Sequence[Order], error: Exception) -> Judgement:

@@ -7,14 +7,13 @@ the lease's token: a worker that lost its lease writes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import asyncpg
 import msgspec
 
 from app.adapters.contract import Answer, Op, Order, Outcome
-from app.audit.record import Entry, record
 from app.core import imei
 from app.core.db import Connection
 from app.core.sql import queries
@@ -22,22 +21,26 @@ from app.delivery.partners import BREAKER_OPENS_AT
 
 _SQL = queries("lanes")
 _DELIVERY = queries("delivery")
-_ITEMS = queries("items")
 _KEPT = {Outcome.ACCEPTED: "accepted", Outcome.REFUSED: "refused"}
 
 
 class Lane(msgspec.Struct, frozen=True):
-    """A lease on one lane of one partner. `probing`: the partner was failing, so call it once first."""
+    """A lease on one lane of one partner. `probing`: the partner was failing, so call it once first. `lapsed`: the
+    lease before this one was never handed back; `lapses`: so often in a row, with nothing settled."""
 
     partner_id: int
     lane: int
     token: int
     probing: bool
+    lapsed: bool
+    lapses: int
 
 
 class Work(msgspec.Struct, frozen=True):
     """One delivery's open orders by their place in the chunk, in the order in which they are tried; `untried`
-    have not had their turn in this round. `superseded` places need no telling any more."""
+    have not had their turn in this round. The partner has surely not heard of those that are `fresh`; others may
+    last have reached it when they were `tried`. `dropped` orders are superseded. `late`: it has been tried for as
+    long as we try."""
 
     chunk_id: int
     command_id: int
@@ -45,43 +48,47 @@ class Work(msgspec.Struct, frozen=True):
     tries: int
     orders: dict[int, Order]
     untried: list[int]
-    superseded: list[int]
+    fresh: frozenset[int]
+    dropped: dict[int, Order]
+    doubtful: bool
+    halved: int
+    tried: datetime
+    late: bool
+    ailing: bool
     incident_id: int | None
     reason: str
     since: datetime | None
 
 
-class Settlement(msgspec.Struct):
-    """What a stretch of calls came to, ready to be written in one transaction."""
+class Told(msgspec.Struct, frozen=True):
+    """The last that a partner was told of an identifier. `is_foreign`: it answered that somebody had blocked it
+    before. `ref`: its own reference of the block."""
 
-    open_at: list[int]
-    untried: int | None
-    answers: dict[int, Answer]
-    superseded: int
-    calls: int
-    failed_calls: int
-    entries: list[Entry]
-    again: bool = False
-    wait: float = 0.0
-    fault: str = ""
+    op: Op
+    is_foreign: bool
+    ref: str
 
 
 async def claim(conn: Connection, slots: int, lease: float) -> list[Lane]:
     """Leases up to `slots` lanes that have something due, fairly between partners."""
     return [
-        Lane(row["partner_id"], row["lane"], row["token"], row["probing"])
+        Lane(row["partner_id"], row["lane"], row["token"], row["probing"], row["lapsed"], row["lapses"])
         for row in await conn.fetch(_SQL.claim, slots, lease, BREAKER_OPENS_AT)
     ]
 
 
-async def next_work(conn: Connection, lane: Lane) -> Work | None:
-    """The next due delivery of a lane we hold; None where nothing is due, or the lease has passed on."""
-    row = await conn.fetchrow(_DELIVERY.next_delivery, lane.partner_id, lane.lane, lane.token)
+async def next_work(conn: Connection, lane: Lane, patience: float) -> Work | None:
+    """The next due delivery of a lane we hold; None where nothing is due, or the lease has passed on. What has been
+    tried for `patience` seconds is late."""
+    row = await conn.fetchrow(_DELIVERY.next_delivery, lane.partner_id, lane.lane, lane.token, patience)
     if row is None:
         return None
-    places = await conn.fetch(_DELIVERY.orders, row["chunk_id"], row["open_at"], row["op"])
-    orders = {place["place"]: _order(place) for place in places if not place["superseded"]}
-    turns = [place["place"] for place in places][: row["untried"]]
+    keys, versions, dropped = row["keys"], row["versions"], frozenset(row["superseded"])
+    serials = await _serials(conn, keys)
+    places = row["open_at"] or range(1, len(keys) + 1)
+    told = {place: _order(keys[place - 1], versions[place - 1], serials) for place in places}
+    turns = list(places)[: row["untried"]]
+    orders = {place: told[place] for place in places if place not in dropped} if dropped else told
     return Work(
         chunk_id=row["chunk_id"],
         command_id=row["command_id"],
@@ -89,18 +96,47 @@ async def next_work(conn: Connection, lane: Lane) -> Work | None:
         tries=row["tries"],
         orders=orders,
         untried=[place for place in turns if place in orders],
-        superseded=[place["place"] for place in places if place["superseded"]],
+        fresh=frozenset(() if row["tries"] or row["doubtful"] else turns),
+        dropped={place: told[place] for place in row["superseded"]},
+        doubtful=row["doubtful"],
+        halved=row["halved"],
+        tried=row["tried"],
+        late=row["late"],
+        ailing=row["ailing"],
         incident_id=row["incident_id"],
         reason=row["reason"] or "",
         since=row["since"],
     )
 
 
-def _order(row: asyncpg.Record) -> Order:
-    key, version = row["key"], row["version"]
+async def _serials(conn: Connection, keys: Sequence[int]) -> dict[int, asyncpg.Record]:
+    """The serial numbers among the keys."""
+    if min(keys) >= 0:
+        return {}
+    return {row["key"]: row for row in await conn.fetch(_DELIVERY.serials, keys)}
+
+
+def _order(key: int, version: int, serials: Mapping[int, asyncpg.Record]) -> Order:
     if key >= 0:
         return Order(key, version, imei=imei.full(key))
-    return Order(key, version, serial=row["serial"], gtin=row["gtin"])
+    return Order(key, version, serial=serials[key]["serial"], gtin=serials[key]["gtin"])
+
+
+async def told_before(
+    conn: Connection, lane: Lane, orders: Sequence[Order], *, itself: bool = False
+) -> dict[int, Told]:
+    """The last that the partner of this lane was told of each of these identifiers, before these orders (or by them:
+    `itself`), and did not refuse; by key. It knows of those that are missing only what others told it."""
+    if not orders:
+        return {}
+    keys, versions = [order.key for order in orders], [order.version + itself for order in orders]
+    rows = await conn.fetch(_DELIVERY.told_before, lane.partner_id, lane.lane, keys, versions)
+    return {row["key"]: Told(Op(row["op"]), row["is_foreign"], row["ref"]) for row in rows}
+
+
+async def doubt(conn: Connection, lane: Lane) -> None:
+    """Whoever held this lane before may have made calls that nobody settled."""
+    await conn.execute(_DELIVERY.doubt, lane.partner_id, lane.lane)
 
 
 async def take_tokens(conn: Connection, partner_id: int, calls: int) -> int:
@@ -109,67 +145,9 @@ async def take_tokens(conn: Connection, partner_id: int, calls: int) -> int:
     return granted
 
 
-async def settle(
-    conn: Connection, lane: Lane, work: Work, done: Settlement, *, keep: float, now: datetime
-) -> bool:
-    """Writes a settlement, in the caller's transaction; keeps the lease for `keep` seconds, or hands the
-    lane back (0). False where the lease had passed on: nothing was written."""
-    if not await conn.fetchval(_SQL.hold, lane.partner_id, lane.lane, lane.token):
-        return False
-    state = await conn.fetchval(
-        _DELIVERY.settle_delivery, lane.partner_id, lane.lane, work.chunk_id, done.open_at, int(done.again), done.wait,
-        done.untried,
-    )  # fmt: skip
-    confirmed = await _settle_items(conn, lane, work, done.answers, now)
-    await _supersede(conn, lane, work, done.answers, now)
-    await _settle_progress(conn, lane, work, done, confirmed, now)
-    await record(conn, done.entries)
-    await conn.execute(_SQL.settle_lane, lane.partner_id, lane.lane, int(state == 1), keep)
-    return True
-
-
-async def _settle_items(
-    conn: Connection, lane: Lane, work: Work, answers: dict[int, Answer], now: datetime
-) -> Counter[str]:
-    kept = [(work.orders[place], answer) for place, answer in answers.items() if answer.outcome in _KEPT]
-    if not kept:
-        return Counter()
-    columns = zip(
-        *((o.key, o.version, _KEPT[a.outcome], a.code, a.words, a.ref) for o, a in kept), strict=True
-    )
-    rows = await conn.fetch(
-        _ITEMS.settle_items,
-        lane.partner_id,
-        work.op,
-        work.command_id,
-        now,
-        *(list(column) for column in columns),
-    )
-    return Counter(row["state"] for row in rows)
-
-
-async def _supersede(
-    conn: Connection, lane: Lane, work: Work, answers: dict[int, Answer], now: datetime
-) -> None:
-    """What the partner had only accepted of older decisions about the same identifiers gave way to this one."""
-    told = [work.orders[place] for place in answers]
-    if work.op == Op.ENROL or not told:
-        return
-    keys, versions = [order.key for order in told], [order.version for order in told]
-    rows = await conn.fetch(_ITEMS.supersede_accepted, lane.partner_id, keys, versions)
-    for command_id, count in sorted(Counter(row["command_id"] for row in rows).items()):
-        await conn.execute(_DELIVERY.supersede_progress, command_id, lane.partner_id, count, now)
-
-
-async def _settle_progress(
-    conn: Connection, lane: Lane, work: Work, done: Settlement, kept: Counter[str], now: datetime
-) -> None:
-    tally = Counter(answer.outcome for answer in done.answers.values())
-    await conn.execute(
-        _DELIVERY.settle_progress, work.command_id, lane.partner_id,
-        tally[Outcome.DONE] + kept["confirmed"], tally[Outcome.ALREADY], kept["accepted"], kept["refused"],
-        done.superseded, done.calls, done.failed_calls, done.fault, now,
-    )  # fmt: skip
+async def let_lapse(conn: Connection, lane: Lane) -> None:
+    """The lease has lapsed, as of now: whoever claims the lane next is told so."""
+    await conn.execute(_SQL.let_lapse, lane.partner_id, lane.lane, lane.token)
 
 
 async def hand_back(conn: Connection, lane: Lane) -> None:

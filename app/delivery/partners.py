@@ -11,13 +11,15 @@ import msgspec
 
 from app.access.roles import Principal
 from app.adapters import registry
-from app.adapters.contract import Adapter
 from app.audit.record import Entry, record
 from app.audit.record import reason as checked_reason
 from app.core.db import Connection
 from app.core.errors import Conflict, Flaw, Invalid, Missing, told
+from app.core.keyring import Keyring
 from app.core.sql import queries
+from app.delivery import fitting, sealing
 from app.delivery import scope as scopes
+from app.delivery import tls as tls_settings
 from app.delivery.scope import PartnerScope
 
 _SQL = queries("partners")
@@ -35,7 +37,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Partner(msgspec.Struct, frozen=True):
-    """One partner row. `settings` are as stored: only the adapter may see them, `public` is for showing."""
+    """One partner row. `settings` and `tls` are as stored, their secrets sealed: `opened` is for the worker alone,
+    `public` for showing."""
 
     id: int
     name: str
@@ -47,14 +50,25 @@ class Partner(msgspec.Struct, frozen=True):
     paused: bool
     pause_reason: str
     created_at: datetime
+    removed: bool
     failures: int
     resting: bool
     last_fault: str
+    reconciled: dict[str, Any] | None
+    allow_private: bool
+    tls: dict[str, Any]
 
     @property
     def public(self) -> dict[str, Any]:
         """The settings with every secret hidden."""
         return registry.public_settings(self.adapter, self.settings)
+
+    def opened(self, keyring: Keyring) -> Partner:
+        """The same, its secrets ready to be used. Raises keyring.Locked."""
+        settings = sealing.safe(keyring, self.id, self.adapter).opened(self.settings)
+        return msgspec.structs.replace(
+            self, settings=settings, tls=sealing.tls_safe(keyring, self.id).opened(self.tls)
+        )
 
     @property
     def health(self) -> str:
@@ -70,57 +84,94 @@ class Partner(msgspec.Struct, frozen=True):
 async def add(
     conn: Connection,
     *,
+    keyring: Keyring,
     name: str,
     adapter: str,
     settings: Mapping[str, Any],
     scope: PartnerScope,
     limits: Limits,
     now: datetime,
+    allow_private: bool = False,
+    tls: Mapping[str, Any] | None = None,
 ) -> int:
-    """A new partner's number. Raises Invalid (settings, scope, limits) or Conflict (the name is taken)."""
+    """A new partner's number. Raises Invalid (settings, scope, limits, TLS), Conflict (the name is taken) or
+    keyring.Locked (its secrets cannot be sealed)."""
+    tls = tls or {}
     made, tacs, gtins, brands, *_ = _together(
-        lambda: _made(adapter, settings),
+        lambda: fitting.made(adapter, settings),
         lambda: scopes.tacs(scope),
         lambda: scopes.gtins(scope),
         lambda: scopes.brands(scope),
+        lambda: scopes.check_incidents(scope),
         lambda: check_limits(limits),
         lambda: _check_name(name),
+        lambda: fitting.check_reach(adapter, settings, allow_private),
+        lambda: fitting.check_tls(tls, now),
     )
     kinds = scopes.kinds(scope, made.kinds)
     scopes.must_not_halve(scope, kinds)
     try:
         number: int = await conn.fetchval(
-            _SQL.add_partner, name, adapter, dict(settings), made.enrols, kinds, tacs, gtins, brands,
-            limits.max_inflight, limits.rate, limits.burst, now,
+            _SQL.add_partner, name, adapter, made.enrols, kinds, tacs, gtins, brands,
+            scopes.incidents(scope), scopes.countries(scope), dict(scope.reasons), limits.max_inflight,
+            limits.rate, limits.burst, now, allow_private,
         )  # fmt: skip
     except asyncpg.UniqueViolationError:
         raise Conflict(
             f"A partner named '{name}' exists already; choose another name or change that one."
         ) from None
+    # A secret is sealed for the number of its partner, so that comes first.
+    await conn.execute(
+        _SQL.keep_settings, number, sealing.safe(keyring, number, adapter).sealed(settings, {}),
+        sealing.tls_safe(keyring, number).sealed(tls, {}),
+    )  # fmt: skip
     await conn.execute(_LANES.open_pace, number, limits.burst)
     await conn.execute(_LANES.open_lanes, number)
     return number
 
 
 async def change(
-    conn: Connection, partner: Partner, *, settings: Mapping[str, Any], scope: PartnerScope, limits: Limits
+    conn: Connection,
+    partner: Partner,
+    *,
+    keyring: Keyring,
+    now: datetime,
+    settings: Mapping[str, Any] | None = None,
+    tls: Mapping[str, Any] | None = None,
+    scope: PartnerScope | None = None,
+    limits: Limits | None = None,
+    allow_private: bool | None = None,
 ) -> None:
-    """New settings, scope or limits; what is under way goes by them from its next call on."""
-    made, tacs, gtins, brands, _ = _together(
-        lambda: _made(partner.adapter, settings),
+    """New settings (those that are named), scope or limits; what is under way goes by them from its next call on.
+    Raises what `add` does."""
+    scope, limits, settings, tls = scope or partner.scope, limits or partner.limits, settings or {}, tls or {}
+    private = partner.allow_private if allow_private is None else allow_private
+    safe, tls_safe = sealing.safe(keyring, partner.id, partner.adapter), sealing.tls_safe(keyring, partner.id)
+    tacs, gtins, brands, *_ = _together(
         lambda: scopes.tacs(scope),
         lambda: scopes.gtins(scope),
         lambda: scopes.brands(scope),
+        lambda: scopes.check_incidents(scope),
         lambda: check_limits(limits),
+        # What stays is opened only to be judged together with what does not: a lost key bars no other change.
+        lambda: settings and fitting.made(partner.adapter, safe.joined(partner.settings, settings)),
+        lambda: fitting.check_reach(partner.adapter, {**partner.settings, **settings}, private),
+        lambda: fitting.check_tls(tls_safe.joined(partner.tls, tls) if tls else {}, now),
     )
-    if scope.kinds and set(scopes.kinds(scope, made.kinds)) != set(partner.scope.kinds):
+    kinds = registry.adapter(partner.adapter).kinds
+    if scope.kinds and set(scopes.kinds(scope, kinds)) != set(partner.scope.kinds):
         raise Conflict(
             "A partner's kinds of identifier cannot be changed; add another partner for the others."
         )
     scopes.must_not_shrink(partner.scope, scope)
     await conn.execute(
-        _SQL.change_partner, partner.id, dict(settings), tacs, gtins, brands,
-        limits.max_inflight, limits.rate, limits.burst,
+        _SQL.change_partner, partner.id, tacs, gtins, brands,
+        scopes.incidents(scope), scopes.countries(scope), dict(scope.reasons), limits.max_inflight,
+        limits.rate, limits.burst, private,
+    )  # fmt: skip
+    await conn.execute(
+        _SQL.keep_settings, partner.id, {**partner.settings, **safe.sealed(settings, partner.settings)},
+        {**partner.tls, **tls_safe.sealed(tls, partner.tls)},
     )  # fmt: skip
     if limits != partner.limits:
         await conn.execute(_LANES.wake_partner, partner.id, BREAKER_OPENS_AT)
@@ -137,15 +188,6 @@ def check_limits(limits: Limits) -> None:
         flaws.append(Flaw("burst would be at least 1 call", "/limits/burst"))
     if flaws:
         raise Invalid("The limits are not usable.", flaws=tuple(flaws))
-
-
-def _made(kind: str, settings: Mapping[str, Any]) -> Adapter:
-    try:
-        return registry.make(kind, dict(settings))
-    except Invalid as error:
-        unknown = (Flaw(error.detail, "/adapter", error.code),) if error.code == "adapter-unknown" else ()
-        flaws = (Flaw(flaw.detail, f"/settings{flaw.pointer}", flaw.code) for flaw in error.flaws)
-        raise Invalid(error.detail, error.code, (*unknown, *flaws)) from None
 
 
 def _check_name(name: str) -> None:
@@ -173,7 +215,7 @@ def _together(*checks: Callable[[], Any]) -> list[Any]:
 
 
 async def everyone(conn: Connection) -> list[Partner]:
-    """All partners, by number."""
+    """All partners that are told anything, by number."""
     return [_partner(row) for row in await conn.fetch(_SQL.partners, None)]
 
 
@@ -216,12 +258,21 @@ async def resume(conn: Connection, partner_id: int) -> bool:
     return changed
 
 
+async def remove(conn: Connection, partner_id: int, now: datetime) -> None:
+    """Ends all that waits for this partner, forgets its settings and frees its name."""
+    await conn.execute(_LANES.hold_lanes, partner_id)
+    await conn.execute(_DELIVERY.close_open, partner_id)
+    await conn.execute(_LANES.close_lanes, partner_id)
+    await conn.execute(_SQL.remove_partner, partner_id, now)
+
+
 async def remember(conn: Connection, kind: str, partner_id: int, actor: Principal, now: datetime) -> Partner:
     """Records that a partner was added or changed, as it stands now and without its secrets, and gives it."""
     partner = await find(conn, partner_id)
-    told = ("name", "adapter", "scope", "limits", "paused", "pause_reason")
+    told = ("name", "adapter", "scope", "limits", "paused", "pause_reason", "allow_private")
     detail = {name: msgspec.to_builtins(getattr(partner, name)) for name in told}
     detail["settings"] = partner.public
+    detail["tls_sha256"] = tls_settings.prints(partner.tls)
     await record(conn, [Entry(kind, f"partner:{partner_id}", actor.label, now, detail)])
     return partner
 
@@ -238,7 +289,11 @@ def _partner(row: asyncpg.Record) -> Partner:
         paused=row["paused"],
         pause_reason=row["pause_reason"],
         created_at=row["created_at"],
+        removed=row["removed_at"] is not None,
         failures=row["failures"],
         resting=row["resting"],
         last_fault=row["last_fault"],
+        reconciled=row["reconciled"],
+        allow_private=row["allow_private"],
+        tls=row["tls"],
     )

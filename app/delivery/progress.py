@@ -22,8 +22,11 @@ _OPS = ("block", "release")
 class Tally(msgspec.Struct, frozen=True):
     """How far one kind of order has come at one partner, in identifiers.
 
-    `confirmed` (done, already so) and `refused` are ends; `superseded` orders gave way to newer ones;
-    `accepted` waits for the partner's word; `open` is still to be told or told again.
+    `done`, `already` (it was so before) and `refused` are the partner's last words; `accepted` waits for its word;
+    `superseded` orders gave way to newer ones; `not_ours` are releases that it is not told of, for it holds no block
+    of ours; `parked` orders were given up until somebody has them told again; `open` is still to be told, or told
+    again. `rate` is identifiers a second over the time between its first and its latest answer, `seconds_left` how
+    long `open` takes at that; both null while nothing is known.
     """
 
     wanted: int
@@ -32,13 +35,17 @@ class Tally(msgspec.Struct, frozen=True):
     accepted: int
     refused: int
     superseded: int
+    parked: int
+    not_ours: int
     open: int
     calls: int
     failed_calls: int
+    rate: float | None
+    seconds_left: float | None
 
     @property
     def settled(self) -> bool:
-        """Whether the partner has given its last word on all of it."""
+        """Whether the partner has given its last word on all of it, or somebody must decide what is to be done."""
         return self.open == 0 and self.accepted == 0
 
 
@@ -54,10 +61,12 @@ class Standing(msgspec.Struct, frozen=True):
     last_at: datetime | None
     block: Tally | None = None
     release: Tally | None = None
+    again: Tally | None = None
+    """What it has been told once more, of either."""
 
     @property
     def settled(self) -> bool:
-        return all(tally is None or tally.settled for tally in (self.block, self.release))
+        return all(tally is None or tally.settled for tally in (self.block, self.release, self.again))
 
 
 class Enrolment(msgspec.Struct, frozen=True):
@@ -75,11 +84,13 @@ class Enrolment(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """One identifier that a partner refused, in the partner's own words. `refusal` is its place in the list,
-    for the cursor."""
+    """One identifier that a partner refused, in the partner's own words; or one that was `parked`: given up, with the
+    reason (code `late` after two weeks of tries, `poison` where workers ended at it). `refusal` is its place in the
+    list, for the cursor."""
 
     refusal: int
     identifier: str
+    state: str
     op: str
     code: str
     words: str
@@ -95,7 +106,7 @@ async def progress(conn: Connection, incident_id: int) -> list[Standing]:
 
 
 def _standing(rows: list[asyncpg.Record]) -> Standing:
-    tallies = {row["op"]: _tally(row) for row in rows}
+    tallies = {row["what"]: _tally(row) for row in rows}
     first = rows[0]
     return Standing(
         partner_id=first["partner_id"],
@@ -107,19 +118,31 @@ def _standing(rows: list[asyncpg.Record]) -> Standing:
         last_at=max((row["last_at"] for row in rows if row["last_at"]), default=None),
         block=tallies.get("block"),
         release=tallies.get("release"),
+        again=tallies.get("again"),
     )
 
 
 def _tally(row: asyncpg.Record) -> Tally:
-    names = ("done", "already", "accepted", "refused", "superseded")
+    names = ("done", "already", "accepted", "refused", "superseded", "parked", "not_ours")
     ended = {name: row[name] for name in names}
+    open_ = row["wanted"] - sum(ended.values())
+    rate = _rate(row, row["done"] + row["already"] + row["accepted"] + row["refused"])
     return Tally(
         wanted=row["wanted"],
-        open=row["wanted"] - sum(ended.values()),
+        open=open_,
         calls=row["calls"],
         failed_calls=row["failed_calls"],
+        rate=rate,
+        seconds_left=round(open_ / rate, 1) if rate else None,
         **ended,
     )
+
+
+def _rate(row: asyncpg.Record, answered: int) -> float | None:
+    if not answered or row["first_at"] is None:
+        return None
+    seconds = (row["last_at"] - row["first_at"]).total_seconds()
+    return round(answered / seconds, 1) if seconds > 0 else None
 
 
 async def waiting(conn: Connection, partner_id: int | None = None) -> Mapping[int, int]:
@@ -139,7 +162,7 @@ async def enrolments(conn: Connection) -> list[Enrolment]:
 async def refusals(
     conn: Connection, incident_id: int, partner_id: int, *, after: int, limit: int
 ) -> list[Refusal]:
-    """A page of what a partner refused of an incident, after refusal number `after`."""
+    """A page of what a partner refused of an incident, or was given up, after refusal number `after`."""
     last = (after // 2 - _LOWEST, _OPS[after % 2]) if after else (-_LOWEST, "")
     rows = await conn.fetch(_SQL.refusals, incident_id, partner_id, limit, *last)
     return [_refusal(row) for row in rows]
@@ -149,6 +172,7 @@ def _refusal(row: asyncpg.Record) -> Refusal:
     return Refusal(
         2 * (row["key"] + _LOWEST) + _OPS.index(row["op"]),
         imei.full(row["key"]) if row["key"] >= 0 else row["serial"],
+        row["state"],
         row["op"],
         row["code"],
         row["words"],

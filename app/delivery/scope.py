@@ -1,8 +1,9 @@
-"""What a partner is told of: kinds of identifier, TACs, brands, GTINs. A scope can only grow."""
+"""What a partner is told of: kinds of identifier, TACs, brands, GTINs, of which it can only grow; and incidents."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import asyncpg
 import msgspec
@@ -16,15 +17,25 @@ from app.core.imei import shown
 _NARROWING = {Kind.IMEI: ("tacs", "brands"), Kind.SERIAL: ("gtins",)}
 
 
+KINDS = ("theft", "robbery", "loss", "fraud")
+_KIND = msgspec.Meta(description=f"kinds of incident: {', '.join(KINDS)}")
+_WORD = msgspec.Meta(description="a kind of incident and the partner's word for it")
+
+
 class PartnerScope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which identifiers a partner is told of: IMEIs of these TACs or brands and serials of these GTINs, or, where
     none of them is named, all of these kinds. Without kinds: all that its adapter can speak of. The brand of an
-    IMEI is that of its TAC, as it is known when the decision is made; brands are kept in lower case."""
+    IMEI is that of its TAC, as it is known when the decision is made; brands are kept in lower case. Of incidents it
+    is told of these kinds and countries, where they are named; of those whose country nobody said, too. `reasons` are
+    its own words for kinds of incidents."""
 
     kinds: tuple[Kind, ...] = ()
     tacs: tuple[str, ...] = ()
     gtins: tuple[str, ...] = ()
     brands: tuple[str, ...] = ()
+    incidents: Annotated[tuple[str, ...], _KIND] = ()
+    countries: Annotated[tuple[str, ...], msgspec.Meta(description="ISO 3166-1 alpha-2, as FR")] = ()
+    reasons: Annotated[dict[str, str], _WORD] = {}
 
 
 def from_row(row: asyncpg.Record) -> PartnerScope:
@@ -36,6 +47,9 @@ def from_row(row: asyncpg.Record) -> PartnerScope:
         tacs=tuple(f"{tac:08d}" for tac in tacs),
         gtins=tuple(row["gtins"] or ()),
         brands=tuple(row["brands"] or ()),
+        incidents=tuple(row["incidents"] or ()),
+        countries=tuple(row["countries"] or ()),
+        reasons=row["reasons"],
     )
 
 
@@ -100,6 +114,41 @@ def brands(scope: PartnerScope) -> list[str] | None:
     if flaws:
         raise Invalid("The brands of the scope are not usable.", flaws=tuple(flaws))
     return sorted({folded(name) for name in scope.brands}) or None
+
+
+def incidents(scope: PartnerScope) -> list[str] | None:
+    """As they are stored: None where none is named."""
+    return sorted(set(scope.incidents)) or None
+
+
+def countries(scope: PartnerScope) -> list[str] | None:
+    """As they are stored: None where none is named."""
+    return sorted(set(scope.countries)) or None
+
+
+def check_incidents(scope: PartnerScope) -> None:
+    """Raises Invalid with each kind, country and reason that is none."""
+    right = f"it would be one of {', '.join(KINDS)}"
+    named = [(f"incidents/{place}", kind) for place, kind in enumerate(scope.incidents)]
+    named += [(f"reasons/{kind}", kind) for kind in scope.reasons]
+    flaws = [Flaw(f"'{shown(kind)}': {right}", f"/scope/{at}") for at, kind in named if kind not in KINDS]
+    flaws += [
+        Flaw(f"'{shown(code)}' would be two capital letters, as FR", f"/scope/countries/{place}")
+        for place, code in enumerate(scope.countries)
+        if not is_country(code)
+    ]
+    flaws += [
+        Flaw("a word would be 1 to 100 printable characters", f"/scope/reasons/{kind}")
+        for kind, word in scope.reasons.items()
+        if not (word.strip() and len(word) <= 100 and word.isprintable())
+    ]
+    if flaws:
+        raise Invalid("The incidents of the scope are not usable.", flaws=tuple(flaws))
+
+
+def is_country(code: str) -> bool:
+    """Whether this has the form of an ISO 3166-1 alpha-2 code."""
+    return len(code) == 2 and code.isascii() and code.isalpha() and code.isupper()
 
 
 def _digits(values: Sequence[str], count: int, field: str) -> Sequence[str]:

@@ -7,7 +7,6 @@ repeats a few calls and never a whole chunk. No transaction is open while a part
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,31 +14,40 @@ from typing import Any
 
 import msgspec
 
-from app.adapters.contract import Answer, Batch, NoAnswer, Order
+from app.adapters.contract import Batch, NoAnswer, Op
 from app.audit.record import Entry, record
 from app.core import log
 from app.core.db import Connection, Pool, transaction
-from app.delivery import judge, lanes, partners
+from app.delivery import again, judge, lanes, partners
 from app.delivery.contacts import Contact, Contacts, Witnessed
 from app.delivery.judge import Judgement
-from app.delivery.lanes import Lane, Settlement, Work
+from app.delivery.lanes import Lane, Work
+from app.delivery.settle import Settlement, is_ours, settle
+from app.delivery.stretch import Call, Stretch, calls_of, exceptions, give_up, settlement
 
 LEASE = 25.0
 DEADLINE = 15.0
 MARGIN = 2.0
 STRETCH = 1.0
 CALLS_A_STRETCH = 500
-FAILURES_IN_A_ROW = 3
+# Leases that lapsed in a row with nothing settled, from which orders are told one by one; and from which the one that
+# was being told is given up: whoever tells it dies of it.
+CAREFUL_FROM, POISON_FROM = 3, 5
+# How often a batch may fail as a whole before it is told in halves, in quarters …
+WHOLE_FAILURES = 2
+PATIENCE = 14 * 86_400.0
 
 _LOG = log.get("delivery")
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """Seconds that a lease lasts, that one call may take, and that must be left of the lease after such a call."""
+    """Seconds that a lease lasts, that one call may take, that must be left of the lease after such a call, and for
+    which an order is tried before it is given up."""
 
     lease: float = LEASE
     deadline: float = DEADLINE
     margin: float = MARGIN
+    patience: float = PATIENCE
 
 
 class Desk(msgspec.Struct, frozen=True):
@@ -53,45 +61,16 @@ class Desk(msgspec.Struct, frozen=True):
     terms: Terms = Terms()
 
 
-class Call(msgspec.Struct, frozen=True):
-    """One call to make: the places in the chunk that it is about, and the batch."""
-
-    places: list[int]
-    orders: tuple[Order, ...]
-    key: str
-
-
-class Stretch(msgspec.Struct):
-    """The calls made since the last settlement, judged. `leave`: the lane must be left after settling them."""
-
-    made: list[tuple[Call, Judgement]] = []
-    entries: list[Entry] = []
-    leave: bool = False
-
-    @property
-    def last(self) -> Judgement | None:
-        return self.made[-1][1] if self.made else None
-
-    @property
-    def answered(self) -> bool:
-        """Whether any call of it found the partner well."""
-        return any(judged.answered for _, judged in self.made)
-
-    @property
-    def failing(self) -> bool:
-        """Whether the latest calls failed in a row: the partner is not well, so let it be."""
-        tail = self.made[-FAILURES_IN_A_ROW:]
-        return len(tail) == FAILURES_IN_A_ROW and all(judged.failed for _, judged in tail)
-
-
 async def work_lane(desk: Desk, lane: Lane, leased_at: float) -> None:
     """Works a lane until nothing is due, the partner needs rest or the worker is told to stop."""
     async with desk.pool.acquire() as conn:
         contact = await desk.contacts.of(conn, lane.partner_id)
+        if lane.lapsed:
+            await lanes.doubt(conn, lane)
     run = _Run(desk, lane, contact, leased_at)
     while not desk.stopping.is_set():
         async with desk.pool.acquire() as conn:
-            work = await lanes.next_work(conn, lane)
+            work = await lanes.next_work(conn, lane, desk.terms.patience)
         if work is None or not await run.stretch(work):
             break
     if run.held:
@@ -105,22 +84,63 @@ class _Run:
     def __init__(self, desk: Desk, lane: Lane, contact: Contact, leased_at: float) -> None:
         self.desk, self.lane, self.contact, self.leased_at = desk, lane, contact, leased_at
         self.probing = lane.probing
+        self.lapses = lane.lapses
         self.held = True
+
+    @property
+    def careful(self) -> bool:
+        """Whether one order is told at a time, and settled before the next."""
+        return self.lapses >= CAREFUL_FROM
 
     async def stretch(self, work: Work) -> bool:
         """Makes the next calls of a delivery and settles them. False where the lane must be left."""
-        calls = _calls(work, self.contact.adapter.batch_size, self.lane.partner_id)
+        work, not_ours = await self._ours(work)
+        poison = work.untried[:1] if self.lapses >= POISON_FROM else []
+        calls = [] if poison else calls_of(work, self._size(work), self.lane.partner_id)
         allowed = await self._allowed(len(calls))
         stretch = Stretch(leave=bool(calls) and not allowed)
         await self._make(work, calls[:allowed], stretch)
-        done = _settlement(work, stretch)
+        done = settlement(work, stretch, not_ours)
+        give_up(work, done, poison)
         if done.again:
             done.wait = judge.back_off(work.tries, self.desk.chance())
+        self.lapses = done.lapses = CAREFUL_FROM if self.careful else 0
         return await self._settle(work, done, stretch) and not stretch.leave
+
+    async def _ours(self, work: Work) -> tuple[Work, list[int]]:
+        """The orders with the partner's reference of our block, where it holds one; and the places of releases that
+        end none."""
+        asked = [] if work.op is Op.ENROL else list(work.orders.values())
+        if work.op is Op.BLOCK:
+            # The first block of all can follow none; one that is told again may follow itself.
+            asked = [order for order in asked if order.version > 1 or work.doubtful]
+        if not asked:
+            return work, []
+        async with self.desk.pool.acquire() as conn:
+            told = await lanes.told_before(
+                conn, self.lane, asked, itself=work.op is Op.BLOCK and work.doubtful
+            )
+        refs = {key: one.ref for key, one in told.items() if is_ours(one)}
+        not_ours = [
+            place for place, order in work.orders.items() if work.op is Op.RELEASE and order.key not in refs
+        ]
+        orders = {
+            place: msgspec.structs.replace(order, ref=refs[order.key]) if refs.get(order.key) else order
+            for place, order in work.orders.items()
+        }
+        for place in not_ours:
+            del orders[place]
+        untried = [place for place in work.untried if place in orders]
+        return msgspec.structs.replace(work, orders=orders, untried=untried), not_ours
+
+    def _size(self, work: Work) -> int:
+        """How many orders one call carries."""
+        whole = 1 if self.careful else self.contact.adapter.batch_size
+        return max(1, whole >> max(0, work.halved - WHOLE_FAILURES))
 
     async def _allowed(self, wanted: int) -> int:
         """How many calls the stretch may make: a probe makes one, a rate has its say."""
-        wanted = min(wanted, 1 if self.probing else CALLS_A_STRETCH)
+        wanted = min(wanted, 1 if self.probing or self.careful else CALLS_A_STRETCH)
         if not wanted or self.contact.partner.limits.rate is None:
             return wanted
         async with self.desk.pool.acquire() as conn:
@@ -157,6 +177,8 @@ class _Run:
             reason=work.reason,
             reference=str(work.incident_id or ""),
             since=work.since,
+            number=work.chunk_id,
+            tried=None if work.fresh.issuperset(call.places) else work.tried,
         )
         try:
             # One deadline over all that an adapter sends for one batch, or it could outlast the lease.
@@ -185,32 +207,49 @@ class _Run:
         if judged.fault:
             detail["fault"] = judged.fault
         else:
-            detail["exceptions"] = _exceptions(call, judged.answers)
+            detail["exceptions"] = exceptions(call, judged.answers)
         return Entry("delivery.attempted", f"partner:{self.lane.partner_id}", "worker", at, detail)
 
     async def _settle(self, work: Work, done: Settlement, stretch: Stretch) -> bool:
         keep = 0.0 if stretch.leave else self.desk.terms.lease
 
-        async def settle(conn: Connection) -> bool:
-            kept = await lanes.settle(conn, self.lane, work, done, keep=keep, now=self.desk.now())
+        async def written(conn: Connection) -> bool:
+            kept = await settle(conn, self.lane, work, done, keep=keep, now=self.desk.now())
             if kept:
-                await self._pace(conn, stretch)
+                await self._pace(conn, work, stretch)
             else:
                 await record(conn, done.entries)
             return kept
 
         leased_at = time.monotonic()
-        kept = await transaction(self.desk.pool, settle)
+        kept = await transaction(self.desk.pool, written)
         self.leased_at, self.held = leased_at, kept and not stretch.leave
         self.probing = self.probing and not stretch.answered
         if not kept:
             _LOG.warning("delivery.stale", partner=self.lane.partner_id, lane=self.lane.lane)
+            await self._make_good(work, stretch)
         return kept
 
-    async def _pace(self, conn: Connection, stretch: Stretch) -> None:
+    async def _make_good(self, work: Work, stretch: Stretch) -> None:
+        """We froze with a call on its way out: it may have come after what another worker told meanwhile. So the
+        partner is told once more how these identifiers stand."""
+        keys = sorted({order.key for call, _ in stretch.made for order in call.orders})
+        if work.op is Op.ENROL or not keys:
+            return
+
+        async def tell(conn: Connection) -> None:
+            said: dict[str, object] = {"because": "calls outlasted their lease"}
+            await again.tell(
+                conn, "worker", self.lane.partner_id, keys, "partner.replayed", said, self.desk.now(),
+                even_waiting=True,
+            )  # fmt: skip
+
+        await transaction(self.desk.pool, tell)
+
+    async def _pace(self, conn: Connection, work: Work, stretch: Stretch) -> None:
         """What the stretch says of the partner's health: an answer closes its breaker, a fault counts."""
         last = stretch.last
-        if stretch.answered:
+        if stretch.answered and work.ailing:
             await lanes.note_success(conn, self.lane.partner_id)
         if last and last.pause:
             await self._pause(conn, last.fault)
@@ -226,54 +265,3 @@ class _Run:
             await record(
                 conn, [Entry("partner.paused", subject, "worker", self.desk.now(), {"reason": reason})]
             )
-
-
-def _calls(work: Work, size: int, partner_id: int) -> list[Call]:
-    calls = []
-    for start in range(0, len(work.untried), size):
-        places = work.untried[start : start + size]
-        orders = tuple(work.orders[place] for place in places)
-        calls.append(Call(places, orders, _key(partner_id, work, orders)))
-    return calls
-
-
-def _key(partner_id: int, work: Work, orders: Sequence[Order]) -> str:
-    """The same for every repeat of the same orders of the same chunk, and for nothing else."""
-    said = ",".join(f"{order.name}@{order.version}" for order in orders)
-    return hashlib.sha256(f"{partner_id}:{work.chunk_id}:{work.op}:{said}".encode()).hexdigest()[:32]
-
-
-def _exceptions(call: Call, answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """The orders that did not simply succeed, by their place in the chunk."""
-    return [
-        {"place": place, "outcome": answer.outcome, "code": answer.code, "words": answer.words}
-        for place, answer in zip(call.places, answers, strict=True)
-        if answer.outcome not in ("done", "already")
-    ]
-
-
-def _settlement(work: Work, stretch: Stretch) -> Settlement:
-    """What the stretch settled. What failed goes behind what has not had its turn; once all had theirs, the
-    delivery waits and a new round begins."""
-    answers = {
-        place: answer
-        for call, judged in stretch.made
-        for place, answer in zip(call.places, judged.answers, strict=True)
-        if judge.settled(answer)
-    }
-    spent = {place for call, judged in stretch.made if judged.spent for place in call.places}
-    untried = [place for place in work.untried if place not in spent]
-    left = work.orders.keys() - answers.keys() - set(untried)
-    failed = [place for place in work.orders if place in left]
-    faults = [judged.fault for _, judged in stretch.made if judged.fault]
-    return Settlement(
-        open_at=untried + failed,
-        untried=len(untried) or None,
-        answers=answers,
-        superseded=len(work.superseded),
-        calls=len(stretch.made),
-        failed_calls=len(faults),
-        entries=stretch.entries,
-        again=bool(failed) and not untried,
-        fault=faults[-1] if faults else "",
-    )

@@ -55,6 +55,7 @@ async def introduce(gateway: Line, admin: str, sandbox: Running, brand: Brand) -
         "settings": sandbox.settings,
         "scope": _scope(sandbox.kind, brand),
         "limits": player.limits,
+        "allow_private": True,
     }
     added = await gateway.told("POST", "/v1/partners", admin, said)
     number: int = added["id"]

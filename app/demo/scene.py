@@ -79,7 +79,8 @@ def folder() -> Iterator[Path]:
 
 def settings(data_dir: Path, database_url: str, port: int) -> Settings:
     """The night's settings; nothing in the environment points it at another gateway."""
-    return Settings(data_dir, database_url=database_url, port=port or _free_port(), log_level="error")
+    wanted = Settings(data_dir, database_url=database_url, port=port or _free_port(), log_level="error")
+    return ground.with_secrets_key(wanted)
 
 
 def _free_port() -> int:
@@ -99,7 +100,7 @@ async def scene(wanted: Settings, goods: Goods, screen: Screen, seed: int) -> As
             held = await _keys(pool, found)
             step.told = "PostgreSQL is up, the schema is in place, five people have their keys"
         with screen.step("partners", "Start four practice partners") as step:
-            sandboxes = {each.kind: each for each in server.run_all(seed=seed)}
+            sandboxes = {each.kind: each for each in server.run_all(kinds=tuple(PLAYERS), seed=seed)}
             for each in sandboxes.values():
                 stack.callback(each.stop)
             step.told = "Four practice partners listen, each in a process of its own"

@@ -11,9 +11,9 @@ import asyncpg
 import msgspec
 
 from app.access.roles import Permission, Principal
-from app.core import gs1, imei
+from app.core import clock, gs1, imei
 from app.core.db import Connection
-from app.core.errors import Invalid
+from app.core.errors import Flaw, Invalid
 from app.core.sql import queries
 from app.devices import nesting
 from app.devices.moves import on_pallets
@@ -90,6 +90,9 @@ async def _query(conn: Connection, wanted: Wanted) -> tuple[str, object]:
     if wanted.at is not None and (wanted.pallet is None or wanted.at.tzinfo is None):
         sentence = "A moment goes with a pallet only, and has a zone, as in 2026-12-22T02:00:00Z."
         raise Invalid(sentence, "moment-alone")
+    if wanted.at is not None and not clock.is_possible(wanted.at):
+        sentence = f"The moment cannot be right; {clock.POSSIBLE}."
+        raise Invalid(sentence, "time-impossible", (Flaw(sentence, "at", "time-impossible"),))
     if wanted.imei is not None:
         return _SQL.by_key, _key(wanted.imei)
     if wanted.pallet is not None:
@@ -102,7 +105,7 @@ def _by_serial(text: str) -> tuple[str, object]:
         name = by_serial(text)
     except gs1.BadKey as error:
         raise Invalid(str(error), error.code) from None
-    return (_SQL.by_unit, [name.serial, name.gtin]) if name.gtin else (_SQL.by_serial, text)
+    return (_SQL.by_unit, [name.serial, name.gtin]) if name.gtin else (_SQL.by_serial, name.serial)
 
 
 async def called(conn: Connection, actor: Principal, name: str, *, limit: int) -> list[Device]:

@@ -75,7 +75,7 @@ async def opened(
     limits: Limits = LIMITS,
 ) -> AsyncIterator[Incoming]:
     """The file from its start; the arguments are those of `intake.read`, which raises the same. Raises
-    Invalid `file-too-slow`, TooLarge `file-too-heavy`, Unavailable."""
+    Invalid `file-too-slow` or `file-breaks-reader`, TooLarge `file-too-heavy`, Unavailable."""
     if _is_small(source, form):
         source.seek(0)
         yield here(read(source, form, defaults, mapped, most=most))
@@ -162,12 +162,27 @@ class _Reader:
             case _:
                 return said
 
-    def _lost(self) -> GatewayError:
-        """Why it said no more: somebody ended it, or the file did. Not all that we use dies well without memory."""
-        if self._process.wait() in (-signal.SIGKILL, -signal.SIGTERM):
-            sentence = "The process that read the file was ended, and nothing was registered."
-            return Unavailable(sentence, "reader-lost")
-        return TooLarge(*too_heavy(self._memory))
+    def _lost(self) -> Exception:
+        """Why it said no more, as far as that is known."""
+        code = self._process.wait()
+        if code >= 0:
+            return RuntimeError(
+                f"The reader of a goods-in file ended with exit code {code} and said nothing."
+            )
+        nothing = "and nothing was registered"
+        match -code:
+            case signal.SIGKILL:
+                ended = f"was ended by SIGKILL, as it is where memory runs out, {nothing}."
+            case signal.SIGTERM:
+                ended = f"was ended by SIGTERM, {nothing}."
+            case number:
+                # Not all that we use dies well without memory.
+                may = f"it was to take no more than {self._memory:,} bytes of memory"
+                sentence = f"The process that read the file crashed ({_signal(number)}), {nothing}; {may}."
+                return Invalid(f"{sentence} Send it as CSV, or in parts.", "file-breaks-reader")
+        return Unavailable(
+            f"The process that read the file {ended} Send it again in a minute.", "reader-lost"
+        )
 
     def _read(self, count: int, deadline: float) -> bytearray:
         into = bytearray()
@@ -183,3 +198,7 @@ class _Reader:
                 raise self._lost()
             into += part
         return into
+
+
+def _signal(number: int) -> str:
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"

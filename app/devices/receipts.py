@@ -14,7 +14,7 @@ from app.core.db import Connection, copied
 from app.core.errors import Missing
 from app.core.sql import queries
 from app.devices.candidates import Reject
-from app.devices.intake import Columns, Finding
+from app.devices.intake import Columns, Finding, Format
 
 _SQL = queries("receipts")
 _FINDING = ("receipt_id", "line", "kind", "field", "value", "code", "sentence")
@@ -98,6 +98,11 @@ class Gap(msgspec.Struct, frozen=True):
 
     pallet: str
     missing: int
+
+
+def counted(source: str) -> str:
+    """What the lines of findings count in a submission of this source: a dispatch advice has segments."""
+    return "segment" if source.endswith(f":{Format.DESADV}") else "line"
 
 
 async def open_receipt(

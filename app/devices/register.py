@@ -86,7 +86,7 @@ async def register(
         async for batch in ready:
             with _waits_for_others():
                 judged = await merge.merge(batch)
-            await _note(conn, number, batch, judged, merge, tally)
+            await _note(conn, number, batch, judged, merge, tally, receipts.counted(terms.source))
             if usual is not None and tally.rows > max(_unasked(usual.rows), terms.confirmed):
                 raise _unusual(terms, usual)
             on_rows(tally.rows)
@@ -155,10 +155,10 @@ async def _prefetched(following: Callable[[], Batch | None]) -> AsyncGenerator[B
 
 
 async def _note(
-    conn: Connection, receipt_id: int, batch: Batch, judged: Judged, merge: Merge, tally: _Tally
+    conn: Connection, receipt_id: int, batch: Batch, judged: Judged, merge: Merge, tally: _Tally, counted: str
 ) -> None:
     """Keeps what was found in a batch, in the order of its lines, and counts."""
-    against = [verdicts.conflict(row, merge.line(row["device_id"])) for _, row in judged.conflicts]
+    against = [verdicts.conflict(row, merge.line(row["device_id"]), counted) for _, row in judged.conflicts]
     chained = [verdicts.entangled(each.line, each.keys, each.name[0]) for each in judged.entangled]
     found = [*batch.findings, *against, *chained, *map(verdicts.update, judged.updates)]
     found += judged.listed

@@ -12,9 +12,9 @@ from app.devices.naming import Name
 _STANDING = {1: "suspect", 2: "blocked"}
 
 
-def conflict(row: asyncpg.Record, other_line: int | None) -> Finding:
-    """A row that says otherwise than a device that is registered, by `other_line` of the same submission or
-    by an earlier receipt."""
+def conflict(row: asyncpg.Record, other_line: int | None, counted: str = "line") -> Finding:
+    """A row that says otherwise than a device that is registered, by `other_line` of the same submission, a number
+    of what is `counted` there, or by an earlier receipt."""
     name = named(row["keys"], row["serial"])
     known = named(row["known_keys"], row["known_serial"])
     differing = row["differing"] or ["imeis"]
@@ -22,8 +22,8 @@ def conflict(row: asyncpg.Record, other_line: int | None) -> Finding:
     known_as = "" if known == name else f" as {known}"
     if other_line is not None:
         sentence = (
-            f"{name} stands on line {other_line} already{known_as}, and this line says otherwise about: {about}."
-            " One device would have one line; the first was taken."
+            f"{name} stands in {counted} {other_line} already{known_as}, and this {counted} says otherwise about:"
+            f" {about}. One device would stand in one {counted}; the first was taken."
         )
         return Finding(row["line"], True, differing[0], name, "duplicate-in-file", sentence)
     sentence = (

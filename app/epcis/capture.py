@@ -8,7 +8,7 @@ was declared wrong before it came, nothing follows. What events mean is carried 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -30,6 +30,8 @@ from app.epcis.store import Behaviour, Capture, Claimed, Failure, Row, Waiting
 
 # How many events one statement stores; in `proceed`, how many one transaction does.
 SLICE = 500
+# A fault that is to pass has not passed after so many attempts in a row over at least so long: it is the capture's.
+ATTEMPTS, PATIENCE = 20, timedelta(minutes=10)
 
 _LOG = log.get("epcis")
 
@@ -98,6 +100,29 @@ async def work(conn: Connection, carry: Carry, now: datetime) -> int:
     return 1
 
 
+async def hindered(conn: Connection, now: datetime) -> None:
+    """To be called, in a transaction of its own, when `work` let a fault out. Where the same capture meets such
+    faults again and again, what waits of it fails, so that those behind it go on."""
+    claimed = await store.next_capture(conn)
+    if claimed is None:
+        return
+    times, since = await store.hinder(conn, claimed.capture_id, now)
+    if times < ATTEMPTS or now - since < PATIENCE:
+        return
+    if places := await _drop_waiting(conn, claimed):
+        await store.fail(conn, claimed.capture_id, {places[0]: _given_up(len(places), times)})
+    _LOG.error("capture.given_up", capture=claimed.capture_id, events=len(places), attempts=times)
+    await _finish(conn, claimed, now)
+
+
+def _given_up(events: int, times: int) -> Failure:
+    text = (
+        f"{events:,} events from this one on could not be stored in {times:,} attempts, by a fault on our side that"
+        " did not pass; it has been logged. Capture them again, in smaller documents if need be."
+    )
+    return Failure(text, "given-up", ours=True)
+
+
 def _again(waiting: Sequence[Waiting]) -> list[Read]:
     """Events that were read before they had to wait, and had no flaw."""
     return [
@@ -114,9 +139,17 @@ async def _all_or_none(conn: Connection, claimed: Claimed, carry: Carry, now: da
                 await _keep(conn, claimed, reads, _rows(reads, now), carry, now)
     except Exception as error:
         place, failure = _failure(error, 0)
-        while waiting := await store.take(conn, claimed.capture_id, SLICE):
-            await store.advance(conn, claimed.capture_id, stored=0, known=0, failed=len(waiting))
+        await _drop_waiting(conn, claimed)
         await store.fail(conn, claimed.capture_id, {place: failure})
+
+
+async def _drop_waiting(conn: Connection, claimed: Claimed) -> list[int]:
+    """Counts all that waits of a capture as failed, and gives its places."""
+    places = []
+    while waiting := await store.take(conn, claimed.capture_id, SLICE):
+        await store.advance(conn, claimed.capture_id, stored=0, known=0, failed=len(waiting))
+        places += [one.place for one in waiting]
+    return places
 
 
 async def _each_alone(

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from app.core import clock
 from app.core.errors import Flaw, below
 from app.core.imei import shown
 from app.epcis import identity, words
@@ -26,9 +27,14 @@ _ZONED = re.compile(r"[Tt].*(?:[Zz]|[+-][0-9]{2}:[0-9]{2})\Z")
 
 def moment(value: str) -> datetime | None:
     """A time that says its zone, in UTC; None for any other text."""
+    said = _said(value)
+    return said.astimezone(UTC) if said and clock.is_possible(said) else None
+
+
+def _said(value: str) -> datetime | None:
     try:
-        return msgspec.convert(value, datetime).astimezone(UTC) if _ZONED.search(value) else None
-    except (msgspec.ValidationError, OverflowError):
+        return msgspec.convert(value, datetime) if _ZONED.search(value) else None
+    except msgspec.ValidationError:
         return None
 
 
@@ -38,6 +44,9 @@ def written(at: datetime) -> str:
 
 
 def no_time(value: str) -> str:
+    """Why a text is no time of an event."""
+    if _said(value):
+        return f"'{shown(value)}' cannot be right: {clock.POSSIBLE}."
     right = "it would be a time with its zone, such as 2026-12-22T02:00:00.000+01:00"
     return f"'{shown(value)}' is not a time: {right}."
 

@@ -226,6 +226,14 @@ async def advance(conn: Connection, capture_id: int, *, stored: int, known: int,
     await conn.execute(_SQL.advance, capture_id, stored, known, failed)
 
 
+async def hinder(conn: Connection, capture_id: int, now: datetime) -> tuple[int, datetime]:
+    """Notes that a step of a capture failed by a fault that was to pass. How often that has been so since it last
+    advanced, and since when."""
+    found = await conn.fetchrow(_SQL.hinder, capture_id, now)
+    assert found is not None
+    return found["hindered"], found["hindered_since"]
+
+
 async def finish(conn: Connection, capture_id: int, now: datetime) -> Tally:
     found = await conn.fetchrow(_SQL.finish, capture_id, now)
     assert found is not None

@@ -23,9 +23,11 @@ from app.blocklist import listing
 from app.core.db import Connection
 from app.core.errors import Conflict, Flaw, Forbidden, Invalid
 from app.core.sql import queries
+from app.delivery import again
 from app.delivery.commands import Command, order
+from app.delivery.scope import KINDS, is_country
 from app.incidents import scope as scopes
-from app.incidents.incident import KINDS, Incident, hold
+from app.incidents.incident import Incident, hold
 from app.incidents.preview import Preview, preview
 from app.incidents.scope import Named, Scope
 
@@ -43,6 +45,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     occurred_from: datetime | None = None
     occurred_to: datetime | None = None
     police_reference: str = ""
+    country: Annotated[str, msgspec.Meta(description="ISO 3166-1 alpha-2, as FR; empty: not said")] = ""
 
 
 class Drafted(msgspec.Struct, frozen=True):
@@ -85,7 +88,7 @@ async def _write(conn: Connection, actor: Principal, said: Draft, source: str, n
     incident_id: int = await conn.fetchval(
         _SQL.add, said.title.strip(), said.kind, said.site.strip(), said.occurred_from, said.occurred_to,
         said.police_reference.strip(), msgspec.to_builtins(said.scope), actor.label, now,
-        msgspec.to_builtins(shown), source,
+        msgspec.to_builtins(shown), source, said.country,
     )  # fmt: skip
     detail = {"title": said.title, **_counts(shown), **({"reported_by": source} if source else {})}
     await _remember(conn, "incident.drafted", incident_id, actor, now, detail)
@@ -116,6 +119,8 @@ def _flaws(said: Draft) -> list[Flaw]:
         flaws.append(Flaw("an incident needs a title, such as 'Paris 22 December'", "/title"))
     if said.kind not in KINDS:
         flaws.append(Flaw(f"it would be one of {', '.join(KINDS)}", "/kind"))
+    if said.country and not is_country(said.country):
+        flaws.append(Flaw("it would be two capital letters of ISO 3166-1, as FR", "/country"))
     moments = [(field, getattr(said, field)) for field in ("occurred_from", "occurred_to")]
     flaws += [
         Flaw("it needs its UTC offset", f"/{field}") for field, at in moments if at and at.tzinfo is None
@@ -171,6 +176,8 @@ async def approve(conn: Connection, actor: Principal, incident_id: int, now: dat
     await conn.execute(_SQL.approve, incident_id, actor.label, now)
     command = Command(Op.BLOCK, now, actor.label, incident_id=incident_id)
     number = await order(conn, command, turned.keys, turned.versions)
+    others = {row["key"] for row in rows}.difference(turned.keys)
+    await again.tell_choosy(conn, actor.label, incident_id, sorted(others), now)
     detail = {"identifiers": len(rows), "newly_blocked": len(turned.keys), "command": number}
     await _remember(conn, "incident.approved", incident_id, actor, now, detail)
     return await hold(conn, incident_id, "approved", to="read")

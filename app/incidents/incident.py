@@ -17,7 +17,6 @@ from app.incidents.preview import Preview
 from app.incidents.scope import Scope
 
 _SQL = queries("incidents")
-KINDS = ("theft", "robbery", "loss", "fraud")
 
 
 class Claims(msgspec.Struct, frozen=True):
@@ -47,6 +46,7 @@ class Summary(msgspec.Struct, frozen=True):
     title: str
     kind: str
     site: str
+    country: str
     occurred_from: datetime | None
     occurred_to: datetime | None
     police_reference: str

@@ -75,12 +75,31 @@ class Misbehaviour:
         """Whether an accepted order comes to nothing later."""
         return self._happens("result_failed", self.ordered.result_fail_rate)
 
+    def is_down(self) -> bool:
+        """Whether it answers nobody for now."""
+        down = self._clock() < self._down_until
+        self.acted["down"] += down
+        return down
+
+    async def fate(self) -> Literal["fine", "dropped", "hung", "failed"]:
+        """What becomes of a file that is left at the partner, once its time has passed."""
+        if self._quiet:
+            return "fine"
+        if self.is_down():
+            return "dropped"
+        await self._linger()
+        match self._fault():
+            case None:
+                return "fine"
+            case "hung" | "dropped" as fault:
+                return fault
+        return "failed"
+
     async def act(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """One call to the partner, well or badly."""
         if self._quiet:
             return await handler(request)
-        if self._clock() < self._down_until:
-            self.acted["down"] += 1
+        if self.is_down():
             return _reset(request)
         await self._linger()
         wait = self._wait()

@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import itertools
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ import msgspec
 from aiohttp import web
 
 from app.adapters import signature
-from app.sandbox.ledger import State
+from app.sandbox.ledger import State, entry_name
 from app.sandbox.stage import Stage, received, reply
 
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -55,6 +55,16 @@ class _Locks(msgspec.Struct, rename="camel"):
     message: str = ""
 
 
+class _Filter(msgspec.Struct):
+    status: list[str] | None = None
+
+
+class _List(msgspec.Struct, rename="camel"):
+    page_num: Annotated[int, msgspec.Meta(ge=0)] = 0
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+    filter: _Filter | None = None
+
+
 class _Callback(msgspec.Struct, forbid_unknown_fields=True):
     url: str
 
@@ -68,6 +78,7 @@ class Brand:
         self._callback = options.callback_url
         self._keys = signature.keys(options.webhook_secret)
         self._results: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self._uids: dict[str, str] = {}
 
     async def enrol(self, request: web.Request) -> web.Response:
         self._authorise(request)
@@ -79,6 +90,15 @@ class Brand:
 
     async def unlock(self, request: web.Request) -> web.Response:
         return await self._change(request, State.RELEASED)
+
+    async def listed(self, request: web.Request) -> web.Response:
+        """A page of the devices that are enrolled, in whole or with the states that are asked for."""
+        self._authorise(request)
+        call = await received(request, _List)
+        wanted = call.filter.status if call.filter else None
+        found = [device for device in self._devices() if wanted is None or device["status"] in wanted]
+        page = found[call.page_num * call.page_size :][: call.page_size]
+        return reply({"result": "SUCCESS", "totalCount": len(found), "deviceList": page})
 
     async def call_back(self, request: web.Request) -> web.Response:
         """Where results go from now on."""
@@ -99,10 +119,17 @@ class Brand:
         if not hmac.compare_digest(token.encode(), self._options.api_token.encode()):
             raise web.HTTPUnauthorized
 
+    def _devices(self) -> Iterator[dict[str, str]]:
+        ledger = self._stage.ledger
+        for name in sorted(ledger.enrolled):
+            status = "Locked" if ledger.state(name) is State.BLOCKED else "Enrolled"
+            yield {"deviceUid": self._uids[name], "objectId": f"practice-{name}", "status": status}
+
     def _enrolled(self, upload: _Upload, request: web.Request) -> str:
         fault = self._stage.misbehaviour.item()
         if fault != "fine" or upload.platform != "android":
             return "TRY_AGAIN" if fault == "retry" else "REJECTED"
+        self._uids[entry_name(upload.device_id)] = upload.device_id
         known = self._stage.ledger.tell(upload.device_id, State.ENROLLED, _key(request))
         return "DUPLICATE" if known else "SUCCESS"
 
@@ -161,6 +188,7 @@ def install(app: web.Application, stage: Stage, options: Options) -> None:
     app.router.add_post(base + "uploads", stage.partner(brand.enrol))
     app.router.add_post(base + "lock", stage.partner(brand.lock))
     app.router.add_post(base + "unlock", stage.partner(brand.unlock))
+    app.router.add_post(base + "list", stage.partner(brand.listed))
     app.router.add_put("/sandbox/callback", brand.call_back)
     app.cleanup_ctx.append(brand.reporting)
 

@@ -1,4 +1,4 @@
-"""Practice partners as servers: an application, a process of its own, or all four beside the caller.
+"""Practice partners as servers: an application, a process of its own, or one of each kind.
 
 A child that is told to follow its input ends when that closes, so no partner outlives who started it.
 """
@@ -20,10 +20,11 @@ import uvloop
 from aiohttp import web
 
 from app.core.errors import Unavailable
-from app.sandbox import ceir, eir_push, knox_guard, webhook
-from app.sandbox.stage import Stage, options_of
+from app.sandbox import ceir, dirbs_file, eir_push, eir_rest, gsma_file, knox_guard, sftp_csv, webhook
+from app.sandbox.stage import LOOPBACK, Stage, options_of
 
-LOOPBACK = "127.0.0.1"
+__all__ = ["KINDS", "LOOPBACK", "Running", "build", "run", "run_all", "settings"]
+
 BODY_LIMIT = 16 * 2**20
 
 _DIALECTS: dict[str, ModuleType] = {
@@ -31,6 +32,10 @@ _DIALECTS: dict[str, ModuleType] = {
     "eir_push": eir_push,
     "knox_guard": knox_guard,
     "webhook": webhook,
+    "eir_rest": eir_rest,
+    "sftp_csv": sftp_csv,
+    "dirbs_file": dirbs_file,
+    "gsma_file": gsma_file,
 }
 KINDS = tuple(_DIALECTS)
 
@@ -46,7 +51,7 @@ def build(kind: str, options: Mapping[str, Any] | None = None, stage: Stage | No
 
 
 def settings(kind: str, url: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The settings of a partner row that speaks to a practice partner at `url`."""
+    """The settings of a partner row that speaks to a practice partner at `url`, its stage's `spoken` if it has one."""
     dialect = _DIALECTS[kind]
     fitting: dict[str, Any] = dialect.settings(url, options_of(dialect.Options, options))
     return fitting
@@ -61,17 +66,19 @@ def run(
     seed: int = 0,
     follow_input: bool = False,
 ) -> None:
-    """Serve until interrupted, or until the input closes. Says its address on the output once it listens."""
-    app = build(kind, options, Stage(kind, Random(seed)))
-    uvloop.run(_serve(app, host, port, follow_input))
+    """Serve until interrupted, or until the input closes. Says its address on the output once it listens,
+    and behind it where its dialect is spoken, if that is elsewhere."""
+    stage = Stage(kind, Random(seed))
+    stage.host = host
+    uvloop.run(_serve(build(kind, options, stage), stage, port, follow_input))
 
 
-async def _serve(app: web.Application, host: str, port: int, follow_input: bool) -> None:
+async def _serve(app: web.Application, stage: Stage, port: int, follow_input: bool) -> None:
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        sys.stdout.write(f"http://{host}:{runner.addresses[0][1]}\n")
+        await web.TCPSite(runner, stage.host, port, backlog=1024).start()
+        sys.stdout.write(f"http://{stage.host}:{runner.addresses[0][1]} {stage.spoken}\n")
         sys.stdout.flush()
         await (asyncio.to_thread(sys.stdin.buffer.read) if follow_input else asyncio.Event().wait())
     finally:
@@ -85,10 +92,11 @@ class Running:
         """Waits until the process listens. Raises Unavailable if it ends instead."""
         self.kind = kind
         self._process = process
-        self.url = cast("IO[bytes]", process.stdout).readline().decode().strip()
+        said = cast("IO[bytes]", process.stdout).readline().decode().strip()
+        self.url, _, spoken = said.partition(" ")
         if not self.url:
             raise Unavailable(f"The practice partner '{kind}' did not start; is its port taken?")
-        self.settings = settings(kind, self.url, options)
+        self.settings = settings(kind, spoken or self.url, options)
 
     @property
     def pid(self) -> int:

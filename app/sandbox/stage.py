@@ -16,16 +16,22 @@ from app.sandbox.ledger import Ledger, State
 
 Form = TypeVar("Form")
 
+LOOPBACK = "127.0.0.1"
 PAGE_LIMIT = 100_000
 
 
 class Stage:
-    """One practice partner's memory and manners."""
+    """One practice partner's memory and manners. `host` is where it listens, `spoken` where its own dialect is
+    spoken, if that is not where its questions are asked. `forgets` are called when it is told to forget: what else it
+    knows."""
 
     def __init__(self, kind: str, rng: Random | None = None, clock: Callable[[], float] = time.time) -> None:
         self.kind = kind
+        self.host = LOOPBACK
+        self.spoken = ""
         self.ledger = Ledger()
         self.misbehaviour = Misbehaviour(rng or Random(0), clock)
+        self.forgets: list[Callable[[], None]] = []
         self._clock = clock
 
     def now(self) -> datetime:
@@ -56,6 +62,8 @@ class Stage:
     async def _forget(self, _: web.Request) -> web.Response:
         self.ledger.forget()
         self.misbehaviour.forget()
+        for forget in self.forgets:
+            forget()
         return web.Response(status=204)
 
     async def _order(self, request: web.Request) -> web.Response:

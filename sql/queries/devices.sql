@@ -160,6 +160,10 @@ UPDATE device AS d SET
     serial = coalesce(nullif(d.serial, ''), s.serial),
     gtin = coalesce(nullif(d.gtin, ''), s.gtin),
     pallet = CASE WHEN 'pallet' = ANY (s.changed) AND NOT s.moves THEN s.pallet ELSE d.pallet END,
+    pallet_by_arrival = d.pallet_by_arrival OR (
+        'pallet' = ANY (s.changed) AND NOT s.moves
+        AND (SELECT r.kind = 'arrival' FROM receipt AS r WHERE r.receipt_id = $1)
+    ),
     site = coalesce(nullif(s.site, ''), d.site),
     owner = coalesce(nullif(d.owner, ''), s.owner),
     model = coalesce(nullif(d.model, ''), s.model),

@@ -85,7 +85,15 @@ ORDER BY e.event_time, e.event_no;
 
 -- name: advance
 -- $1 capture, and how many more events were $2 stored, $3 known already, $4 failed
-UPDATE epcis_capture SET stored = stored + $2, known = known + $3, failed = failed + $4 WHERE capture_id = $1;
+UPDATE epcis_capture
+SET stored = stored + $2, known = known + $3, failed = failed + $4, hindered = 0, hindered_since = NULL
+WHERE capture_id = $1;
+
+-- name: hinder
+-- $1 capture, $2 now. How often in a row it has been hindered, and since when.
+UPDATE epcis_capture SET hindered = hindered + 1, hindered_since = coalesce(hindered_since, $2)
+WHERE capture_id = $1
+RETURNING hindered, hindered_since;
 
 -- name: finish
 UPDATE epcis_capture SET finished_at = $2 WHERE capture_id = $1

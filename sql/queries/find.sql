@@ -11,10 +11,15 @@ ORDER BY d.device_id
 LIMIT $3;
 
 -- name: by_unit
--- $1 serial and GTIN
-SELECT d.* FROM device AS d
-WHERE d.serial = ($1::text [])[1] AND d.gtin = ($1::text [])[2] AND d.serial <> '' AND d.device_id > $2
-ORDER BY d.device_id
+-- $1 serial and GTIN. A device that was registered without a GTIN is meant if no other is, as in `named`.
+SELECT meant.*
+FROM (
+    SELECT d.* FROM device AS d
+    WHERE d.serial = ($1::text [])[1] AND d.serial <> '' AND d.gtin IN (($1::text [])[2], '')
+    ORDER BY d.gtin DESC
+    LIMIT 1
+) AS meant
+WHERE meant.device_id > $2
 LIMIT $3;
 
 -- name: by_number

@@ -4,7 +4,7 @@ SELECT
     p.paused::integer AS paused,
     pace.failures,
     (
-        SELECT coalesce(sum(g.wanted - g.done - g.already - g.accepted - g.refused - g.superseded), 0)::bigint
+        SELECT coalesce(sum(g.wanted - g.done - g.already - g.accepted - g.refused - g.superseded - g.parked - g.not_ours), 0)::bigint
         FROM (
             SELECT DISTINCT d.command_id FROM delivery AS d
             WHERE d.partner_id = p.partner_id AND d.state = 0

@@ -1,9 +1,9 @@
 -- name: add
 INSERT INTO incident (
     title, kind, site, occurred_from, occurred_to, police_reference, scope, state, drafted_by, drafted_at,
-    preview, reported_by
+    preview, reported_by, country
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, 'draft', $8, $9, $10, $11)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'draft', $8, $9, $10, $11, $12)
 RETURNING incident_id;
 
 -- name: reported
@@ -20,6 +20,7 @@ SELECT
     title,
     kind,
     site,
+    country,
     occurred_from,
     occurred_to,
     police_reference,
@@ -56,6 +57,7 @@ SELECT
     title,
     kind,
     site,
+    country,
     occurred_from,
     occurred_to,
     police_reference,

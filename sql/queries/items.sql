@@ -1,6 +1,7 @@
 -- name: settle_items
--- $1 partner, $2 op, $3 command, $4 now, then arrays: keys, versions, states, codes, words, refs. A
--- confirmation may have come before its own order was settled: it stands, and is given back.
+-- $1 partner, $2 op, $3 command, $4 now, then arrays: keys, versions, states, codes, words, refs. A confirmation may
+-- have come before its own order was settled (it is of no command yet): it stands, as does what was confirmed when it
+-- is told again, and that somebody else had blocked it. What stands is given back.
 INSERT INTO delivery_item AS i (
     partner_id, op, command_id, changed_at, key, version, state, code, words, ref
 )
@@ -10,13 +11,22 @@ FROM unnest(
 ) AS a (key, version, state, code, words, ref)
 ORDER BY a.key
 ON CONFLICT (partner_id, key, version, op) DO UPDATE SET
-    command_id = excluded.command_id,
-    state = CASE WHEN i.state = 'accepted' THEN excluded.state ELSE i.state END,
-    code = CASE WHEN i.state = 'accepted' THEN excluded.code ELSE i.code END,
-    words = CASE WHEN i.state = 'accepted' THEN excluded.words ELSE i.words END,
-    ref = CASE WHEN i.state = 'accepted' THEN excluded.ref ELSE i.ref END,
+    command_id = coalesce(i.command_id, excluded.command_id),
+    state = CASE WHEN i.command_id IS NULL OR i.state IN ('confirmed', 'foreign') THEN i.state ELSE excluded.state END,
+    code = CASE WHEN i.command_id IS NULL OR i.state IN ('confirmed', 'foreign') THEN i.code ELSE excluded.code END,
+    words = CASE WHEN i.command_id IS NULL OR i.state IN ('confirmed', 'foreign') THEN i.words ELSE excluded.words END,
+    ref = CASE WHEN excluded.ref = '' THEN i.ref ELSE excluded.ref END,
     changed_at = excluded.changed_at
 RETURNING key, state;
+
+-- name: heal
+-- $1 partner, $2 op, then arrays: keys, versions. What had been refused or given up has been taken after all.
+DELETE FROM delivery_item AS i
+USING unnest($3::bigint [], $4::bigint []) AS a (key, version)
+WHERE
+    i.partner_id = $1 AND i.op = $2 AND i.key = a.key AND i.version = a.version AND i.state IN ('refused', 'parked')
+    AND i.command_id IS NOT NULL
+RETURNING i.command_id, i.state;
 
 -- name: supersede_accepted
 -- $1 partner, then arrays: keys, versions that are settled now. What the partner had accepted of older
@@ -40,7 +50,8 @@ RETURNING i.key, i.op, i.command_id, i.state;
 
 -- name: confirm_early
 -- The same, for what comes before its order was settled: kept for the settling to find, but only while the
--- identifier's lane is being worked. Otherwise the word is a late one, about a decision that is past.
+-- identifier's lane is being worked, or was when its worker died. Otherwise the word is a late one, about a decision
+-- that is past.
 INSERT INTO delivery_item (
     partner_id, changed_at, key, version, op, command_id, state, code, words, ref
 )
@@ -50,7 +61,7 @@ FROM unnest(
 ) AS a (key, op, state, code, words, ref)
 JOIN listing AS l ON l.key = a.key AND (l.blocked_by > 0) = (a.op = 'block')
 JOIN partner_lane AS lane
-    ON lane.partner_id = $1 AND lane.lane = abs(a.key) % 16 AND lane.lease_until > now()
+    ON lane.partner_id = $1 AND lane.lane = abs(a.key) % 16 AND lane.lease_until > '-infinity'
 ORDER BY a.key
 ON CONFLICT DO NOTHING
 RETURNING key;

@@ -36,7 +36,8 @@ WHERE l.partner_id = held.partner_id AND l.lane = held.lane;
 
 -- name: claim
 -- $1 free slots, $2 seconds of lease. One lane of every partner comes before anyone's second; a partner
--- that keeps failing gets one lane, its probe. MATERIALIZED keeps LIMIT from being evaluated twice.
+-- that keeps failing gets one lane, its probe. MATERIALIZED keeps LIMIT from being evaluated twice. A lease that was
+-- not handed back has lapsed: whoever held it may have made calls that nobody settled.
 WITH busy AS (
     SELECT partner_id, count(*) AS lanes FROM partner_lane WHERE lease_until >= now() GROUP BY partner_id
 ),
@@ -56,7 +57,7 @@ candidate AS (
         AND NOT p.paused AND pace.resume_at <= now()
 ),
 picked AS MATERIALIZED (
-    SELECT l.partner_id, l.lane, candidate.probing
+    SELECT l.partner_id, l.lane, candidate.probing, (l.lease_until > '-infinity')::integer AS lapsed
     FROM partner_lane AS l
     JOIN candidate USING (partner_id, lane)
     WHERE
@@ -69,10 +70,11 @@ picked AS MATERIALIZED (
 UPDATE partner_lane AS l SET
     lease_until = now() + $2::double precision * interval '1 second',
     lease_token = l.lease_token + 1,
+    lapses = least(l.lapses + picked.lapsed, 100),
     served_at = now()
 FROM picked
 WHERE l.partner_id = picked.partner_id AND l.lane = picked.lane
-RETURNING l.partner_id, l.lane, l.lease_token AS token, picked.probing;
+RETURNING l.partner_id, l.lane, l.lease_token AS token, picked.probing, picked.lapsed > 0 AS lapsed, l.lapses;
 
 -- name: take_tokens
 -- $1 partner, $2 calls wanted. The bucket is filled for the time that has passed, then as much is taken
@@ -105,10 +107,11 @@ RETURNING least(floor(filled.tokens), $2::integer)::integer AS granted;
 SELECT true FROM partner_lane WHERE partner_id = $1 AND lane = $2 AND lease_token = $3 FOR UPDATE;
 
 -- name: settle_lane
--- $1 partner, $2 lane, $3 deliveries closed, $4 seconds of lease to keep (0: hand it back). A statement of
--- its own, so that its snapshot is younger than the lock and sees every delivery that has been added.
+-- $1 partner, $2 lane, $3 deliveries closed, $4 seconds of lease to keep (0: hand it back), $5 lapses from now on. A
+-- statement of its own, so that its snapshot is younger than the lock and sees every delivery that has been added.
 UPDATE partner_lane AS l SET
     pending = l.pending - $3,
+    lapses = $5,
     lease_until = CASE WHEN $4 > 0 THEN now() + $4 * interval '1 second' ELSE '-infinity' END,
     next_at = coalesce(
         (
@@ -123,6 +126,11 @@ WHERE l.partner_id = $1 AND l.lane = $2;
 -- Hands a lane back without having settled anything.
 UPDATE partner_lane SET lease_until = '-infinity'
 WHERE partner_id = $1 AND lane = $2 AND lease_token = $3;
+
+-- name: let_lapse
+-- Whoever claims it next counts a lapse, which would be one of a worker that died: this one lives.
+UPDATE partner_lane SET lease_until = now(), lapses = greatest(lapses - 1, 0)
+WHERE partner_id = $1 AND lane = $2 AND lease_token = $3 AND lease_until > now();
 
 -- name: hold_lanes_of
 -- The lanes of these keys: whoever settles an order of theirs has done so, or waits until the word is booked.
@@ -151,3 +159,45 @@ UPDATE partner_pace SET
         END
     )
 WHERE partner_id = $1;
+
+-- name: close_lanes
+UPDATE partner_lane SET pending = 0 WHERE partner_id = $1;
+
+-- name: claim_asking
+-- $1 adapters whose partners leave results, $2 adapters whose partners can be asked what they hold, $3 seconds that it
+-- may take, $4 failures from which the breaker is open. One partner that is to be asked now.
+WITH due AS MATERIALIZED (
+    SELECT
+        pace.partner_id,
+        p.adapter = ANY ($1::text []) AND pace.poll_at <= now() AS polls,
+        p.adapter = ANY ($2::text []) AND pace.reconcile_at <= now() AS reconciles
+    FROM partner_pace AS pace
+    JOIN partner AS p USING (partner_id)
+    WHERE
+        NOT p.paused AND p.removed_at IS NULL AND pace.resume_at <= now() AND pace.failures < $4
+        AND pace.asking_until < now()
+        AND (
+            p.adapter = ANY ($1::text []) AND pace.poll_at <= now()
+            OR p.adapter = ANY ($2::text []) AND pace.reconcile_at <= now()
+        )
+    ORDER BY least(pace.poll_at, pace.reconcile_at)
+    LIMIT 1
+    FOR UPDATE OF pace SKIP LOCKED
+)
+UPDATE partner_pace AS pace SET asking_until = now() + $3::double precision * interval '1 second'
+FROM due
+WHERE pace.partner_id = due.partner_id
+RETURNING due.partner_id, due.polls, due.reconciles;
+
+-- name: asked
+-- $1 partner, seconds until it is asked again $2 for results (null: as before) and $3 for what it holds, $4 what came
+-- of the latter
+UPDATE partner_pace SET
+    asking_until = '-infinity',
+    poll_at = CASE WHEN $2::double precision IS NULL THEN poll_at ELSE now() + $2 * interval '1 second' END,
+    reconcile_at = CASE WHEN $3::double precision IS NULL THEN reconcile_at ELSE now() + $3 * interval '1 second' END,
+    reconciled = coalesce($4::jsonb, reconciled)
+WHERE partner_id = $1;
+
+-- name: ask_soon
+UPDATE partner_pace SET reconcile_at = now() WHERE partner_id = $1;

@@ -165,7 +165,7 @@ CROSS JOIN LATERAL (SELECT * FROM device WHERE device_id = near.device_id OFFSET
 CROSS JOIN LATERAL (
     SELECT
         CASE
-            WHEN r.kind = 'announcement' THEN coalesce(
+            WHEN r.kind = 'announcement' AND NOT d.pallet_by_arrival THEN coalesce(
                 (SELECT m.pallet FROM movement AS m WHERE m.device_id = d.device_id AND m.moved_at = '-infinity'),
                 d.pallet
             )

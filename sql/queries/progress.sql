@@ -1,5 +1,5 @@
 -- name: progress
--- $1 incident; one row for each partner and op.
+-- $1 incident; one row for each partner and op, and one for what it was told again.
 SELECT
     p.partner_id,
     p.name,
@@ -8,13 +8,15 @@ SELECT
     pace.failures,
     pace.last_fault,
     pace.resume_at > now() AS resting,
-    c.op,
+    CASE WHEN c.again THEN 'again' ELSE c.op END AS what,
     sum(g.wanted)::integer AS wanted,
     sum(g.done)::integer AS done,
     sum(g.already)::integer AS already,
     sum(g.accepted)::integer AS accepted,
     sum(g.refused)::integer AS refused,
     sum(g.superseded)::integer AS superseded,
+    sum(g.parked)::integer AS parked,
+    sum(g.not_ours)::integer AS not_ours,
     sum(g.calls)::integer AS calls,
     sum(g.failed_calls)::integer AS failed_calls,
     min(g.first_at) AS first_at,
@@ -24,8 +26,8 @@ JOIN progress AS g USING (command_id)
 JOIN partner AS p USING (partner_id)
 JOIN partner_pace AS pace USING (partner_id)
 WHERE c.incident_id = $1
-GROUP BY p.partner_id, p.name, p.adapter, p.paused, pace.failures, pace.last_fault, pace.resume_at, c.op
-ORDER BY p.partner_id, c.op;
+GROUP BY p.partner_id, p.name, p.adapter, p.paused, pace.failures, pace.last_fault, pace.resume_at, what
+ORDER BY p.partner_id, what;
 
 -- name: enrolment
 -- The same for all that has been enrolled at goods-in, whatever the receipt.
@@ -46,7 +48,7 @@ ORDER BY p.partner_id;
 -- $1 partner (null: all); how many identifiers are still to be told, or told again, where there are any.
 SELECT
     g.partner_id,
-    sum(g.wanted - g.done - g.already - g.accepted - g.refused - g.superseded)::bigint AS identifiers
+    sum(g.wanted - g.done - g.already - g.accepted - g.refused - g.superseded - g.parked - g.not_ours)::bigint AS identifiers
 FROM (
     SELECT DISTINCT partner_id, command_id FROM delivery
     WHERE state = 0 AND ($1::integer IS NULL OR partner_id = $1)
@@ -56,12 +58,12 @@ GROUP BY g.partner_id;
 
 -- name: refusals
 -- $1 incident, $2 partner, $3 limit, $4 key and $5 op of the last one before: what this partner refused, in its
--- own words. One incident orders each op once of each key.
-SELECT i.key, s.serial, i.op, i.code, i.words, i.changed_at
+-- own words, and what was given up. One incident orders each op once of each key.
+SELECT i.key, s.serial, i.state, i.op, i.code, i.words, i.changed_at
 FROM delivery_item AS i
 JOIN command AS c USING (command_id)
 LEFT JOIN serial_number AS s ON i.key < 0 AND s.serial_id = -i.key
-WHERE c.incident_id = $1 AND i.partner_id = $2 AND i.state = 'refused'
+WHERE c.incident_id = $1 AND i.partner_id = $2 AND i.state IN ('refused', 'parked')
     AND (i.key, i.op) > ($4, $5)
 ORDER BY i.key, i.op
 LIMIT $3;

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from app.adapters import conformance, registry
-from app.adapters.contract import Answer, Batch, Kind, Outcome, Reply, Wire
+from app.adapters.contract import Answer, Batch, Holding, Kind, Op, Outcome, Reply, Wire
 from app.adapters.settings import Secret, Url
 
 from .subjects import SUBJECTS
@@ -82,8 +82,81 @@ _NOTICED = [
 ]
 
 
-@pytest.mark.parametrize("name", _NOTICED)
-async def test_a_careless_adapter_is_noticed(name):
-    case = next(case for case in conformance.cases(CARELESS) if case.name == name)
+async def _is_noticed(subject: conformance.Subject, name: str) -> None:
+    case = next(case for case in conformance.cases(subject) if case.name == name)
     with pytest.raises(conformance.Broken):
         await case()
+
+
+@pytest.mark.parametrize("name", _NOTICED)
+async def test_a_careless_adapter_is_noticed(name):
+    await _is_noticed(CARELESS, name)
+
+
+class Trusting(Careless):
+    """It believes in references and lists as they come, and in lists that have an end."""
+
+    kind: ClassVar[str] = "trusting"
+    batch_size = 1
+
+    async def send(self, batch: Batch, wire: Wire) -> Sequence[Answer]:
+        (order,) = batch.orders
+        if batch.op is Op.RELEASE:
+            await wire.send("DELETE", f"{self._settings.url}/{order.ref}", headers={"x-ref": order.ref})
+        return [Answer(Outcome.DONE if order.ref and not batch.tried else Outcome.RETRY)]
+
+    async def holdings(self, wire: Wire, at) -> Sequence[Holding]:
+        held, page = [], 0
+        while listed := await self._page(wire, page):
+            held += [Holding(entry["imei"]) for entry in listed]
+            page += 1
+        return held
+
+    async def _page(self, wire: Wire, page: int) -> list[dict]:
+        headers = {"x-token": self._settings.token}
+        return json.loads((await wire.send("GET", f"{self._settings.url}/{page}", headers=headers)).body)
+
+
+class Meek(Trusting):
+    """What it does not understand is nothing to it."""
+
+    kind: ClassVar[str] = "meek"
+
+    async def send(self, batch: Batch, wire: Wire) -> Sequence[Answer]:
+        await wire.send("POST", self._settings.url, body=str(batch.orders[0].imei).encode())
+        return [Answer(Outcome.DONE, ref="another")]
+
+    async def _page(self, wire: Wire, page: int) -> list[dict]:
+        try:
+            return [entry for entry in await super()._page(wire, page) if entry["imei"].isprintable()]
+        except Exception:
+            return []
+
+
+def _lists(call: conformance.Call) -> Reply:
+    listed = [{"imei": "350000000000006"}, {"imei": "350000000000014"}] if call.url.endswith("/0") else []
+    return Reply(200, {}, json.dumps(listed if call.method == "GET" else {}).encode())
+
+
+_LISTING = {"settings": {"url": "https://x.example", "token": "tok-tok-tok"}, "obeys": _lists, "ref": "17"}
+TRUSTING = conformance.Subject(Trusting, **_LISTING, held=("350000000000006", "350000000000014"))
+MEEK = conformance.Subject(Meek, **_LISTING, held=("350000000000006",))
+
+
+@pytest.mark.parametrize(
+    ("subject", "name"),
+    [
+        *((TRUSTING, name) for name in ("ref-missing", "ref-hostile", "release-tried-before")),
+        (MEEK, "ref-used"),
+        (MEEK, "ref-told-by-the-block"),
+        *((TRUSTING, f"holdings-{name}") for name in ("bad-status", "values-wrong", "secrets-echoed")),
+        *(
+            (TRUSTING, f"holdings-{name}")
+            for name in ("broken-off", "endless", "body-html", "body-no-members")
+        ),
+        *((MEEK, f"holdings-{name}") for name in ("obeyed", "bad-status", "unanswered", "broken-off")),
+        *((MEEK, f"holdings-body-{name}") for name in ("html", "items-of-nothing", "nan", "compressed")),
+    ],
+)
+async def test_a_careless_reader_is_noticed(subject, name):
+    await _is_noticed(subject, name)

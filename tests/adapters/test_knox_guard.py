@@ -49,6 +49,28 @@ async def test_other_credentials_are_denied(twin):
         await partner.tell(Op.BLOCK, imeis(1))
 
 
+async def test_what_is_locked_is_listed_by_its_own_name(twin):
+    partner = await twin("knox_guard")
+    told = imeis(3) + serials(2)
+    await partner.tell(Op.ENROL, told)
+    await partner.tell(Op.BLOCK, told[1:])
+    await partner.tell(Op.RELEASE, told[2:3])
+    held = await partner.adapter.holdings(partner.wire, NOW)
+    assert sorted(one.name for one in held) == sorted(o.name for o in (told[1], *told[3:]))
+    assert all(one.ref.startswith("practice-") for one in held)
+
+
+async def test_a_long_list_is_read_to_its_end(twin):
+    partner = await twin("knox_guard")
+    for start in (0, 1000, 2000):
+        thousand = imeis(1000, 35_000_000_000_000 + start)
+        await partner.tell(Op.BLOCK, thousand)
+    before = partner.stage.ledger.calls
+    held = await partner.adapter.holdings(partner.wire, NOW)
+    assert {one.name for one in held} == {order.name for order in imeis(3000)}
+    assert (len(held), partner.stage.ledger.calls - before) == (3000, 4)
+
+
 class Script:
     """A wire on which the partner's replies are known beforehand."""
 

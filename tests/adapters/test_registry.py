@@ -9,7 +9,8 @@ from app.core.errors import Conflict, Invalid, Unavailable
 
 from .subjects import SUBJECTS
 
-GOOD = {kind: dict(SUBJECTS[kind].settings) for kind in ("ceir", "eir_push", "webhook", "knox_guard")}
+KINDS = ("ceir", "dirbs_file", "eir_push", "eir_rest", "gsma_file", "knox_guard", "sftp_csv", "webhook")
+GOOD = {kind: dict(SUBJECTS[kind].settings) for kind in KINDS}
 
 MODULE = """
 import msgspec
@@ -54,7 +55,7 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_ours_are_there():
-    assert set(registry.adapters()) >= {"ceir", "eir_push", "knox_guard", "webhook"}
+    assert set(registry.adapters()) >= set(KINDS)
     assert registry.adapters() is registry.adapters()
 
 
@@ -87,7 +88,9 @@ def test_a_broken_package_is_named(installed, module, target, words):
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones():
-    with pytest.raises(Invalid, match="ceir, eir_push, knox_guard, webhook"):
+    with pytest.raises(
+        Invalid, match="ceir, dirbs_file, eir_push, eir_rest, gsma_file, knox_guard, sftp_csv, webhook"
+    ):
         registry.make("ftp", {})
 
 
@@ -110,6 +113,20 @@ def test_every_flaw_is_told_at_once():
     (missing,) = (flaw.detail for flaw in caught.value.flaws if flaw.code == "setting-missing")
     assert "it would be the account's password" in missing
     assert caught.value.detail == "5 of the settings are wrong or missing."
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"form": "bulk"}, "Setting 'form': 'bulk' is none of its words; it would be structured"),
+        ({"identifiers_per_call": "7"}, "it would be a whole number, not a string; it would be 1 to 1000"),
+        ({"identifiers_per_call": 1001}, "it would be a whole number, at most 1000; it would be 1 to 1000"),
+        ({"source": ""}, "its form is another; it would be a URI that names the sender"),
+    ],
+)
+def test_a_flaw_is_told_in_words_for_people(setting, words):
+    with pytest.raises(Invalid, match=words):
+        registry.make("webhook", GOOD["webhook"] | setting)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +180,10 @@ def test_a_signing_secret_that_is_none_is_refused_and_not_repeated(secret):
     [
         ("ceir", {"password"}),
         ("eir_push", set()),
+        ("eir_rest", {"provisioning_key"}),
         ("webhook", {"secret", "previous_secret"}),
         ("knox_guard", {"api_token", "webhook_secret"}),
+        ("sftp_csv", {"password"}),
     ],
 )
 def test_secrets_are_never_shown_again(kind, masked):

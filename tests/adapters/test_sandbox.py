@@ -54,6 +54,7 @@ async def test_failures_happen_before_or_after_the_effect(twin, status, applied)
 
 async def test_hung_calls_are_never_answered(twin):
     partner = await twin("eir_push", deadline=0.3)
+    assert await _many(partner, 1) == ["done"]
     partner.order(hang_rate=1)
     assert set(await _many(partner, 4)) == {"timed out after 0.3 s"}
     assert partner.stage.misbehaviour.acted["hung"] == 4

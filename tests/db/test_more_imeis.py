@@ -123,10 +123,11 @@ async def test_a_file_that_knows_more_imeis_waits_for_a_theft(pool, registers, p
     assert (warning.code, warning.value) == ("imei-not-claimed", second)
 
 
-async def test_more_imeis_are_enrolled_with_brand_partners(pool, registers, phones, now):
+async def test_more_imeis_are_enrolled_with_brand_partners(pool, registers, phones, now, keyring):
     first, second = phones(0, 1).split(",")[:2]
     settings = {"url": "https://knox.example", "api_token": "t", "email": "help@retailer.example"}
     said = {"adapter": "knox_guard", "settings": settings, "scope": PartnerScope(), "limits": Limits()}
+    said["keyring"] = keyring
     await transaction(pool, lambda conn: partners.add(conn, name="Brand", now=now, **said))
     await registers(f"imei1\n{first}\n")
     await registers(f"imei1,imei2\n{first},{second}\n")

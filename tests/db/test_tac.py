@@ -228,12 +228,12 @@ def webhook(name: str, scope: PartnerScope) -> dict:
     }
 
 
-async def test_a_partner_that_is_told_everything_is_not_narrowed_to_brands(conn):
-    number = await partners.add(conn, **webhook("all", PartnerScope(kinds=("imei",))))
+async def test_a_partner_that_is_told_everything_is_not_narrowed_to_brands(conn, keyring):
+    number = await partners.add(conn, **webhook("all", PartnerScope(kinds=("imei",))), keyring=keyring)
     partner = await partners.find(conn, number)
     narrow = PartnerScope(kinds=("imei",), brands=("Nordlys",))
     with pytest.raises(Conflict, match="only grow"):
-        await partners.change(conn, partner, settings=partner.settings, scope=narrow, limits=partner.limits)
+        await partners.change(conn, partner, keyring=keyring, now=NOW, scope=narrow)
 
 
 async def told(pool: Pool, op: Op, keys: list[int], incident: int) -> dict[str, int]:
@@ -249,7 +249,7 @@ async def told(pool: Pool, op: Op, keys: list[int], incident: int) -> dict[str, 
     return await transaction(pool, work)
 
 
-async def test_a_partner_with_brands_is_told_of_exactly_its_own(pool, imports):
+async def test_a_partner_with_brands_is_told_of_exactly_its_own(pool, imports, keyring):
     scopes = {
         "nord": PartnerScope(kinds=("imei",), brands=("NORDLYS ",)),
         "two": PartnerScope(kinds=("imei",), brands=("haldane",), tacs=("35000303",)),
@@ -257,7 +257,7 @@ async def test_a_partner_with_brands_is_told_of_exactly_its_own(pool, imports):
     }
     async with pool.acquire() as conn, conn.transaction():
         for name, scope in scopes.items():
-            await partners.add(conn, **webhook(name, scope))
+            await partners.add(conn, **webhook(name, scope), keyring=keyring)
         number = await conn.fetchval(
             "INSERT INTO incident (title, kind, site, police_reference, scope, state, drafted_by, drafted_at)"
             " VALUES ('t', 'theft', '', '', '{}', 'draft', 'x', now()) RETURNING incident_id"

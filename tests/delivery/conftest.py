@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -15,12 +15,14 @@ from aiohttp import web
 from app.adapters.contract import Op
 from app.blocklist import listing
 from app.core.db import Pool, transaction
-from app.delivery import commands, engine, partners
+from app.core.keyring import Keyring
+from app.delivery import commands, engine, partners, tls
 from app.delivery.contacts import Contacts
-from app.delivery.partners import Limits
+from app.delivery.partners import Limits, Partner
 from app.delivery.progress import Standing, progress
 from app.delivery.scope import PartnerScope
 from app.delivery.send import Desk, Terms
+from app.delivery.tls import Tls
 from app.delivery.wire import HttpWire
 from app.sandbox import server
 from app.sandbox.faults import Faults
@@ -32,11 +34,19 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+_CLAIM = (
+    "INSERT INTO claim (incident_id, key, state) SELECT $1, key, 1 FROM unnest($2::bigint []) AS key"
+    " ON CONFLICT DO NOTHING"
+)
+_LIFT = "UPDATE claim SET state = 2 WHERE incident_id = $1 AND key = ANY ($2::bigint [])"
+
+
 class Town:
     """Partners, identifiers and workers of one test."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, keyring: Keyring) -> None:
         self.pool = pool
+        self.keyring = keyring
         self.stages: dict[str, Stage] = {}
         self.runners: list[web.AppRunner] = []
 
@@ -47,18 +57,33 @@ class Town:
         """A practice partner that listens, and its row."""
         name = name or kind
         stage = self.stages[name] = Stage(kind, random.Random(7))
-        runner = web.AppRunner(server.build(kind, {}, stage), access_log=None)
+        url = await self._open(server.build(kind, {}, stage))
+        if faults:
+            stage.misbehaviour.order(faults)
+        settings = {**server.settings(kind, stage.spoken or url), **(change or {})}
+        return await self._add(name, kind, settings, scope or PartnerScope(), limits or Limits())
+
+    async def listener(self, name: str, take: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> int:
+        """A webhook of the test's own, and its row."""
+        app = web.Application()
+        app.router.add_post("/{path:.*}", take)
+        settings = server.settings("webhook", await self._open(app))
+        return await self._add(name, "webhook", settings, PartnerScope(), Limits())
+
+    async def _open(self, app: web.Application) -> str:
+        runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.runners.append(runner)
-        if faults:
-            stage.misbehaviour.order(faults)
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        settings = {**server.settings(kind, url), **(change or {})}
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    async def _add(
+        self, name: str, kind: str, settings: dict[str, Any], scope: PartnerScope, limits: Limits
+    ) -> int:
         async with self.pool.acquire() as conn, conn.transaction():
             return await partners.add(
-                conn, name=name, adapter=kind, settings=settings, scope=scope or PartnerScope(),
-                limits=limits or Limits(), now=utc_now(),
+                conn, name=name, adapter=kind, settings=settings, scope=scope, limits=limits, now=utc_now(),
+                keyring=self.keyring, allow_private=True,
             )  # fmt: skip
 
     async def incident(self) -> int:
@@ -79,9 +104,11 @@ class Town:
 
         async def work(conn: Any) -> None:
             if op == Op.BLOCK:
+                await conn.execute(_CLAIM, incident, keys)
                 await listing.suspect(conn, keys, now)
                 turned = await listing.block(conn, keys, now)
             else:
+                await conn.execute(_LIFT, incident, keys)
                 turned = await listing.release(conn, keys, now)
             await commands.order(
                 conn, commands.Command(op, now, "test", incident_id=incident), turned.keys, turned.versions
@@ -98,11 +125,22 @@ class Town:
 
     @asynccontextmanager
     async def worker(
-        self, *, slots: int = 32, deadline: float = 5.0, terms: Terms | None = None
+        self,
+        *,
+        slots: int = 32,
+        deadline: float = 5.0,
+        terms: Terms | None = None,
+        keyring: Keyring | None = None,
     ) -> AsyncIterator[Desk]:
-        contacts = Contacts(
-            lambda partner: HttpWire(deadline=deadline, connections=partner.limits.max_inflight)
-        )
+        def wire(partner: Partner) -> HttpWire:
+            return HttpWire(
+                deadline=deadline,
+                connections=partner.limits.max_inflight,
+                allow_private=partner.allow_private,
+                tls=tls.context(Tls(**partner.tls)),
+            )
+
+        contacts = Contacts(wire, keyring or self.keyring)
         chance = random.Random(5).random
         desk = Desk(self.pool, contacts, utc_now, chance, asyncio.Event(), terms or Terms())
         task = asyncio.create_task(engine.run(desk, slots))
@@ -127,8 +165,8 @@ class Town:
 
 
 @pytest.fixture
-async def town(pool: Pool) -> AsyncIterator[Town]:
-    town = Town(pool)
+async def town(pool: Pool, keyring: Keyring) -> AsyncIterator[Town]:
+    town = Town(pool, keyring)
     yield town
     for runner in town.runners:
         await runner.cleanup()

@@ -59,20 +59,27 @@ async def test_a_partner_that_is_down_never_delays_another(town, keys, names):
 
 async def test_what_was_decided_later_is_all_that_is_told(town, pool, keys):
     number = await town.partner("webhook")
-    await transaction(pool, lambda conn: partners.pause(conn, number, "maintenance"))
     incident = await town.incident()
     await town.block(incident, keys(50))
-    await town.release(incident, keys(50))
     async with town.worker():
+        await town.settled(incident)
+        await transaction(pool, lambda conn: partners.pause(conn, number, "maintenance"))
+        before = town.stages["webhook"].ledger.calls
+        await town.release(incident, keys(50))
+        again = await town.incident()
+        await town.block(again, keys(50))
+        await town.release(again, keys(30))
         await asyncio.sleep(0.3)
-        assert town.stages["webhook"].ledger.calls == 0
+        assert town.stages["webhook"].ledger.calls == before
         await transaction(pool, lambda conn: partners.resume(conn, number))
-        found = await town.settled(incident)
-    assert found["webhook"].block.superseded == 50
-    assert found["webhook"].release.done == 50
-    assert town.blocked("webhook") == []
-    history = town.stages["webhook"].ledger.counts()
-    assert history["released"] == 50
+        found = await town.settled(again)
+    assert (found["webhook"].block.superseded, found["webhook"].block.already) == (30, 20)
+    assert (
+        found["webhook"].release.done,
+        (await town.standings(incident))["webhook"].release.superseded,
+    ) == (30, 50)
+    assert len(town.blocked("webhook")) == 20
+    assert town.stages["webhook"].ledger.counts()["released"] == 30
 
 
 async def test_a_rate_is_a_contract(town, keys):
@@ -247,6 +254,4 @@ async def test_a_scope_that_would_leave_devices_out_silently_is_refused(town, po
         partner = await partners.find(conn, number)
         smaller = PartnerScope(kinds=("imei",), tacs=("35111111",))
         with pytest.raises(Conflict, match="only grow"):
-            await partners.change(
-                conn, partner, settings=partner.settings, scope=smaller, limits=partner.limits
-            )
+            await partners.change(conn, partner, keyring=town.keyring, now=partner.created_at, scope=smaller)

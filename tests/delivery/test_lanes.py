@@ -13,7 +13,10 @@ from app.core import imei
 from app.core.db import transaction
 from app.delivery import confirm, lanes, send
 from app.delivery.commands import Command, order
-from app.delivery.lanes import Lane, Settlement
+from app.delivery.lanes import Lane
+from app.delivery.send import PATIENCE
+from app.delivery.settle import Settlement
+from app.delivery.settle import settle as write
 
 
 def now() -> datetime:
@@ -22,7 +25,7 @@ def now() -> datetime:
 
 def nothing_left(work: lanes.Work, outcome: Outcome = Outcome.DONE) -> Settlement:
     answers = {place: Answer(outcome) for place in work.orders}
-    return Settlement([], None, answers, len(work.superseded), calls=1, failed_calls=0, entries=[])
+    return Settlement([], None, answers, untold=list(work.dropped), calls=1)
 
 
 async def claim_one(pool) -> Lane:
@@ -33,7 +36,7 @@ async def claim_one(pool) -> Lane:
 
 async def work_of(pool, lane: Lane) -> lanes.Work:
     async with pool.acquire() as conn:
-        work = await lanes.next_work(conn, lane)
+        work = await lanes.next_work(conn, lane, PATIENCE)
     assert work is not None
     return work
 
@@ -43,7 +46,7 @@ async def lapse(pool) -> None:
 
 
 async def settle(pool, lane, work, done, keep=0.0) -> bool:
-    return await transaction(pool, lambda conn: lanes.settle(conn, lane, work, done, keep=keep, now=now()))
+    return await transaction(pool, lambda conn: write(conn, lane, work, done, keep=keep, now=now()))
 
 
 @pytest.fixture
@@ -74,11 +77,21 @@ async def test_who_lost_the_lease_writes_nothing(incident, pool, town):
     assert await settle(pool, stale, work, nothing_left(work)) is False
 
 
+async def test_a_worker_that_lets_go_of_a_lane_has_not_died_of_it(incident, pool):
+    """Five workers that died in a row give up an order; a database that was away for five moments gives up none."""
+    async with pool.acquire() as conn:
+        for _ in range(send.POISON_FROM + 1):
+            (lane,) = await lanes.claim(conn, 1, send.LEASE)
+            await lanes.let_lapse(conn, lane)
+    assert lane.lapsed
+    assert lane.lapses < send.CAREFUL_FROM
+
+
 async def test_a_lapsed_lease_reads_no_more_work(incident, pool):
     lane = await claim_one(pool)
     await lapse(pool)
     async with pool.acquire() as conn:
-        assert await lanes.next_work(conn, lane) is None
+        assert await lanes.next_work(conn, lane, PATIENCE) is None
 
 
 async def test_a_lease_that_is_nearly_over_sends_nothing(incident, pool, town):
@@ -96,14 +109,14 @@ async def test_a_settled_delivery_is_not_sent_again(incident, pool):
     work = await work_of(pool, lane)
     assert await settle(pool, lane, work, nothing_left(work), keep=send.LEASE)
     async with pool.acquire() as conn:
-        assert await lanes.next_work(conn, lane) is None
+        assert await lanes.next_work(conn, lane, PATIENCE) is None
     assert await pool.fetchval("SELECT sum(pending) FROM partner_lane") == 0
 
 
 async def test_work_that_comes_while_a_lane_is_held_is_not_forgotten(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    later = Settlement([1], None, {}, 0, calls=1, failed_calls=1, entries=[], again=True, wait=3600)
+    later = Settlement([1], None, {}, calls=1, failed_calls=1, again=True, wait=3600)
     await town.block(incident, [keys(1)[0] + 16])
     assert await settle(pool, lane, work, later)
     again = await claim_one(pool)
@@ -114,7 +127,7 @@ async def test_work_that_comes_while_a_lane_is_held_is_not_forgotten(incident, p
 async def test_new_work_comes_before_what_failed(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    assert await settle(pool, lane, work, Settlement([1], None, {}, 0, 1, 1, [], again=True, wait=0))
+    assert await settle(pool, lane, work, Settlement([1], None, {}, calls=1, failed_calls=1, again=True))
     await town.block(incident, [keys(1)[0] + 16])
     assert (await work_of(pool, await claim_one(pool))).chunk_id != work.chunk_id
 
@@ -170,6 +183,17 @@ async def test_a_word_that_comes_before_its_order_is_settled_stands(incident, po
     assert (block.accepted, block.done) == (0, 1)
 
 
+async def test_a_word_about_what_a_dead_worker_told_stands(incident, pool, town, keys):
+    await claim_one(pool)
+    await lapse(pool)
+    await confirmed(pool, 1, keys(1)[0], Op.BLOCK)
+    lane = await claim_one(pool)
+    work = await work_of(pool, lane)
+    await settle(pool, lane, work, nothing_left(work, Outcome.ACCEPTED))
+    block = (await town.standings(incident))["webhook"].block
+    assert (block.accepted, block.done) == (0, 1)
+
+
 async def test_a_word_that_meets_the_settling_of_its_order_is_never_lost(incident, pool, town, keys):
     """The order is being settled, and not yet committed, when the partner's word comes."""
     lane = await claim_one(pool)
@@ -178,7 +202,7 @@ async def test_a_word_that_meets_the_settling_of_its_order_is_never_lost(inciden
         settling = conn.transaction()
         await settling.start()
         done = nothing_left(work, Outcome.ACCEPTED)
-        assert await lanes.settle(conn, lane, work, done, keep=0, now=now())
+        assert await write(conn, lane, work, done, keep=0, now=now())
         word = asyncio.create_task(confirmed(pool, 1, keys(1)[0], Op.BLOCK))
         await asyncio.sleep(0.3)
         await settling.commit()

@@ -10,6 +10,7 @@ import pytest
 from app.access import keys
 from app.access.roles import Role
 from app.core.db import Connection
+from app.core.keyring import new_key
 
 from .command import Commands
 
@@ -18,4 +19,5 @@ from .command import Commands
 async def desk(database: str, conn: Connection) -> Commands:
     said = {"name": "Dock 4", "role": Role.ADMIN, "by": "tests", "now": datetime.now(UTC)}
     made = await keys.create(conn, **said, random=secrets.token_bytes)
-    return Commands({"DATABASE_URL": database, "IMEI_GATEWAY_KEY": made.key})
+    settings = {"IMEI_GATEWAY_SECRETS_KEY": new_key(secrets.token_bytes), "IMEI_GATEWAY_KEY": made.key}
+    return Commands({"DATABASE_URL": database, **settings})

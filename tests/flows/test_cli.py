@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.core import gs1, imei
+from app.sandbox.server import KINDS
 
 from .command import Gateway
 
@@ -94,7 +95,7 @@ def test_a_theft_from_goods_in_to_release(
     assert header.endswith("reject_code,reject_sentence")
     assert "'=1+1" in row
 
-    partners = ("sandbox", "--ports", "0,0,0,0", "--add")
+    partners = ("sandbox", "--ports", ",".join("0" for _ in KINDS), "--add")
     with Gateway(gateway.data_dir).started(*partners, until="until Ctrl-C"):
         declared = gateway.told("declare", "--title", "Paris", "--pallet", PALLET, "--yes")
         number = str(declared["id"])
@@ -121,19 +122,22 @@ def test_a_theft_from_goods_in_to_release(
 
 
 def _assert_everybody_is_told(gateway: Gateway, number: str) -> None:
-    watched = gateway.run("watch", number, "--timeout", "30", "--json")
+    watched = gateway.run("watch", number, "--timeout", "50", "--json")
     assert watched.returncode == 0, watched.stdout + watched.stderr
     last = json.loads(watched.stdout.splitlines()[-1])
     assert last["settled"]
-    assert len(last["partners"]) == 4
+    assert len(last["partners"]) == len(KINDS)
 
 
 def test_practice_partners_join_only_where_a_gateway_answers(gateway: Gateway) -> None:
     nowhere = f"http://127.0.0.1:{_free_port()}"
-    refused = gateway.run("sandbox", "--ports", "0,0,0,0", "--add", "--gateway", nowhere)
+    refused = gateway.run("sandbox", "--ports", ",".join("0" for _ in KINDS), "--add", "--gateway", nowhere)
     assert refused.returncode == 1
     assert f"No gateway answers at {nowhere}" in refused.stderr
     assert "--gateway" in refused.stderr
+    too_many = gateway.run("sandbox", "--ports", "0," * 20 + "0")
+    assert too_many.returncode == 2
+    assert "ports, for ceir, eir_push" in too_many.stderr
 
 
 def test_a_draft_waits_until_somebody_submits_it(gateway: Gateway) -> None:
@@ -197,7 +201,9 @@ def test_partners_are_added_paused_and_resumed(gateway: Gateway, tmp_path: Path)
         "stolen_waits=true",
     )
     pairs = [part for text in texts for part in ("--setting", text)]
+    pairs.append("--allow-private")
     added = gateway.told("partner", "add", "Nord", "--adapter", "ceir", "--settings", str(settings), *pairs)
+    assert added["allow_private"] is True
     assert added["settings"]["devices_per_call"] == 20
     assert (added["settings"]["reasons"], added["settings"]["stolen_waits"]) == ({"theft": "Vol"}, True)
     assert "hunter-2" not in json.dumps(added)
@@ -233,7 +239,7 @@ def test_a_tac_database_is_imported_listed_and_found(gateway: Gateway, tmp_path:
     assert [it["tac"] for it in gateway.told("tac", "list", "--brand", "HALDANE")["tacs"]] == ["01440002"]
     carrier = gateway.told("key", "create", "--name", "Carrier", "--role", "carrier")["key"]
     assert gateway.run("tac", "import", str(path), key=carrier).returncode == 6
-    settings = ("--adapter", "eir_push", "--setting", "url=http://127.0.0.1:9/", "--brand")
+    settings = ("--adapter", "eir_push", "--setting", "url=https://eir.example/", "--brand")
     assert (
         "No TAC is known yet of: nobody" in gateway.run("partner", "add", "Quiet", *settings, "Nobody").stdout
     )
@@ -257,7 +263,9 @@ def test_errors_are_one_sentence_or_a_problem_document(gateway: Gateway) -> None
     assert wrong.stderr.count("it would begin with https://") == 1
     assert "Traceback" not in wrong.stderr
     several = gateway.run("partner", "add", "Süd", "--adapter", "ceir", "--setting", "url=ftp://x")
-    assert several.stderr.startswith("3 of the settings are wrong or missing.\n  • settings/url: ")
+    assert several.stderr.startswith(
+        "3 of the settings are wrong or missing.\n  • setting url: it would begin"
+    )
     assert several.stderr.count("it would begin with https://") == 1
     missing = gateway.run("approve", "999", "--json")
     assert missing.returncode == 1
@@ -269,6 +277,29 @@ def test_errors_are_one_sentence_or_a_problem_document(gateway: Gateway) -> None
         in json.loads(many.stderr)["detail"]
     )
     assert "No such file or directory. See" in gateway.run("register", "no.csv").stderr
+
+
+def test_all_that_is_wrong_with_a_partner_is_told_at_once_and_of_what_was_typed(gateway: Gateway) -> None:
+    texts = ("url=ftp://x", "devices_per_call=many", "reasons=x", "colour=red", "stolen_waits=true")
+    pairs = [part for text in texts for part in ("--setting", text)]
+    others = ("--tac", "12", "--rate", "-1", "--max-inflight", "99")
+    lines = gateway.run("partner", "add", "", "--adapter", "ceir", *pairs, *others).stderr.splitlines()
+    assert lines[0] == "10 things about this partner are wrong."
+    told = dict(line.removeprefix("  • ").split(": ", 1) for line in lines[1:])
+    assert set(told) == {
+        "setting url", "setting devices_per_call", "setting reasons", "setting colour", "setting username",
+        "setting password", "--tac", "--rate", "--max-inflight", "NAME",
+    }  # fmt: skip
+    assert told["setting devices_per_call"].startswith(
+        "it would be a whole number, not a string; it would be"
+    )
+    assert told["setting password"] == "it is missing; it would be the account's password."
+    settings = ("--setting", "devices_per_call=0", "--setting", "url=https://x.example")
+    bounded = gateway.run("partner", "add", "Süd", "--adapter", "ceir", *settings).stderr
+    assert "setting devices_per_call: it would be a whole number, at least 1; it would be" in bounded
+    unknown = gateway.run("partner", "add", "Süd", "--adapter", "fax", *pairs, "--tac", "12").stderr
+    assert "--adapter: There is no adapter 'fax'; there are ceir," in unknown
+    assert "--tac: '12' would be 8 digits" in unknown
 
 
 def test_a_typing_error_makes_no_new_database(gateway: Gateway, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from app.delivery.progress import Standing, Tally
 
 
 def _standing(health: str = "working", fault: str = "", **counts: int) -> Standing:
-    names = ("wanted", "done", "already", "accepted", "refused", "superseded", "calls", "failed_calls")
-    fields = {name: counts.get(name, 0) for name in names}
-    ended = sum(fields[name] for name in names[1:6])
-    block = Tally(**fields, open=fields["wanted"] - ended)
+    ends = ("done", "already", "accepted", "refused", "superseded", "parked", "not_ours")
+    fields = {name: counts.get(name, 0) for name in ("wanted", *ends, "calls", "failed_calls")}
+    ended = sum(fields[name] for name in ends)
+    block = Tally(**fields, open=fields["wanted"] - ended, rate=None, seconds_left=None)
     return Standing(1, "Operator Nord", "eir_push", health, fault, None, None, block)
 
 
@@ -79,3 +79,9 @@ def test_lines_say_the_same_without_a_terminal() -> None:
     bars = Bars()
     bars.update([_standing(wanted=10, done=8, refused=2)])
     assert list(bars.lines()) == ["Operator Nord block: 8 of 10 confirmed; 2 refused; settled"]
+
+
+def test_what_was_given_up_is_told_apart_from_what_is_not_ours() -> None:
+    drawn = _drawn((0, _standing(wanted=100, done=50, parked=30, not_ours=20)))
+    assert "30 parked · 20 not ours to release" in drawn
+    assert drawn.count("▓") > drawn.count("▒") > 0

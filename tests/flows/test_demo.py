@@ -20,8 +20,8 @@ from app.demo.generate import generate
 from app.demo.goods import Goods
 from app.demo.line import line
 from app.demo.own_file import own
+from app.demo.players import PLAYERS
 from app.devices.intake import Defaults, Format, read
-from app.sandbox.server import KINDS
 
 SEED = 3
 DEVICES = 2000
@@ -92,7 +92,7 @@ def _hold_against(told: dict[str, Any], goods: Goods) -> None:
     assert (told["rows"], told["registered"]) == (goods.verdicts.rows, goods.verdicts.registered)
     stolen = {"pallets": 30, "devices": len(goods.stolen), "identifiers": goods.identifiers}
     assert told["stolen"] == stolen
-    assert told["partners"].keys() == set(KINDS)
+    assert told["partners"].keys() == set(PLAYERS)
     for kind, partner in told["partners"].items():
         must = wanted(kind, goods)
         assert partner["identifiers"] == len(must.blocked) + len(must.released)

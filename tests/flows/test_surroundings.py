@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.sandbox.server import KINDS
+
 _TRAP = "import os; os.write(2, b'TRAPPED')\n"
 
 
@@ -70,10 +72,14 @@ def test_runs_no_code_of_the_folder_it_is_started_in_and_logs_json_alone(
 
 
 def test_practice_partners_run_no_code_of_the_folder(folder: Path) -> None:
-    practice = command(folder, "sandbox", "--ports", "0,0,0,0")
-    time.sleep(4)
+    practice = command(folder, "sandbox", "--ports", ",".join("0" for _ in KINDS))
+    said = ""
+    for line in practice.stdout or ():
+        said += line
+        if line.startswith("They run until"):
+            break
     practice.send_signal(signal.SIGINT)
-    said, logged = practice.communicate(timeout=30)
+    _, logged = practice.communicate(timeout=30)
     assert "TRAPPED" not in said + logged
     assert "practice webhook" in said, logged
 

@@ -23,6 +23,7 @@ from app.access.roles import Role
 from app.cli import service
 from app.core.config import Settings
 from app.core.db import Connection, open_pool
+from app.core.keyring import new_key
 from app.sandbox import server
 from app.sandbox.stage import Stage
 
@@ -80,6 +81,7 @@ async def serving(
         max_body=MAX_BODY,
         epcis_capture_limit=MAX_EVENTS,
         epcis_file_size_limit=MAX_FILE,
+        secrets_key=new_key(secrets.token_bytes),
         log_level="error",
     )
     async with AsyncExitStack() as stack:

@@ -24,6 +24,8 @@ BODIES = {
     "askStatuses": ("POST", "/v1/status", {"imeis": ["490154203237518"]}),
     "addPartner": ("POST", "/v1/partners", {"name": "n", "adapter": "ceir", "settings": {}}),
     "changePartner": ("PATCH", "/v1/partners/987654321", {"reason": "r"}),
+    "tryPartner": ("POST", "/v1/partners/987654321/try", {}),
+    "replayPartner": ("POST", "/v1/partners/987654321/replay", {"which": "refused"}),
     "moveDevices": ("POST", "/v1/movements", {"moves": [{"to": "", "serials": ["A"]}]}),
     "saveMapping": ("PUT", "/v1/mappings/none", {"columns": {"Handset": "imei"}}),
 }
@@ -227,6 +229,29 @@ async def test_a_time_whose_plus_came_as_a_space_is_told_how_it_is_written(manag
     assert (await manager.get(path + "2026-12-22T02:00:00%2B01:00")).status_code == 200
     found = places(problem(await manager.get(path + "noon"), 400, "query-wrong"))
     assert "%2B" not in found["at"]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_time_that_cannot_be_said_in_utc_is_told_as_one_that_cannot_be_right(
+    manager, goods_in, moment
+):
+    scope = {"pallets": ["340123450000000018"], "as_of": moment}
+    many = {"serials": [f"S-{number}" for number in range(20_000)]}
+    move = {"to": "", "serials": ["A"]}
+    for client, path, said, place in (
+        (manager, DRAFT, {"title": "t", "scope": scope}, "/scope/as_of"),
+        (manager, DRAFT, {"title": "t", "scope": {**scope, **many}}, "/scope/as_of"),
+        (manager, DRAFT, {"title": "t", "scope": many, "occurred_to": moment}, "/occurred_to"),
+        (goods_in, "/v1/movements", {"moves": [move, {**move, "at": moment}]}, "/moves/1/at"),
+    ):
+        found = places(problem(await client.post(path, json=said), 400, "body-wrong"))
+        assert set(found) == {place}
+        assert "cannot be right; it would be, in UTC, between the years 1 and 9999" in found[place]
+    asked = {"pallet": "340123450000000018", "at": moment}
+    found = places(problem(await manager.get("/v1/devices", params=asked), 400, "time-impossible"))
+    assert "cannot be right" in found["at"]
+    found = places(problem(await goods_in.get("/epcis/events", params={"GE_eventTime": moment}), 400))
+    assert "cannot be right" in found["GE_eventTime"]
 
 
 @pytest.mark.parametrize(

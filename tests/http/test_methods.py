@@ -37,7 +37,7 @@ async def test_head_waits_for_no_stream(manager):
     ("path", "methods"),
     [
         ("/v1/incidents", "GET, HEAD, OPTIONS, POST"),
-        ("/v1/partners/1", "GET, HEAD, OPTIONS, PATCH"),
+        ("/v1/partners/1", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("/v1/incidents/1/approve", "OPTIONS, POST"),
         ("/health/live", "GET, HEAD, OPTIONS"),
     ],
@@ -45,7 +45,7 @@ async def test_head_waits_for_no_stream(manager):
 async def test_options_lists_every_method(nobody, path, methods):
     response = await nobody.options(path)
     assert (response.status_code, response.headers["allow"], response.content) == (204, methods, b"")
-    refused = await nobody.delete(path)
+    refused = await nobody.put(path)
     assert problem(refused, 405)["code"] == "method"
     assert refused.headers["allow"] == methods
 

@@ -81,3 +81,16 @@ async def test_what_was_declared_before_it_was_registered_is_the_same_device(
     assert answer.json()["registered"] == 1
     (device,) = (await auditor.get("/v1/devices", params={"serial": serial})).json()["devices"]
     assert device["status"] == "blocked"
+
+
+async def test_a_look_up_means_the_device_that_a_movement_means(goods_in, auditor):
+    serial, on, to = f"BARE-{next(_numbers)}", stock(1).pallet, stock(1).pallet
+    row = f"imei1,serial,pallet\n{stock(1).imeis[0]},{serial},{on}\n"
+    assert (await goods_in.post("/v1/receipts", content=row, headers=CSV)).json()["registered"] == 1
+    for name in (serial, f"  {serial} ", of(WATCH, serial), f"https://id.gs1.org/01/{WATCH}/21/{serial}"):
+        move = {"to": to, "serials": [name]}
+        assert (await goods_in.post("/v1/movements", json={"moves": [move]})).json()["unknown"] == []
+        assert await where(auditor, name) == {"": to}
+    watch = f"serial,gtin,pallet\n{serial},{WATCH},{on}\n"
+    assert (await goods_in.post("/v1/receipts", content=watch, headers=CSV)).json()["registered"] == 1
+    assert await where(auditor, of(WATCH, serial)) == {WATCH: on}

@@ -183,6 +183,9 @@ async def test_every_example_of_a_request_is_taken(fresh):
     assert (await send("rejectIncident.json", f"/v1/incidents/{other}/reject"))["state"] == "rejected"
     partner = await send("addPartner.json", "/v1/partners")
     assert (await send("changePartner.json", f"/v1/partners/{partner['id']}"))["paused"] is True
+    assert (await send("tryPartner.json", f"/v1/partners/{partner['id']}/try"))["taken"] is False
+    replayed = await send("replayPartner.json", f"/v1/partners/{partner['id']}/replay")
+    assert replayed == {"block": 0, "release": 0}
     assert (await send("moveDevices.json", "/v1/movements"))["unknown"] == []
     # It must be signed, which tests of partners do; here it is only in form.
     left.discard("confirmDeliveries.json")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.adapters import signature
+from app.sandbox.faults import Faults
 
 from .asking import JSON, decided, drafted, places, problem, register, stock
 
@@ -18,6 +19,7 @@ SECRET = "whsec_" + "c2VjcmV0" * 5
 SETTINGS: dict[str, dict[str, Any]] = {
     "ceir": {"url": "https://ceir.example", "username": "gateway", "password": "hush-hush"},
     "eir_push": {"url": "https://eir.example"},
+    "eir_rest": {"url": "https://eir.example", "provisioning_key": "hush-hush"},
     "webhook": {"url": "https://hook.example/in", "secret": SECRET, "previous_secret": SECRET},
     "knox_guard": {
         "url": "https://knox.example",
@@ -29,13 +31,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
 SECRETS = {
     "ceir": {"password"},
     "eir_push": set(),
+    "eir_rest": {"provisioning_key"},
     "webhook": {"secret", "previous_secret"},
     "knox_guard": {"api_token", "webhook_secret"},
 }
 
 
 async def added(admin, name: str, adapter: str = "ceir", **more: Any) -> dict[str, Any]:
+    """With settings of the test's own, which are those of a practice partner, in a private network."""
     said = {"name": name, "adapter": adapter, "settings": SETTINGS[adapter], "scope": QUIET, **more}
+    said.setdefault("allow_private", "settings" in more)
     response = await admin.post("/v1/partners", json=said)
     assert response.status_code == 201, response.text
     assert response.headers["location"] == f"/v1/partners/{response.json()['id']}"
@@ -46,7 +51,8 @@ async def added(admin, name: str, adapter: str = "ceir", **more: Any) -> dict[st
 async def test_a_partner_is_added_listed_and_read(admin, manager):
     made = await added(admin, "Register A", limits={"max_inflight": 2, "rate": 5.5, "burst": 3})
     assert made["limits"] == {"max_inflight": 2, "rate": 5.5, "burst": 3}
-    assert made["scope"] == {"kinds": ["imei"], "tacs": ["99999999"], "gtins": [], "brands": []}
+    narrowed = {"kinds": ["imei"], "tacs": ["99999999"], "gtins": [], "brands": []}
+    assert made["scope"] == {**narrowed, "incidents": [], "countries": [], "reasons": {}}
     assert (made["health"], made["paused"], made["pending"]) == ("working", False, 0)
     assert (await manager.get(f"/v1/partners/{made['id']}")).json() == made
     assert made in (await manager.get("/v1/partners")).json()["partners"]
@@ -126,7 +132,7 @@ async def test_everything_wrong_with_a_partner_is_told_at_once(admin):
         "/scope/tacs/0", "/scope/tacs/2", "/limits/max_inflight", "/limits/rate",
     }  # fmt: skip
     found = places(problem(await admin.post("/v1/partners", json=said | {"adapter": "fax"}), 400))
-    assert "ceir, eir_push" in found["/adapter"]
+    assert "ceir, dirbs_file" in found["/adapter"]
 
 
 @pytest.mark.parametrize("adapter", SETTINGS)
@@ -216,7 +222,11 @@ async def test_a_brand_reports_its_locks(gateway, admin, goods_in, manager, appr
     _, settings = await practice("knox_guard")
     goods = stock(2, tac=35_777777)
     made = await added(
-        admin, "Brand C", "knox_guard", settings=settings, scope={"kinds": ["imei"], "tacs": ["35777777"]}
+        admin,
+        "Brand C",
+        "knox_guard",
+        settings=settings,
+        scope={"kinds": ["imei"], "tacs": ["35777777"]},
     )
     callback = {"url": f"{gateway.url}/v1/partners/{made['id']}/confirmations"}
     async with gateway.bare() as client:
@@ -296,3 +306,44 @@ async def test_with_a_new_rate_a_partner_does_not_rest_for_the_old_one(
     assert changed.status_code == 200
     read = await until(manager, f"/v1/incidents/{incident}", lambda answer: answer["settled"])
     assert read["partners"][0]["block"]["done"] == 6
+
+
+async def test_what_was_refused_is_told_again_on_demand(
+    admin, goods_in, manager, approver, auditor, practice, until
+):
+    stage, settings = await practice("ceir")
+    stage.misbehaviour.order(Faults(refuse_rate=1.0))
+    goods = stock(3, tac=35_888887)
+    scope = {"kinds": ["imei"], "tacs": ["35888887"]}
+    url = f"/v1/partners/{(await added(admin, 'Refuses', settings=settings, scope=scope))['id']}"
+    await register(goods_in, goods)
+    incident = await drafted(manager, pallets=[goods.pallet])
+    await decided(manager, incident, "submit")
+    await decided(approver, incident, "approve")
+    await until(admin, url, lambda answer: answer["pending"] == 0)
+    refused = (await manager.get(f"/v1/incidents/{incident}/refusals/{url.rpartition('/')[2]}")).json()
+    assert {one["state"] for one in refused["refusals"]} == {"refused"}
+    stage.misbehaviour.order(Faults())
+    told = await admin.post(f"{url}/replay", json={"incident": incident})
+    assert (told.status_code, told.json()) == (200, {"block": 6, "release": 0})
+    await until(admin, url, lambda answer: answer["pending"] == 0)
+    assert (await admin.post(f"{url}/replay", json={})).json() == {"block": 0, "release": 0}
+    entries = await auditor.get(
+        "/v1/audit/entries", params={"subject": url.replace("/v1/partners/", "partner:")}
+    )
+    assert "partner.replayed" in {one["body"]["kind"] for one in entries.json()["entries"]}
+
+
+async def test_a_partner_is_removed_and_its_name_is_free(admin, nobody):
+    url = f"/v1/partners/{(await added(admin, 'Leaves'))['id']}"
+    assert (await admin.delete(url)).status_code == 204
+    assert "Leaves" not in {one["name"] for one in (await admin.get("/v1/partners")).json()["partners"]}
+    assert (await admin.get(url)).json()["settings"] == {}
+    problem(await admin.delete(url), 409, "partner-removed")
+    problem(await admin.post(f"{url}/resync"), 409, "partner-removed")
+    await added(admin, "Leaves")
+
+
+async def test_a_partner_that_cannot_be_asked_is_refused(admin):
+    url = f"/v1/partners/{(await added(admin, 'Mute'))['id']}"
+    problem(await admin.post(f"{url}/reconcile"), 409, "asks-not")

@@ -140,6 +140,7 @@ async def test_brands_on_devices_in_the_preview_and_with_partners(
             "name": name,
             "adapter": "webhook",
             "settings": {**settings, "secret": settings.get("secret", SECRET)},
+            "allow_private": True,
             "scope": {"kinds": ["imei"], "brands": [brand]},
         }
         made = await admin.post("/v1/partners", json=said)

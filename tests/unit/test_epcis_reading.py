@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.dialects.epcis import schema
-from app.core.errors import Invalid, TooLarge
+from app.core.errors import Flaw, Invalid, TooLarge
 from app.epcis import stamp
 from app.epcis.document import STANDARD_CONTEXT, read_alone, read_document, refuse_flaws
 from app.epcis.events import Action, AggregationEvent, ObjectEvent
@@ -260,7 +260,12 @@ def test_offsets(offset):
 
 
 def test_a_time_at_the_edge_of_time_is_a_flaw():
-    assert flaws_of({**OBJECT, "eventTime": "0001-01-01T00:00:00+14:00"}) == {"/eventTime": "time-malformed"}
+    for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        flaws: list[Flaw] = []
+        read_event({**OBJECT, "eventTime": moment}, "", flaws)
+        (flaw,) = flaws
+        assert (flaw.pointer, flaw.code) == ("/eventTime", "time-malformed")
+        assert "cannot be right: it would be, in UTC, between the years 1 and 9999" in flaw.detail
 
 
 def test_an_event_that_has_not_happened_is_a_flaw():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -218,7 +219,7 @@ def test_an_apostrophe_of_a_name_stays(cell: str, site: str) -> None:
 
 FIELDS = ["imeis", "serial", "gtin", "pallet", "site", "owner", "model", "unit_value", "currency"]
 CLEAN = [A, "S1", GTIN, PALLET, "PAR1", "ACME", "Phone X", "499.90", "EUR"]
-MARKS = st.text("'’=+-@\t\r\n \u00a0\"A1,;", max_size=4) | st.text(max_size=2)
+MARKS = st.text("'’=+-@\uff1d\uff0b\uff0d\uff20\t\r\n \u00a0\"A1,;|", max_size=4) | st.text(max_size=2)
 MARKED = st.builds(
     "{}{}{}".format, MARKS, st.sampled_from([*CLEAN, f"{A}; {B}", f"{A[:6]} {A[6:]}", f'="{A}"', ""]), MARKS
 )
@@ -230,14 +231,28 @@ MARKED = st.builds(
 @example("\n'X")
 @example("\t'=X")
 @example(f"\t{A}")
+@example("X;=1+1")
+@example("X;'=1")
+@example('\t"=X')
 def test_a_cell_that_was_made_harmless_is_read_as_it_came(field: str, cell: str) -> None:
     def read(cell: str) -> tuple[Row | None, list[str]]:
         cells = [cell if name == field else clean for name, clean in zip(FIELDS, CLEAN, strict=True)]
         row, found = Rows(Defaults(currency="USD")).read(7, cells[:1], cells[1], (*cells[2:],))  # type: ignore[arg-type]
         return row, [finding.code for finding in found]
 
-    assert not harmless(cell).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert not harmless(cell).startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
     assert read(harmless(cell)) == read(cell)
+
+
+@pytest.mark.parametrize("cell", ["x;=1+1", ";+1+1", "a,@SUM(1)", 'a; "-1+1"', "a|＝1+1", "a\n=1", "a\t－1"])
+def test_no_part_of_a_cell_is_a_formula_to_who_separates_otherwise(cell: str) -> None:
+    parts = [part.lstrip('" ') for part in re.split("[,;|\t\r\n]", harmless(cell))]
+    assert not any(part.startswith(tuple("=+-@＝＋－＠")) for part in parts)
+
+
+@pytest.mark.parametrize("cell", ["12,-", "1.299,-", "Rose; -", "A-1,B+2", "'s-Hertogenbosch; a'-b"])
+def test_what_is_no_formula_is_given_out_as_it_is(cell: str) -> None:
+    assert harmless(cell) == cell
 
 
 @pytest.mark.parametrize("mark", ["\t", "\n", "\r"])

@@ -62,7 +62,8 @@ async def _reports_must_be_signed(subject: Subject) -> None:
                 raise Broken(f"an unsigned report was believed: {read(headers, body, AT)}")
 
 
-async def _obeyed(subject: Subject, op: Op) -> None:
+async def obeyed(subject: Subject, op: Op) -> None:
+    """A partner that does all it is told is understood, be it one order or many, of one kind or of all."""
     batches = [batch_of(subject, op, 1), batch_of(subject, op, 1000)]
     whole = batches[1]
     for kind in subject.adapter.kinds:
@@ -73,7 +74,8 @@ async def _obeyed(subject: Subject, op: Op) -> None:
         require(understood, f"a partner that obeyed was not understood: {fault}")
 
 
-async def _repeated(subject: Subject, op: Op) -> None:
+async def repeated(subject: Subject, op: Op) -> None:
+    """A repeat is the same request, but for what says when it is made."""
     batch = batch_of(subject, op)
     later = msgspec.structs.replace(batch, at=batch.at + timedelta(minutes=20))
     adapter, told = subject.make(), []
@@ -131,8 +133,8 @@ ONCE: dict[str, Callable[[Subject], Awaitable[None]]] = {
     "reports-must-be-signed": _reports_must_be_signed,
 }
 PER_OP: dict[str, Callable[[Subject, Op], Awaitable[None]]] = {
-    "obeyed": _obeyed,
-    "repeated": _repeated,
+    "obeyed": obeyed,
+    "repeated": repeated,
     "bad-status": _bad_status,
     "throttled": _throttled,
     "unanswered": _unanswered,

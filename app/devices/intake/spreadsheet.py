@@ -25,8 +25,12 @@ _AS_TEXT = re.compile(r"""=\s*"([^"]*)"\s*""")
 _SPACES = str.maketrans("\u00a0\u2007\u2009\u202f", "    ")
 _SPACING = str.maketrans("", "", " -")
 _LEADING = re.compile(r"[\s'’‘]*")
-# A spreadsheet runs a cell that begins like this.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# A spreadsheet runs a cell that begins like this; some do so where the signs are of full width.
+_SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
+_FORMULA = (*_SIGNS, "\t", "\r", "\n")
+# One that is set to another separator than the file's makes several cells of one. A sign at the end is a price's.
+_BEGINS_INSIDE = rf'(?<=[,;|\t\r\n])([" ]*){{}}(?=[{re.escape(_SIGNS)}]\s*\S)'
+_INSIDE, _GUARDED = re.compile(_BEGINS_INSIDE.format("")), re.compile(_BEGINS_INSIDE.format("'"))
 
 
 class Damage(NamedTuple):
@@ -39,14 +43,17 @@ class Damage(NamedTuple):
 
 
 def harmless(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula, for files that are given out. `bare` and `bare_code` read
-    it as they read the text itself."""
+    """A cell that no spreadsheet takes for a formula, nor a part of it, for files that are given out. `bare` and
+    `bare_code` read it as they read the text itself."""
+    text = _INSIDE.sub(r"\1'", text)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def unguarded(cell: str) -> str:
-    """The cell, trimmed before its text, without the apostrophe that `harmless` puts before it. The same
+    """The cell, trimmed before its text, without the apostrophes that `harmless` puts into it. The same
     apostrophe of a sender's own stands before nothing but a formula, and is none of the text either."""
+    if "'" in cell:
+        cell = _GUARDED.sub(r"\1", cell)
     cell = cell.lstrip()
     while cell[:1] == "'" and cell[1:].startswith(_FORMULA):
         cell = cell[1:].lstrip()
@@ -63,7 +70,7 @@ def bare(cell: str) -> str:
 
 def bare_code(cell: str) -> str:
     """As `bare`, of a number or serial: these begin with no apostrophe, and their spaces are plain."""
-    return bare(_LEADING.sub("", cell.translate(_SPACES), count=1))
+    return bare(_LEADING.sub("", unguarded(cell).translate(_SPACES), count=1))
 
 
 def damage(text: str) -> Damage | None:

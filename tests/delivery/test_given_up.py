@@ -1,0 +1,98 @@
+"""What cannot be told: one bad order is found among the good ones, and given up with a reason; nothing waits for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+from aiohttp import web
+
+from app.core.db import transaction
+from app.core.imei import full
+from app.delivery import partners
+from app.delivery.progress import refusals
+from app.sandbox.faults import Faults
+
+
+async def partner_that_chokes_on(town, imei: str) -> tuple[int, list[int]]:
+    """A webhook that answers 500 to every message in which this IMEI stands; and how many orders each held."""
+    sizes: list[int] = []
+
+    async def take(request: web.Request) -> web.Response:
+        body = await request.text()
+        sizes.append(len(msgspec.json.decode(body)["data"]["identifiers"]))
+        return web.Response(status=500 if imei in body else 204)
+
+    return await town.listener("choking", take), sizes
+
+
+async def test_a_batch_that_fails_as_a_whole_is_told_in_ever_smaller_parts(town, pool, keys):
+    lane = [35_555555_000000 + 16 * number for number in range(32)]
+    _, sizes = await partner_that_chokes_on(town, full(lane[13]))
+    incident = await town.incident()
+    await town.block(incident, lane)
+    async with town.worker() as desk:
+        while (await town.standings(incident))["choking"].block.done < 31:
+            await pool.execute("UPDATE delivery SET next_at = now() WHERE state = 0 AND next_at > now()")
+            await pool.execute("UPDATE partner_lane SET next_at = now() WHERE pending > 0")
+            await pool.execute("UPDATE partner_pace SET resume_at = now()")
+        assert not desk.stopping.is_set()
+    assert sizes[:2] == [32, 32]
+    assert 1 in sizes
+
+
+async def test_what_has_been_tried_for_a_fortnight_is_parked_with_the_last_words(town, pool, keys):
+    number = await town.partner("webhook", faults=Faults(fail_rate=1.0))
+    incident = await town.incident()
+    await town.block(incident, keys(3))
+    tried = "UPDATE delivery SET waits_since = now() - $1::interval WHERE lane {} (SELECT min(lane) FROM delivery)"
+    await pool.execute(tried.format(">"), timedelta(days=13, hours=23))
+    await pool.execute(tried.format("="), timedelta(days=14, hours=1))
+    async with town.worker():
+        found = await town.until(incident, lambda all_: all_["webhook"].block.parked == 1)
+    assert found["webhook"].block.open == 2
+    async with pool.acquire() as conn:
+        given_up = await refusals(conn, incident, number, after=0, limit=10)
+    assert {(it.code, it.state) for it in given_up} == {("late", "parked")}
+    assert "HTTP 500" in given_up[0].words
+
+
+async def test_a_pause_is_no_trying(town, pool, keys):
+    number = await town.partner("webhook", faults=Faults(fail_rate=1.0))
+    await transaction(pool, lambda conn: partners.pause(conn, number, "maintenance"))
+    incident = await town.incident()
+    await town.block(incident, keys(3))
+    await pool.execute("UPDATE delivery SET waits_since = now() - interval '20 days'")
+    await transaction(pool, lambda conn: partners.resume(conn, number))
+    async with town.worker():
+        found = await town.until(incident, lambda all_: all_["webhook"].block.failed_calls > 0)
+        assert found["webhook"].block.parked == 0
+
+
+async def test_where_workers_died_again_and_again_orders_are_told_one_by_one(town, pool):
+    await town.partner("webhook")
+    lane = [35_555555_000000 + 16 * number for number in range(9)]
+    incident = await town.incident()
+    await town.block(incident, lane)
+    died = "UPDATE partner_lane SET lapses = $1, lease_until = now() - interval '1 second' WHERE pending > 0"
+    await pool.execute(died, 2)
+    async with town.worker():
+        found = await town.settled(incident)
+    assert found["webhook"].block.done == 9
+    assert town.stages["webhook"].ledger.calls == 9
+    assert await pool.fetchval("SELECT max(lapses) FROM partner_lane") == 0
+
+
+async def test_at_which_workers_died_is_parked_and_the_others_are_told(town, pool):
+    number = await town.partner("webhook")
+    lane = [35_555555_000000 + 16 * number for number in range(9)]
+    incident = await town.incident()
+    await town.block(incident, lane)
+    died = "UPDATE partner_lane SET lapses = $1, lease_until = now() - interval '1 second' WHERE pending > 0"
+    await pool.execute(died, 4)
+    async with town.worker():
+        found = await town.settled(incident)
+    assert (found["webhook"].block.done, found["webhook"].block.parked) == (8, 1)
+    async with pool.acquire() as conn:
+        [given_up] = await refusals(conn, incident, number, after=0, limit=10)
+    assert (given_up.identifier, given_up.code) == (full(lane[0]), "poison")
