@@ -22,6 +22,8 @@ from app.delivery.partners import BREAKER_OPENS_AT
 _SQL = queries("lanes")
 _DELIVERY = queries("delivery")
 _KEPT = {Outcome.ACCEPTED: "accepted", Outcome.REFUSED: "refused"}
+# Leases of a lane that lapsed in a row with nothing settled, from which it is suspect: workers may have died of it.
+CAREFUL_FROM = 3
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -34,6 +36,11 @@ class Lane(msgspec.Struct, frozen=True):
     probing: bool
     lapsed: bool
     lapses: int
+
+    @property
+    def suspect(self) -> bool:
+        """Whether workers may have died of what is told here."""
+        return self.lapses >= CAREFUL_FROM
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -69,11 +76,11 @@ class Told(msgspec.Struct, frozen=True):
     ref: str
 
 
-async def claim(conn: Connection, slots: int, lease: float) -> list[Lane]:
-    """Leases up to `slots` lanes that have something due, fairly between partners."""
+async def claim(conn: Connection, slots: int, lease: float, *, suspects: int = 1) -> list[Lane]:
+    """Leases up to `slots` lanes that have something due, fairly between partners; at most so many of them suspect."""
     return [
         Lane(row["partner_id"], row["lane"], row["token"], row["probing"], row["lapsed"], row["lapses"])
-        for row in await conn.fetch(_SQL.claim, slots, lease, BREAKER_OPENS_AT)
+        for row in await conn.fetch(_SQL.claim, slots, lease, BREAKER_OPENS_AT, CAREFUL_FROM, suspects)
     ]
 
 

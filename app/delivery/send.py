@@ -21,7 +21,7 @@ from app.core.db import Connection, Pool, transaction
 from app.delivery import again, judge, lanes, partners
 from app.delivery.contacts import Contact, Contacts, Witnessed
 from app.delivery.judge import Judgement
-from app.delivery.lanes import Lane, Work
+from app.delivery.lanes import CAREFUL_FROM, Lane, Work
 from app.delivery.settle import Settlement, is_ours, settle
 from app.delivery.stretch import Call, Stretch, calls_of, exceptions, give_up, settlement
 
@@ -30,9 +30,9 @@ DEADLINE = 15.0
 MARGIN = 2.0
 STRETCH = 1.0
 CALLS_A_STRETCH = 500
-# Leases that lapsed in a row with nothing settled, from which orders are told one by one; and from which the one that
-# was being told is given up: whoever tells it dies of it.
-CAREFUL_FROM, POISON_FROM = 3, 5
+# Leases that lapsed in a row with nothing settled, from which the order that was being told is given up: whoever tells
+# it dies of it.
+POISON_FROM = 5
 # How often a batch may fail as a whole before it is told in halves, in quarters …
 WHOLE_FAILURES = 2
 PATIENCE = 14 * 86_400.0
