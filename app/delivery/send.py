@@ -102,7 +102,7 @@ class _Run:
         await self._make(work, calls[:allowed], stretch)
         done = settlement(work, stretch, not_ours)
         give_up(work, done, poison)
-        if done.again:
+        if done.again and not (stretch.last and stretch.last.rest):
             done.wait = judge.back_off(work.tries, self.desk.chance())
         self.lapses = done.lapses = CAREFUL_FROM if self.careful else 0
         return await self._settle(work, done, stretch) and not stretch.leave
@@ -157,7 +157,7 @@ class _Run:
             judged, entry = await self._call(work, call)
             stretch.made.append((call, judged))
             stretch.entries.append(entry)
-            if not judged.spent or stretch.failing or (judged.failed and self.probing):
+            if judged.stops or stretch.failing or (judged.failed and self.probing):
                 stretch.leave = True
                 return
 
