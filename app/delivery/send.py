@@ -17,7 +17,8 @@ import msgspec
 from app.adapters.contract import Batch, NoAnswer, Op
 from app.audit.record import Entry, record
 from app.core import log
-from app.core.db import Connection, Pool, transaction
+from app.core.db import Connection, Pool, asks_again, transaction
+from app.core.errors import Unavailable
 from app.delivery import again, judge, lanes, partners
 from app.delivery.contacts import Contact, Contacts, Witnessed
 from app.delivery.judge import Judgement
@@ -222,7 +223,12 @@ class _Run:
             return kept
 
         leased_at = time.monotonic()
-        kept = await transaction(self.desk.pool, written)
+        try:
+            kept = await transaction(self.desk.pool, written)
+        except Exception:
+            if leased_at > self.leased_at + self.desk.terms.lease:
+                await self._make_good(work, stretch)
+            raise
         self.leased_at, self.held = leased_at, kept and not stretch.leave
         self.probing = self.probing and not stretch.answered
         if not kept:
@@ -244,7 +250,16 @@ class _Run:
                 even_waiting=True,
             )  # fmt: skip
 
-        await transaction(self.desk.pool, tell)
+        while True:
+            try:
+                await transaction(self.desk.pool, tell)
+            except Exception as error:  # told twice, it changes nothing; and nobody else knows of it
+                _LOG.warning("delivery.not_made_good", partner=self.lane.partner_id, error=repr(error))
+                if self.desk.stopping.is_set() or not (asks_again(error) or isinstance(error, Unavailable)):
+                    raise
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     async def _pace(self, conn: Connection, work: Work, stretch: Stretch) -> None:
         """What the stretch says of the partner's health: an answer closes its breaker, a fault counts."""
