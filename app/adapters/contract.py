@@ -5,7 +5,8 @@ The engine owns everything else: when to send, how often, what to record. An ada
 
     PartnerFault        the call as a whole came to nothing; no order was answered
     ├── NoAnswer        nothing whole came back (refused, reset, timed out, too large): outcome unknown
-    ├── Throttled       the partner asks us to slow down (429, 503 with Retry-After)
+    ├── Throttled       the partner asks us to slow down (429)
+    │   └── Overloaded  so does a gate before it (503 with Retry-After): outcome unknown
     ├── Failing         a server error, or an answer that nobody can understand
     ├── Denied          our credentials are not accepted (401, 403): a person must look
     └── Gone            the endpoint wants no more calls (410): a person must look
@@ -275,6 +276,12 @@ class Throttled(PartnerFault):
         self.after = after
 
 
+class Overloaded(Throttled):
+    """Slow down; but a gate may say so for a partner that has acted."""
+
+    outcome: ClassVar[Outcome] = Outcome.UNKNOWN
+
+
 class Failing(PartnerFault):
     """A server error, or an answer nobody can understand; the partner may have acted."""
 
@@ -295,7 +302,8 @@ def expect(reply: Reply, now: datetime) -> Reply:
     if 200 <= status < 300:
         return reply
     if status == 429 or (status == 503 and "retry-after" in reply.headers):
-        raise Throttled(f"HTTP {status}", retry_after(reply.headers.get("retry-after", ""), now))
+        fault = Throttled if status == 429 else Overloaded
+        raise fault(f"HTTP {status}", retry_after(reply.headers.get("retry-after", ""), now))
     if status in (401, 403):
         raise Denied(f"HTTP {status}: the partner does not accept our credentials")
     if status == 410:

@@ -22,16 +22,18 @@ _LOG = log.get("delivery")
 
 async def run(desk: Desk, slots: int) -> None:
     """Works until `desk.stopping` is set; then lets calls under way end and hands every lane back."""
-    at_work: set[asyncio.Task[None]] = set()
+    at_work: dict[asyncio.Task[None], Lane] = {}
     ended = asyncio.Event()
     pause = SHORTEST_PAUSE
     while not desk.stopping.is_set():
         ended.clear()
-        claimed = await _claim(desk, slots - len(at_work))
+        # One suspect at a time: when we die of it, another is not blamed for it.
+        suspects = 0 if any(lane.suspect for lane in at_work.values()) else 1
+        claimed = await _claim(desk, slots - len(at_work), suspects)
         for lane, leased_at in claimed:
             task = asyncio.create_task(_safely(desk, lane, leased_at))
-            at_work.add(task)
-            task.add_done_callback(at_work.discard)
+            at_work[task] = lane
+            task.add_done_callback(at_work.pop)
             task.add_done_callback(lambda _: ended.set())
         pause = SHORTEST_PAUSE if claimed else min(LONGEST_PAUSE, pause * 1.5)
         await _rest(desk, BREATH)
@@ -39,14 +41,15 @@ async def run(desk: Desk, slots: int) -> None:
     await asyncio.gather(*at_work)
 
 
-async def _claim(desk: Desk, slots: int) -> list[tuple[Lane, float]]:
+async def _claim(desk: Desk, slots: int, suspects: int = 1) -> list[tuple[Lane, float]]:
     """The lanes that are ours from now on, each with the moment from which its lease is counted."""
     if slots <= 0:
         return []
     leased_at = time.monotonic()
     try:
         async with desk.pool.acquire(timeout=10) as conn:
-            return [(lane, leased_at) for lane in await lanes.claim(conn, slots, desk.terms.lease)]
+            claimed = await lanes.claim(conn, slots, desk.terms.lease, suspects=suspects)
+            return [(lane, leased_at) for lane in claimed]
     except Exception as error:  # a database that is away is waited for, not died of
         _LOG.warning("delivery.claim_failed", error=repr(error))
         return []

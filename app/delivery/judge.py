@@ -37,12 +37,18 @@ class Judgement(msgspec.Struct, frozen=True):
     @property
     def answered(self) -> bool:
         """Whether the partner is well: it answered, and wants neither rest nor pause."""
-        return not (self.failed or self.pause or self.rest)
+        return not (self.failed or self.stops)
+
+    @property
+    def stops(self) -> bool:
+        """Whether the partner is to be called no more for now."""
+        return bool(self.pause or self.rest)
 
     @property
     def spent(self) -> bool:
-        """Whether the orders have had their turn: being throttled or shut out spends none."""
-        return not (self.pause or self.rest)
+        """Whether the orders have had their turn: being throttled or shut out spends none, unless the partner may have
+        acted on them all the same."""
+        return not self.stops or any(answer.outcome is Outcome.UNKNOWN for answer in self.answers)
 
 
 def tally(answers: Iterable[Answer]) -> Counter[str]:
@@ -95,7 +101,7 @@ def fault(orders: Sequence[Order], error: Exception) -> Judgement:
     match error:
         case Throttled(after=after):
             rest = min(LONGEST_REST, max(0.1, 1.0 if after is None else after))
-            return _all(orders, Outcome.RETRY, text, rest=rest)
+            return _all(orders, error.outcome, text, rest=rest)
         case Denied() | Gone():
             return _all(orders, Outcome.RETRY, text, pause=True)
         case NoAnswer() | PartnerFault():

@@ -21,6 +21,8 @@ from app.delivery.partners import BREAKER_OPENS_AT
 
 _SQL = queries("lanes")
 _DELIVERY = queries("delivery")
+# Leases of a lane that lapsed in a row with nothing settled, from which it is suspect: workers may have died of it.
+CAREFUL_FROM = 3
 # Of 500 orders each, 20 MiB in all.
 CHUNKS_KEPT = 256
 
@@ -35,6 +37,11 @@ class Lane(msgspec.Struct, frozen=True):
     probing: bool
     lapsed: bool
     lapses: int
+
+    @property
+    def suspect(self) -> bool:
+        """Whether workers may have died of what is told here."""
+        return self.lapses >= CAREFUL_FROM
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -62,11 +69,11 @@ class Work(msgspec.Struct, frozen=True):
     not_ours: tuple[int, ...] = ()
 
 
-async def claim(conn: Connection, slots: int, lease: float) -> list[Lane]:
-    """Leases up to `slots` lanes that have something due, fairly between partners."""
+async def claim(conn: Connection, slots: int, lease: float, *, suspects: int = 1) -> list[Lane]:
+    """Leases up to `slots` lanes that have something due, fairly between partners; at most so many of them suspect."""
     return [
         Lane(row["partner_id"], row["lane"], row["token"], row["probing"], row["lapsed"], row["lapses"])
-        for row in await conn.fetch(_SQL.claim, slots, lease, BREAKER_OPENS_AT)
+        for row in await conn.fetch(_SQL.claim, slots, lease, BREAKER_OPENS_AT, CAREFUL_FROM, suspects)
     ]
 
 

@@ -17,11 +17,12 @@ import msgspec
 from app.adapters.contract import Batch, NoAnswer, Op
 from app.audit.record import Entry, record
 from app.core import log
-from app.core.db import Connection, Pool, transaction
+from app.core.db import Connection, Pool, asks_again, transaction
+from app.core.errors import Unavailable
 from app.delivery import again, judge, lanes, ours, partners
 from app.delivery.contacts import Contact, Contacts, Witnessed
 from app.delivery.judge import Judgement
-from app.delivery.lanes import Lane, Work
+from app.delivery.lanes import CAREFUL_FROM, Lane, Work
 from app.delivery.settle import Settlement, settle
 from app.delivery.stretch import Call, Stretch, calls_of, exceptions, give_up, settlement, spans
 
@@ -31,9 +32,9 @@ MARGIN = 2.0
 STRETCH = 1.0
 DELIVERIES_A_STRETCH = 8
 CALLS_A_STRETCH = 500
-# Leases that lapsed in a row with nothing settled, from which orders are told one by one; and from which the one that
-# was being told is given up: whoever tells it dies of it.
-CAREFUL_FROM, POISON_FROM = 3, 5
+# Leases that lapsed in a row with nothing settled, from which the order that was being told is given up: whoever tells
+# it dies of it.
+POISON_FROM = 5
 # How often a batch may fail as a whole before it is told in halves, in quarters …
 WHOLE_FAILURES = 2
 PATIENCE = 14 * 86_400.0
@@ -116,7 +117,7 @@ class _Run:
     def _settled(self, work: Work, stretch: Stretch, poison: Sequence[int]) -> Settlement:
         done = settlement(work, stretch)
         give_up(done, poison)
-        if done.again:
+        if done.again and not (stretch.last and stretch.last.rest):
             done.wait = judge.back_off(work.tries, self.desk.chance())
         return done
 
@@ -144,7 +145,7 @@ class _Run:
             judged, entry = await self._call(call)
             stretch.made.append((call, judged))
             stretch.entries.append(entry)
-            if not judged.spent or stretch.failing or (judged.failed and self.probing):
+            if judged.stops or stretch.failing or (judged.failed and self.probing):
                 stretch.leave = True
                 return
 
@@ -215,7 +216,12 @@ class _Run:
             return kept
 
         leased_at = time.monotonic()
-        kept = await transaction(self.desk.pool, written)
+        try:
+            kept = await transaction(self.desk.pool, written)
+        except Exception:
+            if leased_at > self.leased_at + self.desk.terms.lease:
+                await self._make_good(stretch)
+            raise
         self.leased_at, self.held = leased_at, kept and not stretch.leave
         self.probing = self.probing and not stretch.answered
         if not kept:
@@ -239,7 +245,16 @@ class _Run:
                 even_waiting=True,
             )  # fmt: skip
 
-        await transaction(self.desk.pool, tell)
+        while True:
+            try:
+                await transaction(self.desk.pool, tell)
+            except Exception as error:  # told twice, it changes nothing; and nobody else knows of it
+                _LOG.warning("delivery.not_made_good", partner=self.lane.partner_id, error=repr(error))
+                if self.desk.stopping.is_set() or not (asks_again(error) or isinstance(error, Unavailable)):
+                    raise
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     async def _pace(self, conn: Connection, stretch: Stretch) -> None:
         """What the stretch says of the partner's health: an answer closes its breaker, a fault counts."""

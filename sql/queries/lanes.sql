@@ -49,24 +49,39 @@ WHERE l.partner_id = held.partner_id AND l.lane = held.lane;
 -- name: claim
 -- $1 free slots, $2 seconds of lease. One lane of every partner comes before anyone's second; a partner
 -- that keeps failing gets one lane, its probe. MATERIALIZED keeps LIMIT from being evaluated twice. A lease that was
--- not handed back has lapsed: whoever held it may have made calls that nobody settled.
+-- not handed back has lapsed: whoever held it may have made calls that nobody settled. Of lanes whose lease has lapsed
+-- $4 times in a row, the longest unserved $5 only: when a worker dies of one order, the lanes beside it lapse as well.
 WITH busy AS (
     SELECT partner_id, count(*) AS lanes FROM partner_lane WHERE lease_until >= now() GROUP BY partner_id
+),
+ready AS (
+    SELECT
+        l.partner_id,
+        l.lane,
+        l.served_at,
+        p.max_inflight,
+        pace.failures,
+        l.lapses + (l.lease_until > '-infinity')::integer >= $4 AS suspect,
+        row_number() OVER (
+            PARTITION BY l.lapses + (l.lease_until > '-infinity')::integer >= $4 ORDER BY l.served_at
+        ) AS place
+    FROM partner_lane AS l
+    JOIN partner AS p USING (partner_id)
+    JOIN partner_pace AS pace USING (partner_id)
+    WHERE
+        l.pending > 0 AND l.next_at <= now() AND l.lease_until < now()
+        AND NOT p.paused AND pace.resume_at <= now()
 ),
 candidate AS (
     SELECT
         l.partner_id,
         l.lane,
-        pace.failures >= $3 AS probing,
-        CASE WHEN pace.failures >= $3 THEN 1 ELSE p.max_inflight END AS cap,
+        l.failures >= $3 AS probing,
+        CASE WHEN l.failures >= $3 THEN 1 ELSE l.max_inflight END AS cap,
         row_number() OVER (PARTITION BY l.partner_id ORDER BY l.served_at) + coalesce(busy.lanes, 0) AS turn
-    FROM partner_lane AS l
-    JOIN partner AS p USING (partner_id)
-    JOIN partner_pace AS pace USING (partner_id)
+    FROM ready AS l
     LEFT JOIN busy USING (partner_id)
-    WHERE
-        l.pending > 0 AND l.next_at <= now() AND l.lease_until < now()
-        AND NOT p.paused AND pace.resume_at <= now()
+    WHERE NOT l.suspect OR l.place <= $5
 ),
 picked AS MATERIALIZED (
     SELECT l.partner_id, l.lane, candidate.probing, (l.lease_until > '-infinity')::integer AS lapsed

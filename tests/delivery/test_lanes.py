@@ -83,7 +83,7 @@ async def test_a_worker_that_lets_go_of_a_lane_has_not_died_of_it(incident, pool
             (lane,) = await lanes.claim(conn, 1, send.LEASE)
             await lanes.let_lapse(conn, lane)
     assert lane.lapsed
-    assert lane.lapses < send.CAREFUL_FROM
+    assert lane.lapses < lanes.CAREFUL_FROM
 
 
 async def test_a_lapsed_lease_reads_no_more_work(incident, pool):
