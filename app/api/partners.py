@@ -272,7 +272,8 @@ async def reconcile(
     now: NamedDependency[datetime],
 ) -> Response[None]:
     """A worker asks it, and it is told again what it should hold and does not, or holds and should not. What came of
-    it stands in `reconciled` of the partner. This happens every day by itself."""
+    it stands in `reconciled` of the partner. This happens every day by itself. One that cannot be asked, but takes
+    whole lists, is given one, only now, in place of all that its list holds."""
     actor.require(Permission.PARTNERS_WRITE)
     return await once(lambda conn: asking.reconcile(conn, actor, partner_id, now))
 

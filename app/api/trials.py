@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from litestar import post
 from litestar.di import NamedDependency
@@ -11,6 +12,7 @@ from litestar.params import FromPath
 from app.access.roles import Permission, Principal
 from app.api import body
 from app.api.notes import Notes
+from app.core.config import Settings
 from app.core.db import Pool
 from app.core.keyring import Keyring
 from app.delivery import trial
@@ -34,10 +36,12 @@ async def try_out(
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     keyring: NamedDependency[Keyring],
+    settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
 ) -> Trial:
     """Really calls the partner, paused or not, about one test identifier: enrolled where its adapter enrols, blocked,
     and released again. Answers once that is done, within 45 s, with 200 however it went: look at `taken` and
     `still_blocked`. `{}` tries with an IMEI of the GSMA's test range, or a serial where the partner is told of serials
     only. One that was blocked there before is released only if it is ours, or on `release_only`."""
-    return await trial.tried(pool, partner_id, said, actor, now, keyring)
+    wire = partial(trial.open_wire, files_root=settings.files_root)
+    return await trial.tried(pool, partner_id, said, actor, now, keyring, wire)

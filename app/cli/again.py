@@ -68,6 +68,9 @@ def reconcile(name: str) -> None:
     """Ask a partner (by name or number) what it holds, and tell it again where that differs. A worker does it, and
     does it every day by itself; 'partner list --json' shows what came of it.
 
+    One that takes whole lists (dirbs_file) is given one, only now, in place of all that its list holds: what others
+    have put on that list is no longer on it.
+
     \b
     Example
       $ imei-gateway partner reconcile "Operator Nord"
@@ -79,7 +82,7 @@ def reconcile(name: str) -> None:
         await asking.reconcile(conn, actor, found.id, now)
         return found.name
 
-    show.say(f"{desk.change(work)} is asked as soon as a worker is free.")
+    show.say(f"{desk.change(work)} is asked, or given the whole list, as soon as a worker is free.")
 
 
 def _tell_again(name: str, as_json: bool, order: Callable[..., Awaitable[Again]]) -> None:

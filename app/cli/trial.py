@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from functools import partial
 
 import rich_click as click
 from rich.text import Text
@@ -38,8 +39,8 @@ def try_(name: str, imei: str, serial: str, release_only: bool, ref: str, as_jso
     """Call a partner (by name or number), paused or not, about one test identifier: block it and release it
     again. Exit code 1 where it did not take it. An identifier that is known here is refused.
 
-    It is called from this machine, with the settings of the partner, and nothing else changes; the audit log
-    keeps what was sent and what came back.
+    It is called from this machine, with the settings of the partner; one that takes files in a directory finds them
+    in that of this machine. Nothing else changes; the audit log keeps what was sent and what came back.
 
     \b
     Examples
@@ -48,13 +49,13 @@ def try_(name: str, imei: str, serial: str, release_only: bool, ref: str, as_jso
       $ imei-gateway partner try "Operator Nord" --release-only --ref 4711
     """
     asked = TrialOrder(imei, serial, release_only, ref)
-    keyring = desk.keyring()
+    keyring, wire = desk.keyring(), partial(trial.open_wire, files_root=desk.settings().files_root)
 
     async def work(pool: Pool, actor: Principal) -> Trial:
         actor.require(Permission.PARTNERS_WRITE)
         async with pool.acquire() as conn:
             number = (await partners.named(conn, name)).id
-        return await trial.tried(pool, number, asked, actor, utc_now(), keyring)
+        return await trial.tried(pool, number, asked, actor, utc_now(), keyring, wire)
 
     found = desk.on_pool(work)
     if as_json:

@@ -1,7 +1,8 @@
 """Partners are asked: for the results that they leave for us to fetch, and for what they hold.
 
-What a partner holds is compared with what it was told; the difference is told again. One worker at a time asks a
-partner, outside of its lanes, and no transaction is open meanwhile.
+What a partner holds is compared with what it was told; the difference is told again. One that cannot be asked, but
+takes whole lists, is given one when somebody says so. One worker at a time asks a partner, outside of its lanes, and no
+transaction is open meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from app.core import log
 from app.core.db import Connection, transaction
 from app.core.errors import Conflict
 from app.core.sql import queries
-from app.delivery import again, confirm, partners
+from app.delivery import again, confirm, partners, whole_list
 from app.delivery.contacts import Contact, Witnessed
 from app.delivery.partners import BREAKER_OPENS_AT, Partner
 from app.delivery.send import Desk
@@ -42,12 +43,14 @@ T = TypeVar("T")
 
 class Reconciled(msgspec.Struct, frozen=True):
     """What came of asking a partner what it holds: so many identifiers, of anybody; and of ours, so many that it should
-    hold and does not (`missing`), and that it should not and does (`surplus`). Both it is told again."""
+    hold and does not (`missing`), and that it should not and does (`surplus`). Both it is told again. One that cannot
+    be asked was given the whole list instead, of so many as were `listed`."""
 
     at: datetime
-    held: int
-    missing: int
-    surplus: int
+    held: int = 0
+    missing: int = 0
+    surplus: int = 0
+    listed: int | None = None
 
 
 async def run(desk: Desk) -> None:
@@ -69,18 +72,22 @@ async def step(desk: Desk) -> bool:
     """Asks one partner that is due. False where none is."""
     async with desk.pool.acquire() as conn:
         due = await conn.fetchrow(
-            _SQL.claim_asking, _who_can("poll"), _who_can("holdings"), 2 * _LONGEST, BREAKER_OPENS_AT
-        )
+            _SQL.claim_asking, _who_can("poll"), _who_can("holdings"), 2 * _LONGEST, BREAKER_OPENS_AT,
+            _who_can("publish"),
+        )  # fmt: skip
         contact = await desk.contacts.of(conn, due["partner_id"]) if due else None
     if due is None or contact is None:
         return False
     polled = await _safely(_fetch(desk, contact), contact) if due["polls"] else None
     found = await _safely(_compare(desk, contact), contact) if due["reconciles"] else None
+    given = await _safely(_give_list(desk, contact), contact) if due["lists"] else None
     poll_in = (POLL_EVERY if polled else _RETRY) if due["polls"] else None
-    compare_in = (RECONCILE_EVERY if found else _RETRY) if due["reconciles"] else None
+    compare_in = (
+        (RECONCILE_EVERY if found or given else _RETRY) if due["reconciles"] or due["lists"] else None
+    )
     async with desk.pool.acquire() as conn:
-        said = msgspec.to_builtins(found) if found else None
-        await conn.execute(_SQL.asked, contact.partner.id, poll_in, compare_in, said)
+        said = msgspec.to_builtins(found or given) if found or given else None
+        await conn.execute(_SQL.asked, contact.partner.id, poll_in, compare_in, said, bool(given))
     return True
 
 
@@ -134,6 +141,10 @@ async def _confirm(
     await record(conn, [Entry("delivery.confirmed", f"partner:{partner.id}", partner.name, now, detail)])
 
 
+async def _give_list(desk: Desk, contact: Contact) -> Reconciled:
+    return Reconciled(desk.now(), listed=await whole_list.publish(desk, contact))
+
+
 async def _compare(desk: Desk, contact: Contact) -> Reconciled:
     adapter = contact.adapter
     assert isinstance(adapter, Holds)
@@ -155,14 +166,15 @@ async def _compare(desk: Desk, contact: Contact) -> Reconciled:
 
 
 async def reconcile(conn: Connection, actor: Principal, partner_id: int, now: datetime) -> None:
-    """Has a partner asked, as soon as a worker is free, what it holds. Raises Missing; Conflict where its adapter
-    cannot ask, or it was removed."""
+    """Has a partner asked, as soon as a worker is free, what it holds, or given the whole list. Raises Missing, and
+    Conflict where its adapter can do neither, or it was removed."""
     partner = await partners.hold(conn, partner_id)
     if partner.removed:
         raise Conflict("This partner was removed; it is asked nothing any more.", "partner-removed")
-    if not hasattr(registry.adapter(partner.adapter), "holdings"):
+    if partner.adapter not in [*_who_can("holdings"), *_who_can("publish")]:
         raise Conflict(
-            f"Partners of the adapter {partner.adapter} cannot be asked what they hold; 'resync' tells them all of it.",
+            f"Partners of the adapter {partner.adapter} cannot be asked what they hold, and take no whole lists;"
+            " 'resync' tells them all of it.",
             "asks-not",
         )
     await conn.execute(_SQL.ask_soon, partner_id)

@@ -6,7 +6,7 @@ the lease's token: a worker that lost its lease writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -70,6 +70,14 @@ async def claim(conn: Connection, slots: int, lease: float) -> list[Lane]:
     ]
 
 
+async def claim_all(conn: Connection, partner_id: int, lease: float) -> list[Lane]:
+    """Leases all lanes of a partner, in the caller's transaction, so that nobody else tells it anything; none where
+    one of them is being worked, or was left in doubt."""
+    await conn.fetch(_SQL.hold_lanes, partner_id)
+    rows = await conn.fetch(_SQL.claim_all, partner_id, lease)
+    return [Lane(partner_id, row["lane"], row["token"], False, False, 0) for row in rows]
+
+
 async def next_works(conn: Connection, lane: Lane, patience: float, most: int) -> list[Work]:
     """The next due deliveries of a lane we hold, `most` at most; none where nothing is due, or the lease has passed
     on. Several are of one command, which names each identifier once, and nobody has tried them yet. What has been
@@ -106,6 +114,12 @@ def _work(row: asyncpg.Record, serials: Mapping[int, asyncpg.Record]) -> Work:
     )
 
 
+async def orders(conn: Connection, keys: Sequence[int], versions: Sequence[int]) -> Iterator[Order]:
+    """The order about each of these keys, one after the other."""
+    serials = await _serials(conn, [key for key in keys if key < 0])
+    return (_order(key, version, serials) for key, version in zip(keys, versions, strict=True))
+
+
 async def _serials(conn: Connection, keys: Sequence[int]) -> dict[int, asyncpg.Record]:
     if not keys:
         return {}
@@ -118,21 +132,20 @@ def _orders(
     """The orders of a whole chunk, by their places."""
     if min(keys) >= 0:
         return _handsets(tuple(keys), tuple(versions))
-    return {
-        place: Order(key, version, serial=serials[key]["serial"], gtin=serials[key]["gtin"])
-        if key < 0
-        else Order(key, version, imei=imei.full(key))
-        for place, (key, version) in enumerate(zip(keys, versions, strict=True), 1)
-    }
+    told = zip(keys, versions, strict=True)
+    return {place: _order(key, version, serials) for place, (key, version) in enumerate(told, 1)}
 
 
 @lru_cache(maxsize=CHUNKS_KEPT)
 def _handsets(keys: tuple[int, ...], versions: tuple[int, ...]) -> dict[int, Order]:
     """Many partners are told the same chunk at about the same time. Nobody changes what is kept here."""
-    return {
-        place: Order(key, version, imei=imei.full(key))
-        for place, (key, version) in enumerate(zip(keys, versions, strict=True), 1)
-    }
+    return {place: _order(*told, {}) for place, told in enumerate(zip(keys, versions, strict=True), 1)}
+
+
+def _order(key: int, version: int, serials: Mapping[int, asyncpg.Record]) -> Order:
+    if key >= 0:
+        return Order(key, version, imei=imei.full(key))
+    return Order(key, version, serial=serials[key]["serial"], gtin=serials[key]["gtin"])
 
 
 async def doubt(conn: Connection, lane: Lane) -> None:

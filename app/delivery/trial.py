@@ -54,13 +54,15 @@ class TrialOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ref: str = ""
 
 
-def open_wire(partner: Partner) -> HttpWire:
-    """One connection of its own, under the deadline and the byte cap of every call to this partner."""
+def open_wire(partner: Partner, *, files_root: str = "") -> HttpWire:
+    """One connection of its own, under the deadline and the byte cap of every call to this partner; below `files_root`
+    stand the directories of this machine that it may write to."""
     return HttpWire(
         deadline=DEADLINE,
         connections=1,
         tls=tls.context(Tls(**partner.tls)),
         allow_private=partner.allow_private,
+        files_root=files_root,
     )
 
 

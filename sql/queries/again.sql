@@ -86,3 +86,28 @@ WHERE
                 OR i.version = l.version AND i.state IN ('accepted', 'refused', 'parked')
             )
     );
+
+-- name: listed
+-- $1 partner: what it holds by our word, as keys and versions. Of each identifier the last that was settled with it
+-- counts, where that is a block which it did not refuse, we did not give up, and nobody else had set before.
+WITH settled AS (
+    SELECT DISTINCT ON (said.key)
+        said.key,
+        said.version,
+        c.op,
+        coalesce(i.state, '') AS state
+    FROM delivery AS d
+    JOIN chunk AS ch USING (chunk_id)
+    JOIN command AS c ON c.command_id = d.command_id
+    CROSS JOIN unnest(ch.keys, ch.versions) WITH ORDINALITY AS said (key, version, place)
+    LEFT JOIN delivery_item AS i
+        ON i.partner_id = $1 AND i.key = said.key AND i.version = said.version AND i.op = c.op
+    WHERE
+        d.partner_id = $1 AND c.op <> 'enrol' AND said.place <> ALL (d.untold)
+        AND (d.state = 1 OR said.place <> ALL (d.open_at))
+        AND coalesce(i.state, '') NOT IN ('refused', 'parked', 'superseded')
+    ORDER BY said.key, said.version DESC, d.command_id DESC
+)
+SELECT coalesce(array_agg(key ORDER BY key), '{}') AS keys, coalesce(array_agg(version ORDER BY key), '{}') AS versions
+FROM settled
+WHERE op = 'block' AND state <> 'foreign';

@@ -8,6 +8,18 @@ INSERT INTO partner_lane (partner_id, lane, next_at) SELECT $1, lane, now() FROM
 -- name: hold_lanes
 SELECT lane FROM partner_lane WHERE partner_id = $1 ORDER BY lane FOR UPDATE;
 
+-- name: claim_all
+-- $1 partner, $2 seconds of lease. All of its lanes, where nobody works any of them and none was left in doubt. A
+-- statement of its own, after they are held, so that it sees who has just let go of one.
+UPDATE partner_lane SET
+    lease_until = now() + $2::double precision * interval '1 second',
+    lease_token = lease_token + 1,
+    served_at = now()
+WHERE
+    partner_id = $1
+    AND NOT EXISTS (SELECT FROM partner_lane AS l WHERE l.partner_id = $1 AND l.lease_until > '-infinity')
+RETURNING lane, lease_token AS token;
+
 -- name: lanes_due
 UPDATE partner_lane SET next_at = now() WHERE partner_id = $1 AND next_at > now();
 
@@ -169,12 +181,14 @@ UPDATE partner_lane SET pending = 0 WHERE partner_id = $1;
 
 -- name: claim_asking
 -- $1 adapters whose partners leave results, $2 adapters whose partners can be asked what they hold, $3 seconds that it
--- may take, $4 failures from which the breaker is open. One partner that is to be asked now.
+-- may take, $4 failures from which the breaker is open, $5 adapters whose partners take whole lists. One partner that is
+-- to be asked, or given its list, now.
 WITH due AS MATERIALIZED (
     SELECT
         pace.partner_id,
         p.adapter = ANY ($1::text []) AND pace.poll_at <= now() AS polls,
-        p.adapter = ANY ($2::text []) AND pace.reconcile_at <= now() AS reconciles
+        p.adapter = ANY ($2::text []) AND pace.reconcile_at <= now() AS reconciles,
+        p.adapter = ANY ($5::text []) AND pace.list_wanted AND pace.reconcile_at <= now() AS lists
     FROM partner_pace AS pace
     JOIN partner AS p USING (partner_id)
     WHERE
@@ -183,6 +197,7 @@ WITH due AS MATERIALIZED (
         AND (
             p.adapter = ANY ($1::text []) AND pace.poll_at <= now()
             OR p.adapter = ANY ($2::text []) AND pace.reconcile_at <= now()
+            OR p.adapter = ANY ($5::text []) AND pace.list_wanted AND pace.reconcile_at <= now()
         )
     ORDER BY least(pace.poll_at, pace.reconcile_at)
     LIMIT 1
@@ -191,17 +206,18 @@ WITH due AS MATERIALIZED (
 UPDATE partner_pace AS pace SET asking_until = now() + $3::double precision * interval '1 second'
 FROM due
 WHERE pace.partner_id = due.partner_id
-RETURNING due.partner_id, due.polls, due.reconciles;
+RETURNING due.partner_id, due.polls, due.reconciles, due.lists;
 
 -- name: asked
--- $1 partner, seconds until it is asked again $2 for results (null: as before) and $3 for what it holds, $4 what came
--- of the latter
+-- $1 partner, seconds until it is asked again $2 for results (null: as before) and $3 for what it holds or until its
+-- list is tried again, $4 what came of that, $5 whether it was given its list
 UPDATE partner_pace SET
     asking_until = '-infinity',
     poll_at = CASE WHEN $2::double precision IS NULL THEN poll_at ELSE now() + $2 * interval '1 second' END,
     reconcile_at = CASE WHEN $3::double precision IS NULL THEN reconcile_at ELSE now() + $3 * interval '1 second' END,
-    reconciled = coalesce($4::jsonb, reconciled)
+    reconciled = coalesce($4::jsonb, reconciled),
+    list_wanted = list_wanted AND NOT $5
 WHERE partner_id = $1;
 
 -- name: ask_soon
-UPDATE partner_pace SET reconcile_at = now() WHERE partner_id = $1;
+UPDATE partner_pace SET reconcile_at = now(), list_wanted = true WHERE partner_id = $1;

@@ -4,8 +4,15 @@ import asyncio
 import hashlib
 import json
 
+from app.access.roles import Principal, Role
+from app.core.db import transaction
+from app.delivery import asking, lanes, partners, whole_list
 from app.sandbox.faults import Faults
+from app.sandbox.ledger import State
 
+from .conftest import utc_now
+
+ADMIN = Principal("ada", "Ada", Role.ADMIN)
 KINDS = ("sftp_csv", "dirbs_file", "gsma_file")
 
 
@@ -62,3 +69,63 @@ async def test_the_audit_log_has_the_hash_of_each_file(town, keys):
     assert "-block-" in exchange["file"]
     assert len(exchange["sha256"]) == len(hashlib.sha256().hexdigest())
     assert "practice-password" not in said
+
+
+async def test_a_partner_that_lost_our_files_is_given_the_whole_list(town, keys, names, pool):
+    """What was told stands on it; what is still to be told does not, for it would be told twice."""
+    number = await town.partner("dirbs_file", change={"acknowledged": False})
+    stage, told = town.stages["dirbs_file"], keys(600)
+    incident = await town.incident()
+    await town.block(incident, told)
+    async with town.worker() as desk:
+        await town.settled(incident)
+        await town.release(incident, told[:100])
+        await town.settled(incident)
+        await _taken(town, "dirbs_file", 500)
+        for name in names(told[200:]):
+            stage.ledger.tell(name, State.RELEASED)
+        await transaction(pool, lambda conn: partners.pause(conn, number, "a backup is restored"))
+        later = await town.incident()
+        await town.block(later, [35_999999_000000 + n for n in range(20)])
+        await transaction(pool, lambda conn: partners.resume(conn, number))
+        await town.settled(later)
+        await transaction(pool, lambda conn: asking.reconcile(conn, ADMIN, number, utc_now()))
+        while await asking.step(desk):
+            pass
+        await _taken(town, "dirbs_file", 520)
+        await town.release(later, [35_999999_000000])
+        await town.settled(later)
+        await _taken(town, "dirbs_file", 519)
+    assert (await pool.fetchval("SELECT reconciled ->> 'listed' FROM partner_pace")) == "520"
+    assert stage.misbehaviour.acted["refused"] == 0
+
+
+async def test_a_whole_list_leaves_out_what_is_still_to_be_told(town, keys, pool):
+    number = await town.partner("dirbs_file", change={"acknowledged": False})
+    first, second = await town.incident(), await town.incident()
+    async with town.worker():
+        await town.block(first, keys(50))
+        await town.settled(first)
+    await town.block(second, [35_999999_000000 + n for n in range(20)])
+    async with town.worker(slots=0) as desk:
+        await transaction(pool, lambda conn: asking.reconcile(conn, ADMIN, number, utc_now()))
+        assert await whole_list.publish(desk, await _contact(desk, number)) == 50
+    async with town.worker():
+        await town.settled(second)
+        await _taken(town, "dirbs_file", 70)
+
+
+async def test_a_partner_is_given_no_list_while_it_is_being_told(town, keys, pool):
+    number = await town.partner("dirbs_file", change={"acknowledged": False})
+    await town.block(await town.incident(), keys(1))
+    async with pool.acquire() as conn, conn.transaction():
+        (lane,) = await lanes.claim(conn, 1, 25)
+        assert await lanes.claim_all(conn, number, 25) == []
+        await lanes.hand_back(conn, lane)
+        assert len(await lanes.claim_all(conn, number, 25)) == 16
+        assert await lanes.claim(conn, 1, 25) == []
+
+
+async def _contact(desk, number):
+    async with desk.pool.acquire() as conn:
+        return await desk.contacts.of(conn, number)

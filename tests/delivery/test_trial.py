@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,6 +31,17 @@ GIVEN = imei.full(35_000000_000000)
 
 async def tried(town, number: int, wire=trial.open_wire, **said: Any):
     return await trial.tried(town.pool, number, TrialOrder(**said), ADMIN, utc_now(), town.keyring, wire)
+
+
+async def test_one_that_takes_files_in_a_directory_is_tried_there(town, tmp_path):
+    spoken = {"url": "file:///nord", "user": "", "password": "", "host_key": "", "acknowledged": False}
+    number = await town.partner("sftp_csv", change=spoken)
+    (tmp_path / "nord").mkdir()
+    found = await tried(town, number, partial(trial.open_wire, files_root=str(tmp_path)))
+    assert (found.taken, found.still_blocked) == (True, "no")
+    files = sorted((tmp_path / "nord").iterdir())
+    assert ["block" in files[0].name, "release" in files[1].name] == [True, True]
+    assert all(TEST_IMEI in file.read_text() for file in files)
 
 
 async def recorded(town) -> list[dict[str, Any]]:
