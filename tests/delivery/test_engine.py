@@ -44,13 +44,15 @@ async def test_a_partner_that_fails_a_tenth_of_its_calls_ends_complete(town, key
 
 
 async def test_a_partner_that_is_down_never_delays_another(town, keys, names):
-    await town.partner("eir_push", name="dead", faults=Faults(down_for_s=2.5))
+    await town.partner("eir_push", name="dead", faults=Faults(down_for_s=3600))
     await town.partner("eir_push", name="well")
     incident = await town.incident()
     await town.block(incident, keys(300))
     async with town.worker():
         found = await town.until(incident, lambda all_: all_["well"].settled)
         assert found["dead"].block.open == 300
+        await asyncio.sleep(2.5)
+        town.stages["dead"].misbehaviour.order(Faults())
         await town.settled(incident)
     assert town.blocked("dead") == town.blocked("well") == names(keys(300))
     # The breaker opened: a partner that is down is not called by every lane again and again.

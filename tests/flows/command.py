@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_OURS = ("IMEI_GATEWAY_", "DATABASE_URL")
+# Also the width that a screen may have said: nobody looks at these.
+_OURS = ("IMEI_GATEWAY_", "DATABASE_URL", "COLUMNS")
 
 
 class Commands:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .asking import decided, drafted, places, problem, register, statuses, stock
 
+# A pallet that no test registers anything on.
+NOWHERE = "376123450000000993"
+
 
 async def test_the_whole_way(goods_in, manager, approver, carrier):
     goods = stock(3)
@@ -102,7 +105,7 @@ async def test_what_nobody_registered_is_listed_and_blocked_all_the_same(manager
     scope = {
         "imeis": [number],
         "serials": ["NEVER-SEEN"],
-        "pallets": ["106141412345678908"],
+        "pallets": [NOWHERE],
         "receipts": [999_999],
     }
     response = await manager.post("/v1/incidents", json={"title": "t", "scope": scope})
@@ -115,7 +118,7 @@ async def test_what_nobody_registered_is_listed_and_blocked_all_the_same(manager
 
 
 async def test_an_incident_of_nothing_is_not_submitted(manager):
-    incident = await drafted(manager, pallets=["106141412345678908"])
+    incident = await drafted(manager, pallets=[NOWHERE])
     problem(await manager.post(f"/v1/incidents/{incident}/submit"), 409, "incident-empty")
 
 
@@ -167,7 +170,7 @@ async def test_a_scope_names_every_flaw_in_its_place(manager):
 
 
 async def test_a_moment_that_has_not_come_is_a_flaw_of_the_scope(manager):
-    scope = {"pallets": ["106141412345678908"], "as_of": "2126-12-22T02:00:00+01:00"}
+    scope = {"pallets": [NOWHERE], "as_of": "2126-12-22T02:00:00+01:00"}
     said = {"title": "t", "scope": scope}
     body = problem(await manager.post("/v1/incidents", json=said), 400, "scope-flaws")
     assert set(places(body)) == {"/scope/as_of"}
