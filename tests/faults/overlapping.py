@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -17,12 +16,10 @@ from app.incidents import decide
 from app.incidents.decide import Draft
 from app.incidents.scope import Scope
 
+from .people import utc_now
+
 MANAGER = Principal("k_1", "manager", Role.INCIDENT_MANAGER)
 APPROVER = Principal("k_2", "approver", Role.APPROVER)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Counted:

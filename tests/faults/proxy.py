@@ -33,6 +33,9 @@ class Proxy:
         self._beyond = (host, port)
         self._tasks: set[asyncio.Task[None]] = set()
         self.toxic: Toxic | None = None
+        # What comes to it waits for it, even when there is another one by then.
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.port = 0
         self.connections = 0
         self.harmed = 0
@@ -107,10 +110,11 @@ class Proxy:
                 await self._hand_on(data, writer)
 
     async def _hand_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
-        while self._is("timeout"):
-            await asyncio.sleep(0.05)
         if self._is("latency"):
             await asyncio.sleep(self._amount)
+        while self._is("timeout"):
+            await asyncio.sleep(0.05)
+        await self.gate.wait()
         size = max(1, int(self._amount)) if self._is("slicer") or self._is("bandwidth") else len(data)
         pause = 1.0 if self._is("bandwidth") else 0.01
         for start in range(0, len(data), size):

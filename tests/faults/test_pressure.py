@@ -19,7 +19,8 @@ from app.delivery import lanes, send
 from app.delivery.contacts import Contacts
 from app.delivery.partners import Limits
 
-from .world import FIRST_KEY, World, block, release
+from .people import KEYRING, block, release
+from .world import FIRST_KEY, World
 
 pytestmark = pytest.mark.soak
 
@@ -106,7 +107,7 @@ async def snapshots(pool: Pool, count: int) -> AsyncIterator[None]:
 async def crowd(pool: Pool) -> World:
     """Many partners that say yes at once."""
     world = World(pool)
-    contacts: Any = Contacts(lambda _: Instant())  # type: ignore[arg-type, return-value]
+    contacts: Any = Contacts(lambda _: Instant(), KEYRING)  # type: ignore[arg-type, return-value]
     world.desk = msgspec.structs.replace(world.desk, contacts=contacts)
     for _ in range(PARTNERS):
         await world.partner(limits=Limits(max_inflight=16), batch=1000)

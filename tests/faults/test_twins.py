@@ -4,9 +4,7 @@ both, nothing is lost, nothing is wrong, and what was told twice is known."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -16,10 +14,10 @@ from app.core.errors import Unavailable
 from app.delivery import engine
 
 from .door import Door, door
+from .network import Session
 from .stories import LEASE_LAPSES
 from .world import World, in_lane
 
-GONE = (OSError, asyncpg.PostgresConnectionError)
 TWINS = pytest.mark.parametrize("happened", [False, True], ids=["nothing happened", "it happened"])
 
 
@@ -31,9 +29,10 @@ async def way(database: str) -> AsyncIterator[Door]:
 
 @pytest.fixture
 async def frail(world: World, way: Door) -> AsyncIterator[World]:
-    """The same world, whose workers reach the database through the door."""
+    """The same world, whose workers reach the database through the door, and survive what they meet there."""
     pool = await open_pool(way.dsn, size=4)
     world.desk = msgspec.structs.replace(world.desk, pool=pool)
+    world.work = engine._safely
     await world.partner()
     yield world
     await world.close()
@@ -43,6 +42,12 @@ async def frail(world: World, way: Door) -> AsyncIterator[World]:
 def repeats(world: World) -> int:
     (ledger,) = world.ledgers.values()
     return ledger.repeats
+
+
+async def nobody_waits(world: World) -> None:
+    """Who failed lives, and holds nothing that others would have to wait for."""
+    assert await world.pool.fetchval("SELECT count(*) FROM partner_lane WHERE lease_until > now()") == 0
+    assert await world.pool.fetchval("SELECT max(lapses) FROM partner_lane") == 0
 
 
 async def ends_well(world: World) -> None:
@@ -67,9 +72,9 @@ async def test_the_claim_fails(frail, way, happened):
 async def test_reading_the_work_fails(frail, way, happened):
     await frail.declare(in_lane(2))
     way.break_at("d.open_at", heard=happened)
-    with pytest.raises(GONE):
-        await frail.claim_one()
+    await frail.claim_one()
     assert way.broke
+    await nobody_waits(frail)
     await ends_well(frail)
     assert repeats(frail) == 0
 
@@ -114,17 +119,17 @@ async def test_the_answer_is_not_understood(frail, happened, body):
 @TWINS
 @pytest.mark.parametrize("statement", ["FOR UPDATE", "UPDATE delivery SET", "UPDATE progress SET", "COMMIT"])
 async def test_settling_fails(frail, way, happened, statement):
-    """Before COMMIT it is done again at once; in COMMIT nobody knows, and the lease lapses."""
+    """Before COMMIT it is done again at once; in COMMIT nobody knows, and what was told is in doubt."""
     await frail.declare(in_lane(2))
     session = await frail.claim_one()
     frail.act(session.visit)
     way.break_at(statement, heard=happened)
-    with suppress(Unavailable):
-        await frail.answer(session.visit)
+    await frail.answer(session.visit)
     assert way.broke
     assert await frail.pool.fetchval("SELECT sum(done) FROM progress") == (
         0 if unknown(statement, happened) else 2
     )
+    await nobody_waits(frail)
     await ends_well(frail)
     assert repeats(frail) == 2 * unknown(statement, happened)
 
@@ -140,11 +145,39 @@ async def test_handing_back_fails(frail, way, happened):
     session = await frail.claim_one()
     frail.act(session.visit)
     way.break_at("lease_until = '-infinity'\nWHERE partner_id", heard=happened)
-    with pytest.raises(GONE):
-        await frail.answer(session.visit)
+    await frail.answer(session.visit)
     assert way.broke
+    await nobody_waits(frail)
     await ends_well(frail)
     assert repeats(frail) == 0
+
+
+@TWINS
+@pytest.mark.parametrize(("statement", "passing"), [("COMMIT", 0), ("INSERT INTO command", 0), ("COMMIT", 1)])
+async def test_making_good_fails(frail, way, happened, statement, passing):
+    """A worker has slept over its lease; it fails to say so, to have its call told again, or to hear that it is."""
+    incident = await frail.declare(in_lane(2))
+    first = await frail.claim_one()
+    frail.freeze(first)
+    await frail.pass_time(LEASE_LAPSES)
+    await frail.claim_one()
+    for session in await decided_meanwhile(frail, incident):
+        frail.act(session.visit)
+        await frail.answer(session.visit)
+    frail.act(first.visit, late=True)
+    await frail.answer(first.visit)
+    way.break_at(statement, heard=happened, passing=passing)
+    await frail.thaw(first)
+    assert way.broke
+    await nobody_waits(frail)
+    await ends_well(frail)
+
+
+async def decided_meanwhile(world: World, incident: int) -> list[Session]:
+    """The block is told by another worker, and then its release by one more, which is given."""
+    await world.answer_all()
+    await world.recover(incident)
+    return await world.claim()
 
 
 @TWINS

@@ -14,9 +14,10 @@ from app.adapters.eir_push import EirPush, EirPushSettings
 from app.core import imei
 from app.delivery.wire import HttpWire
 
+from .people import utc_now
 from .verdict import Keys, late
 from .vortex import DEVICES, HARMS, Vortex, vortex
-from .world import FIRST_KEY, utc_now
+from .world import FIRST_KEY
 
 
 async def blow(seed: int, seconds: float, folder: Path) -> None:
@@ -34,15 +35,14 @@ async def blow(seed: int, seconds: float, folder: Path) -> None:
         harmed = sum(proxy.harmed for proxy in run.proxies.values())
     print(
         f"\nseed {seed}: lost {len(verdict.lost)}, regressed {len(verdict.regressed)}, wrong {len(verdict.wrong)},"
-        f" of these by sleepers {len(verdict.asleep)}; repeats {verdict.repeats}, unknown {run.unknown},"
+        f" of these by sleepers {len(verdict.slept)}; repeats {verdict.repeats}, unknown {run.unknown},"
         f" stale {events['delivery.stale']}, harm {dict(run.acted)}, harmed on the wire {harmed}, {totals}"
     )
     assert len(tampered.lost - verdict.lost) == len(tampered.wrong - verdict.wrong) == 1
     assert not verdict.unlisted
-    # A call that its worker slept through, once it had passed its lease check, is a fault that is known.
-    assert verdict.lost - verdict.asleep == set()
-    assert verdict.regressed - verdict.asleep == set()
-    assert verdict.wrong - verdict.asleep == set()
+    assert verdict.lost == verdict.wrong == set()
+    # No clock keeps a worker from sleeping between its lease check and its call; what it tells is made good.
+    assert verdict.regressed - verdict.slept == set()
     assert all(run.acted[name] > 0 for name in HARMS)
     assert min(verdict.repeats, harmed, events["delivery.stale"], totals["failed_calls"]) > 0
     assert totals["superseded"] > 0
@@ -51,7 +51,7 @@ async def blow(seed: int, seconds: float, folder: Path) -> None:
 async def _tamper(run: Vortex) -> None:
     """Somebody else tells a partner two things that nobody decided, and the checker must see both."""
     eir = EirPush(EirPushSettings(url=run.partners["eir_push"].url))
-    wire = HttpWire()
+    wire = HttpWire(allow_private=True)
     for op, key in ((Op.RELEASE, FIRST_KEY), (Op.BLOCK, FIRST_KEY + DEVICES)):
         await eir.send(Batch("tampered", op, (Order(key, 0, imei=imei.full(key)),), utc_now()), wire)
     await wire.close()
@@ -64,7 +64,7 @@ FROM progress
 
 
 async def test_a_short_storm(tmp_path):
-    await blow(1, 16, tmp_path)
+    await blow(1, 14, tmp_path)
 
 
 def test_the_checker_knows_what_is_late():

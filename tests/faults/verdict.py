@@ -9,34 +9,29 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from app.adapters.contract import Order
-from app.core import imei
 from app.core.db import Pool
-from app.delivery import send
+from app.delivery import stretch
 
 _CHUNKS = "SELECT chunk_id, op, partners, keys, versions FROM chunk JOIN command USING (command_id)"
 _CALLS = """
 SELECT body::jsonb -> 'detail' ->> 'key' AS key, (body::jsonb -> 'detail' ->> 'ms')::double precision / 1000 AS took,
-       (body::jsonb -> 'detail' ->> 'chunk')::bigint AS chunk
+       (body::jsonb -> 'detail' ->> 'chunk')::bigint AS chunk,
+       array(SELECT jsonb_array_elements_text(body::jsonb -> 'detail' -> 'places'))::integer [] AS places
 FROM audit_entry WHERE kind = 'delivery.attempted'
 """
 
 
 class Verdict(NamedTuple):
     """Identifiers `lost` (to be blocked, and not), `wrong` (blocked, and not to be), `regressed` (an older state came
-    after a newer one) and `unlisted` (our own list is not what was decided); `asleep` are those of them whose call a
-    worker slept through between its lease check and its sending. `repeats` are harmless."""
+    after a newer one, for a while) and `unlisted` (our own list is not what was decided); `slept` are those regressed
+    whose worker slept over its lease with the call in its hands. `repeats` are harmless."""
 
     lost: set[str]
     wrong: set[str]
     regressed: set[str]
     unlisted: set[str]
-    asleep: set[str]
+    slept: set[str]
     repeats: int
-
-    @property
-    def clean(self) -> bool:
-        return not (self.lost or self.wrong or self.regressed or self.unlisted)
 
 
 class Keys:
@@ -52,26 +47,26 @@ class Keys:
         made = cls()
         chunks = {row["chunk_id"]: row for row in await pool.fetch(_CHUNKS)}
         for row in chunks.values():
-            for key, version in zip(row["keys"], row["versions"], strict=True):
-                made._add_single(row, key, version)
+            for place, key in enumerate(row["keys"], 1):
+                made._add_single(row, place, key)
         for call in await pool.fetch(_CALLS):
             made.took[call["key"]] = max(call["took"], made.took.get(call["key"], 0))
             row = chunks[call["chunk"]]
-            for key, version in zip(row["keys"], row["versions"], strict=True):
-                made.versions[call["key"], f"{key:014d}"] = version
+            for place in call["places"]:
+                made.versions[call["key"], f"{row['keys'][place - 1]:014d}"] = row["versions"][place - 1]
         return made
 
-    def _add_single(self, row: Any, key: int, version: int) -> None:
+    def _add_single(self, row: Any, place: int, key: int) -> None:
         work: Any = SimpleNamespace(chunk_id=row["chunk_id"], op=row["op"])
         for partner in row["partners"]:
-            call = send._key(partner, work, [Order(key, version, imei=imei.full(key))])
-            self.versions[call, f"{key:014d}"] = version
+            call = stretch._key(partner, work, [place])
+            self.versions[call, f"{key:014d}"] = row["versions"][place - 1]
 
 
 async def judge(pool: Pool, urls: Mapping[str, str], blocked: set[str], lease: float) -> Verdict:
     """`blocked` is what the decisions come to, by 14 digits."""
     keys = await Keys.read(pool)
-    lost, wrong, regressed, asleep = set[str](), set[str](), set[str](), set[str]()
+    lost, wrong, regressed, slept = set[str](), set[str](), set[str](), set[str]()
     repeats = 0
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         for name, url in urls.items():
@@ -84,10 +79,10 @@ async def judge(pool: Pool, urls: Mapping[str, str], blocked: set[str], lease: f
                 said = (await client.get(f"{url}/sandbox/identifiers/{one}")).json()["history"]
                 behind = late(one, said, keys)
                 regressed |= {f"{name} {one}"} if behind else set()
-                asleep |= {f"{name} {one}"} if any(keys.took.get(key, 0) > lease for key in behind) else set()
+                slept |= {f"{name} {one}"} if any(keys.took.get(key, 0) > lease for key in behind) else set()
     rows = await pool.fetch("SELECT key FROM listing WHERE blocked_by > 0")
     unlisted = {f"{row['key']:014d}" for row in rows} ^ blocked
-    return Verdict(lost, wrong, regressed, unlisted, asleep & (lost | wrong | regressed), repeats)
+    return Verdict(lost, wrong, regressed, unlisted, slept, repeats)
 
 
 def late(name: str, history: list[str], keys: Keys) -> list[str]:

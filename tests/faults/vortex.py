@@ -21,13 +21,12 @@ from app.core import postgres, postgres_files
 from app.core.db import Pool, open_pool, transaction
 from app.core.migrate import migrate
 from app.delivery import partners
-from app.delivery.partners import Limits
-from app.delivery.scope import PartnerScope
 from app.delivery.send import Terms
 from app.sandbox import server
 from app.sandbox.server import Running
 
-from .overlapping import Counted, declared, utc_now, withdrawn
+from .overlapping import Counted, declared, withdrawn
+from .people import add_partner
 from .proxy import Proxy, Toxic
 from .verdict import Verdict, judge
 from .workers import Worker, at_work
@@ -55,7 +54,7 @@ TOXICS = (
     Toxic("latency", 0.15), Toxic("bandwidth", 2000), Toxic("slow_close", 0.3), Toxic("timeout"), Toxic("reset", 10),
     Toxic("slicer", 40), Toxic("down"),
 )  # fmt: skip
-HARMS = ("kill", "sleep", "partner", "proxy", "postgres", "backends")
+HARMS = ("kill", "sleep", "partner", "proxy", "postgres", "backends", "frozen")
 
 
 class Vortex:
@@ -76,11 +75,7 @@ class Vortex:
         await proxy.open()
         self.partners[running.kind], self.proxies[running.kind] = running, proxy
         settings = server.settings(running.kind, f"http://127.0.0.1:{proxy.port}")
-        async with self.pool.acquire() as conn, conn.transaction():
-            await partners.add(
-                conn, name=running.kind, adapter=running.kind, settings=settings, scope=PartnerScope(),
-                limits=Limits(), now=utc_now(),
-            )  # fmt: skip
+        await add_partner(self.pool, running.kind, running.kind, settings)
         await self._order(running.kind, {})
 
     # ── people ──────────────────────────────────────────────────────────────────────────────────────────
@@ -138,10 +133,12 @@ class Vortex:
         """Each kind once, in any order, then as chance has it, at most twice as much of what stops everybody."""
         while not await self.pool.fetchval("SELECT count(*) FROM progress WHERE calls > 5"):
             await asyncio.sleep(0.1)
-        plan = self.chance.sample(HARMS, len(HARMS)) + self.chance.choices(HARMS, (4, 2, 6, 5, 0.3, 1), k=400)
+        plan = self.chance.sample(HARMS, len(HARMS)) + self.chance.choices(
+            HARMS, (4, 2, 6, 5, 0.3, 1, 1), k=400
+        )
         ends = asyncio.get_running_loop().time() + seconds
-        for name in plan:
-            if asyncio.get_running_loop().time() > ends:
+        for place, name in enumerate(plan):
+            if place >= len(HARMS) and asyncio.get_running_loop().time() > ends:
                 break
             self.acted[name] += 1
             await getattr(self, f"_{name}")()
@@ -199,6 +196,17 @@ class Vortex:
         noted = postgres_files.find(self.data_dir).folder / "postmaster.pid"
         os.kill(int(noted.read_text().splitlines()[0]), signal.SIGQUIT)
         await asyncio.sleep(1.0)
+
+    async def _frozen(self) -> None:
+        """The database answers nobody, and takes nothing back."""
+        noted = postgres_files.find(self.data_dir).folder / "postmaster.pid"
+        head = noted.read_text().splitlines()[0]
+        below = Path(f"/proc/{head}/task/{head}/children").read_text().split()
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for process in (head, *below):
+                with suppress(ProcessLookupError):
+                    os.kill(int(process), number)
+            await asyncio.sleep(1.0 if number == signal.SIGSTOP else 0.0)
 
     async def _backends(self) -> None:
         with suppress(Exception):

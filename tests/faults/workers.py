@@ -17,6 +17,7 @@ from app.delivery.send import Terms
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = Terms(lease=3.0, deadline=1.0, margin=0.4)
+LONGEST_TRANSACTION = 4.0
 
 
 class Worker:
@@ -31,7 +32,7 @@ class Worker:
         self.stopped = False
 
     def start(self) -> None:
-        terms = map(str, (self._terms.lease, self._terms.deadline, self._terms.margin))
+        terms = map(str, (self._terms.lease, self._terms.deadline, self._terms.margin, LONGEST_TRANSACTION))
         command = [sys.executable, "-m", "tests.faults.worker_process", self._dsn, *terms]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,11 +21,12 @@ import msgspec
 import pytest
 
 from app.adapters.contract import Answer, Confirmation, NoAnswer, Op, Outcome, Reply
-from app.blocklist import listing
 from app.core import imei
 from app.core.db import Pool, transaction
-from app.delivery import commands, confirm, lanes, partners, send
+from app.delivery import again, confirm, lanes, partners, send
+from app.delivery.again import Replay
 from app.delivery.contacts import Contacts
+from app.delivery.lanes import Lane
 from app.delivery.partners import Limits
 from app.delivery.scope import PartnerScope
 from app.delivery.send import Desk, Terms
@@ -31,6 +34,7 @@ from app.delivery.send import Desk, Terms
 from .ledger import Broken, Ledger, Told, answer
 from .network import Line, Session, Stall, Visit
 from .oracle import check_books, check_step
+from .people import ADMIN, KEYRING, add_partner, block, new_incident, release, utc_now
 
 SECRET = "whsec_" + "QUJD" * 8
 FIRST_KEY = 35_555555_000000
@@ -40,11 +44,12 @@ TERMS = Terms()
 _SHIFT = """
 WITH lane AS (UPDATE partner_lane SET next_at = next_at - $1::interval, lease_until = lease_until - $1::interval,
                                       served_at = served_at - $1::interval),
-     due AS (UPDATE delivery SET next_at = next_at - $1::interval WHERE state = 0)
+     due AS (UPDATE delivery SET next_at = next_at - $1::interval, tried_at = tried_at - $1::interval,
+                                 waits_since = waits_since - $1::interval WHERE state = 0)
 UPDATE partner_pace SET tokens_at = tokens_at - $1::interval, resume_at = resume_at - $1::interval
 """
 _EMPTY = ("delivery_item", "progress", "delivery", "chunk", "command", "partner_lane", "partner_pace",
-          "partner_message", "partner", "listing", "incident")  # fmt: skip
+          "partner_message", "partner", "listing", "claim", "incident")  # fmt: skip
 
 
 class World:
@@ -54,14 +59,17 @@ class World:
         self.pool = pool
         self.offset = 0.0
         self.ledgers: dict[int, Ledger] = {}
+        self.called: defaultdict[int, set[str]] = defaultdict(set)
+        self.lapsed: set[tuple[int, int]] = set()
         self.wanted: dict[int, int] = {}
         self.incidents: dict[int, list[int]] = {}
         self.sessions: list[Session] = []
         self.visits: list[Visit] = []
         self.faults: list[BaseException] = []
         self.moved = asyncio.Event()
-        contacts = Contacts(lambda partner: Line(self, partner.id))  # type: ignore[arg-type, return-value]
+        contacts = Contacts(lambda partner: Line(self, partner.id), KEYRING)  # type: ignore[arg-type, return-value]
         self.desk = Desk(pool, contacts, utc_now, random.Random(seed).random, asyncio.Event(), TERMS)
+        self.work = send.work_lane
 
     def clock(self) -> float:
         return time.monotonic() + self.offset
@@ -70,21 +78,17 @@ class World:
 
     async def partner(self, *, limits: Limits | None = None, batch: int = BATCH) -> int:
         settings = {"url": "https://partner.example/in", "secret": SECRET, "identifiers_per_call": batch}
-        async with self.pool.acquire() as conn, conn.transaction():
-            number = await partners.add(
-                conn, name=f"partner {len(self.ledgers)}", adapter="webhook", settings=settings,
-                scope=PartnerScope(kinds=("imei",)), limits=limits or Limits(), now=utc_now(),
-            )  # fmt: skip
+        number = await add_partner(
+            self.pool, f"partner {len(self.ledgers)}", "webhook", settings,
+            scope=PartnerScope(kinds=("imei",)), limits=limits,
+        )  # fmt: skip
         self.ledgers[number] = Ledger()
         return number
 
     async def declare(self, keys: Iterable[int]) -> int:
         """One more incident holds these."""
         keys = sorted(keys)
-        number: int = await self.pool.fetchval(
-            "INSERT INTO incident (title, kind, site, police_reference, scope, state, drafted_by, drafted_at)"
-            " VALUES ('t', 'theft', '', '', '{}', 'draft', 'x', now()) RETURNING incident_id"
-        )
+        number = await new_incident(self.pool)
         await transaction(self.pool, lambda conn: block(conn, number, keys))
         self.incidents[number] = keys
         for key in keys:
@@ -114,10 +118,11 @@ class World:
                 await lanes.claim(conn, slots, TERMS.lease), key=lambda lane: (lane.partner_id, lane.lane)
             )
         started = []
+        self.lapsed |= {(lane.partner_id, lane.lane) for lane in claimed if lane.lapsed}
         for lane in claimed:
             stall = Stall(self.pool, self.moved) if stalls else None
             desk = msgspec.structs.replace(self.desk, pool=stall) if stall else self.desk
-            task = asyncio.create_task(send.work_lane(desk, lane, leased_at))
+            task = asyncio.create_task(self.work(desk, lane, leased_at))
             task.add_done_callback(lambda _: self.moved.set())
             started.append(Session(lane, leased_at, task))
             started[-1].stall = stall
@@ -179,9 +184,22 @@ class World:
             self.faults.append(
                 Broken(f"two workers call partner {visit.partner} in lane {visit.lanes} at once")
             )
+        self._refuse_strange_release(visit, own.lane)
         self.visits.append(visit)
         own.visit = visit
         self.moved.set()
+
+    def _refuse_strange_release(self, visit: Visit, lane: Lane) -> None:
+        """A release is for whom a block was called, or may have been by a worker that went."""
+        for order in visit.orders:
+            if order.op == "block":
+                self.called[visit.partner].add(order.name)
+            elif (
+                order.name not in self.called[visit.partner] and (visit.partner, lane.lane) not in self.lapsed
+            ):
+                self.faults.append(
+                    Broken(f"partner {visit.partner} never heard of a block, and hears {order}")
+                )
 
     def sessions_of(self, task: asyncio.Task[Any] | None) -> Iterable[Session]:
         return (session for session in self.sessions if session.task is task)
@@ -192,13 +210,14 @@ class World:
             not (visit.acted or visit.gone) and self.clock() - visit.sent_at < TERMS.deadline + TERMS.margin
         )
 
-    def act(self, visit: Visit, verdicts: Sequence[str] = ()) -> None:
-        """The partner hears the call and acts, on each order by its verdict (`done` where none is left)."""
+    def act(self, visit: Visit, verdicts: Sequence[str] = (), *, late: bool = False) -> None:
+        """The partner hears the call and acts, on each order by its verdict (`done` where none is left). `late`: the
+        call lay in a frozen worker's hands until after its lease."""
         ledger = self.ledgers[visit.partner]
         ledger.receive(visit.key, visit.orders)
         for place, order in enumerate(visit.orders):
             verdict = verdicts[place] if place < len(verdicts) else "done"
-            ledger.act(order, verdict)
+            ledger.act(order, verdict, late=late)
             visit.said[order.name] = verdict
         visit.acted = True
 
@@ -233,6 +252,10 @@ class World:
         self._time_out()
         await self.quiet()
 
+    async def step_back(self, seconds: float) -> None:
+        """The database's clock alone says that it is earlier than it did: all that it has noted is later."""
+        await self.pool.execute(_SHIFT, timedelta(seconds=-seconds))
+
     def _time_out(self) -> None:
         for session in self.sessions:
             visit = session.open_visit
@@ -265,12 +288,23 @@ class World:
         raise Broken(f"the workers have not come to an end after {most} calls each")
 
     async def drain(self) -> None:
-        """Well again: all is told and confirmed, and every partner holds what the list says."""
+        """Well again: all is told and confirmed, and every partner holds what the list says. What was refused or given
+        up meanwhile is told again then, as a person would have it done."""
         for session in list(self.sessions):
             await self.thaw(session)
+        await self._tell_all()
+        blocked = {imei.full(key) for key, claims in self.wanted.items() if claims > 0}
+        await check_books(self.pool, self.ledgers, blocked, strictly=False)
+        for partner in self.ledgers:
+            asked = partial(again.replay, actor=ADMIN, partner_id=partner, wanted=Replay(), now=utc_now())
+            await transaction(self.pool, asked)
+        await self._tell_all()
+        await check_books(self.pool, self.ledgers, blocked, strictly=True)
+
+    async def _tell_all(self) -> None:
         for partner in self.ledgers:
             await self.resume(partner)
-        for _ in range(40):
+        for _ in range(60):
             await self.answer_all()
             if await self.claim(64):
                 continue
@@ -281,8 +315,6 @@ class World:
             for order in list(ledger.waiting):
                 await self.confirm(partner, order)
         await self.check()
-        blocked = {imei.full(key) for key, claims in self.wanted.items() if claims > 0}
-        await check_books(self.pool, self.ledgers, blocked)
 
     async def close(self) -> None:
         for session in list(self.sessions):
@@ -294,27 +326,6 @@ async def empty(pool: Pool) -> None:
     async with pool.acquire() as conn, conn.transaction():
         for table in _EMPTY:
             await conn.execute(f"DELETE FROM {table}")
-
-
-async def block(conn: Any, incident: int, keys: list[int]) -> None:
-    now = utc_now()
-    await listing.suspect(conn, keys, now)
-    turned = await listing.block(conn, keys, now)
-    await _order(conn, Op.BLOCK, incident, turned, now)
-
-
-async def release(conn: Any, incident: int, keys: list[int]) -> None:
-    now = utc_now()
-    await _order(conn, Op.RELEASE, incident, await listing.release(conn, keys, now), now)
-
-
-async def _order(conn: Any, op: Op, incident: int, turned: listing.Turned, now: datetime) -> None:
-    command = commands.Command(op, now, "tests", incident_id=incident)
-    await commands.order(conn, command, turned.keys, turned.versions)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def own_time(world: World, patch: pytest.MonkeyPatch) -> None:
