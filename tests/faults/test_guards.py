@@ -14,7 +14,7 @@ import pytest
 
 from app.adapters import contract
 from app.core.sql import queries
-from app.delivery import judge, send, settle, stretch
+from app.delivery import judge, ours, send, settle, stretch
 from app.delivery.wire import HttpWire
 
 from ..adapters import test_wire
@@ -62,7 +62,7 @@ def unknown_counts_as_done(patch: pytest.MonkeyPatch) -> None:
 
 
 def all_counts_as_ours(patch: pytest.MonkeyPatch) -> None:
-    for room in (send, settle):
+    for room in (ours, settle):
         patch.setattr(room, "is_ours", lambda told: told is not None)
 
 
@@ -85,7 +85,7 @@ MUTANTS = {
         stories.a_stale_worker_has_more_to_send,
     ),
     "no superseding": (
-        edited("delivery", "next_delivery", r"(?s)CASE\s+WHEN due\.op <> 'enrol' AND .*? AS superseded", NOTHING),
+        edited("delivery", "next_deliveries", r"(?s)CASE\s+WHEN due\.op <> 'enrol' AND .*? AS superseded", NOTHING),
         stories.what_failed_is_overtaken,
     ),
     "new key on retry": (new_key_on_retry, stories.a_reply_is_lost),
@@ -109,6 +109,10 @@ MUTANTS = {
     "whoever holds it, what is blocked there is released": (
         all_counts_as_ours,
         stories_of_blame.somebody_elses_block_is_released,
+    ),
+    "several commands in one stretch": (
+        edited("delivery", "next_deliveries", r"AND due\.command_id = due\.first_command", ""),
+        stories_of_blame.a_block_never_leaves,
     ),
     "what was dropped untold counts as told": (
         edited("delivery", "settle_delivery", r"untold \|\| \$8::smallint \[\]", "untold || ($8::smallint [])[1:0]"),
@@ -143,7 +147,7 @@ MUTANTS = {
         stories_of_blame.a_partner_rests_after_the_deed,
     ),
     "nothing is ever late": (
-        edited("delivery", "next_delivery", r"(d\.waits_since < now\(\) - )", r"false AND \1"),
+        edited("delivery", "next_deliveries", r"(d\.waits_since < now\(\) - )", r"false AND \1"),
         stories_of_blame.a_partner_fails_for_a_fortnight,
     ),
     "what fails whole stays whole": (

@@ -16,7 +16,7 @@ _CHUNKS = "SELECT chunk_id, op, partners, keys, versions FROM chunk JOIN command
 _CALLS = """
 SELECT body::jsonb -> 'detail' ->> 'key' AS key, (body::jsonb -> 'detail' ->> 'ms')::double precision / 1000 AS took,
        (body::jsonb -> 'detail' ->> 'chunk')::bigint AS chunk,
-       array(SELECT jsonb_array_elements_text(body::jsonb -> 'detail' -> 'places'))::integer [] AS places
+       body::jsonb -> 'detail' ->> 'places' AS places
 FROM audit_entry WHERE kind = 'delivery.attempted'
 """
 
@@ -52,7 +52,7 @@ class Keys:
         for call in await pool.fetch(_CALLS):
             made.took[call["key"]] = max(call["took"], made.took.get(call["key"], 0))
             row = chunks[call["chunk"]]
-            for place in call["places"]:
+            for place in _places(call["places"]):
                 made.versions[call["key"], f"{row['keys'][place - 1]:014d}"] = row["versions"][place - 1]
         return made
 
@@ -61,6 +61,12 @@ class Keys:
         for partner in row["partners"]:
             call = stretch._key(partner, work, [place])
             self.versions[call, f"{key:014d}"] = row["versions"][place - 1]
+
+
+def _places(spans: str) -> list[int]:
+    """`3,7-9` as 3, 7, 8, 9."""
+    ends = [span.split("-") for span in spans.split(",")]
+    return [place for both in ends for place in range(int(both[0]), int(both[-1]) + 1)]
 
 
 async def judge(pool: Pool, urls: Mapping[str, str], blocked: set[str], lease: float) -> Verdict:
