@@ -107,14 +107,19 @@ class Proxy:
                 if self._is("down") or (back and self._is("reset") and passed + len(data) > self._amount):
                     return
                 passed += len(data)
+                await self._hold()
+                if not back and reader.at_eof():  # the caller went away meanwhile
+                    return
                 await self._hand_on(data, writer)
 
-    async def _hand_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _hold(self) -> None:
         if self._is("latency"):
             await asyncio.sleep(self._amount)
         while self._is("timeout"):
             await asyncio.sleep(0.05)
         await self.gate.wait()
+
+    async def _hand_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
         size = max(1, int(self._amount)) if self._is("slicer") or self._is("bandwidth") else len(data)
         pause = 1.0 if self._is("bandwidth") else 0.01
         for start in range(0, len(data), size):

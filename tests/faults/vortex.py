@@ -144,14 +144,23 @@ class Vortex:
             await getattr(self, f"_{name}")()
             await self._resume()
             await asyncio.sleep(self.chance.uniform(0.1, 0.6))
-        for _ in range(6):  # a sleeper that had nothing to do has shown nothing
-            if self.events()["delivery.stale"]:
-                break
-            await self._resume()
-            await self._sleep()
+        await self._harm_until_seen()
         self.over.set()
         for worker in self.workers:
             worker.signal(signal.SIGCONT)
+
+    async def _harm_until_seen(self) -> None:
+        """A sleeper that had nothing to do, and a partner that nobody called, have shown nothing."""
+        for _ in range(8):
+            await self._resume()
+            if not self.events()["delivery.stale"]:
+                await self._sleep()
+            elif not await self._count("SELECT sum(failed_calls) FROM progress"):
+                await self._partner()
+            elif not any(proxy.harmed for proxy in self.proxies.values()):
+                await self._proxy()
+            else:
+                return
 
     async def _kill(self) -> None:
         worker = self.chance.choice(self.workers)
@@ -226,15 +235,14 @@ class Vortex:
     async def drain(self, within: float) -> None:
         """Everybody is well again."""
         async with asyncio.timeout(within):
-            while await self._open():
+            while await self._count("SELECT count(*) FROM delivery WHERE state = 0"):
                 await self._resume()
                 await asyncio.sleep(1.0)
 
-    async def _open(self) -> int:
+    async def _count(self, question: str) -> int:
         while True:
             with suppress(Exception):
-                count: int = await self.pool.fetchval("SELECT count(*) FROM delivery WHERE state = 0")
-                return count
+                return int(await self.pool.fetchval(question) or 0)
             await asyncio.sleep(0.2)
 
     async def verdict(self) -> Verdict:
