@@ -51,9 +51,16 @@ async def migrate(conn: Connection, root: Path | None = None) -> list[str]:
     """Brings the database up to the code and returns the names of what was applied, in order.
 
     Callers may run at once: one of them migrates, the others wait and find nothing to do. Conflict if the
-    database and the files do not belong together, or if a migration fails, which it then names.
+    database and the files do not belong together, if a migration fails, which it then names, or if the server would
+    forget what it has said is kept.
     """
     files = _files(root)
+    if unsafe := [row["name"] for row in await conn.fetch(queries("migrate").unsafe)]:
+        raise Conflict(
+            f"This database may lose what it has said is kept, for {', '.join(unsafe)} is off there. Set it to on:"
+            " a block that was acknowledged must not be forgotten.",
+            "database-forgets",
+        )
     async with _locked(conn):
         await conn.execute(queries("migrate").create_table)
         missing = _missing(files, await conn.fetch(queries("migrate").applied))

@@ -6,6 +6,12 @@ SELECT pg_try_advisory_lock(4902846301);
 -- name: unlock
 SELECT pg_advisory_unlock(4902846301);
 
+-- name: unsafe
+-- Settings under which the server forgets what it has said is kept.
+SELECT name FROM pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+ORDER BY name;
+
 -- name: exists
 SELECT to_regclass('schema_migration') IS NOT NULL;
 

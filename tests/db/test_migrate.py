@@ -151,3 +151,11 @@ def test_statements_are_cut_at_their_ends_only() -> None:
     """
     assert [statement.split()[-1] for statement in statements(text)] == ["*/;", "sql;", "end;"]
     assert list(statements("SELECT 1;\n-- the end\n")) == ["SELECT 1;"]
+
+
+async def test_a_database_that_forgets_is_refused(conn: Connection, root: Path) -> None:
+    await conn.execute("SET synchronous_commit = off")
+    with pytest.raises(Conflict, match="synchronous_commit is off") as refused:
+        await migrate(conn, root)
+    assert refused.value.code == "database-forgets"
+    assert not await has(conn, "schema_migration")
