@@ -228,7 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load.goods_in", description=__doc__)
     parser.add_argument("--devices", type=int, default=1_000_000)
     parser.add_argument(
-        "--registered", type=int, default=0, help="devices that are there before, in millions"
+        "--registered", type=int, default=0, help="how many devices are there before: a multiple of a million"
     )
     given = parser.parse_args()
     asyncio.run(run(given.devices, given.registered))
