@@ -247,12 +247,20 @@ class Holds(Protocol):
 
 
 @runtime_checkable
+class Indivisible(Protocol):
+    """An adapter whose batches fail for no order's sake, as files that are left somewhere do; the partner would take a
+    part of one for something new. They are repeated whole, where others are told in halves."""
+
+    indivisible: ClassVar[bool]
+
+
+@runtime_checkable
 class Lists(Protocol):
     """An adapter whose partner also takes the whole list of what is blocked, in place of what it had."""
 
     async def publish(self, key: str, orders: Iterable[Order], wire: Wire, at: datetime) -> Answer:
-        """Tells the partner that these are blocked and nothing else is; one answer for all. `key` and `at` are the
-        same on every repeat of the call. Raises PartnerFault only."""
+        """Tells the partner that these are blocked and nothing else is; one answer for all. Each try has a `key` and
+        an `at` of its own, for it may be of other orders. Raises PartnerFault only."""
         ...
 
 

@@ -54,6 +54,7 @@ class DirbsFile:
     settings: ClassVar[type[msgspec.Struct]] = DirbsFileSettings
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.IMEI})
     enrols: ClassVar[bool] = False
+    indivisible: ClassVar[bool] = True
 
     def __init__(self, settings: DirbsFileSettings) -> None:
         self._settings = settings

@@ -49,6 +49,7 @@ class GsmaFile:
     settings: ClassVar[type[msgspec.Struct]] = GsmaFileSettings
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.IMEI})
     enrols: ClassVar[bool] = False
+    indivisible: ClassVar[bool] = True
 
     def __init__(self, settings: GsmaFileSettings) -> None:
         self._settings = settings

@@ -73,6 +73,7 @@ class SftpCsv:
     settings: ClassVar[type[msgspec.Struct]] = SftpCsvSettings
     kinds: ClassVar[frozenset[Kind]] = frozenset(Kind)
     enrols: ClassVar[bool] = False
+    indivisible: ClassVar[bool] = True
 
     def __init__(self, settings: SftpCsvSettings) -> None:
         self._settings = settings

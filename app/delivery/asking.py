@@ -1,8 +1,8 @@
 """Partners are asked: for the results that they leave for us to fetch, and for what they hold.
 
-What a partner holds is compared with what it was told; the difference is told again. One that cannot be asked, but
-takes whole lists, is given one when somebody says so. One worker at a time asks a partner, outside of its lanes, and no
-transaction is open meanwhile.
+What a partner holds is compared with what it was told; the difference is told again. One that takes whole lists is
+given one when somebody says so. One worker at a time asks a partner, outside of its lanes, and no transaction is open
+meanwhile.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ async def step(desk: Desk) -> bool:
     """Asks one partner that is due. False where none is."""
     async with desk.pool.acquire() as conn:
         due = await conn.fetchrow(
-            _SQL.claim_asking, _who_can("poll"), _who_can("holdings"), 2 * _LONGEST, BREAKER_OPENS_AT,
+            _SQL.claim_asking, _who_can("poll"), _who_can("holdings"), 4 * _LONGEST, BREAKER_OPENS_AT,
             _who_can("publish"),
         )  # fmt: skip
         contact = await desk.contacts.of(conn, due["partner_id"]) if due else None
@@ -87,7 +87,9 @@ async def step(desk: Desk) -> bool:
     )
     async with desk.pool.acquire() as conn:
         said = msgspec.to_builtins(found or given) if found or given else None
-        await conn.execute(_SQL.asked, contact.partner.id, poll_in, compare_in, said, bool(given))
+        await conn.execute(
+            _SQL.asked, contact.partner.id, poll_in, compare_in, said, bool(given), due["began"]
+        )
     return True
 
 
@@ -171,11 +173,12 @@ async def reconcile(conn: Connection, actor: Principal, partner_id: int, now: da
     partner = await partners.hold(conn, partner_id)
     if partner.removed:
         raise Conflict("This partner was removed; it is asked nothing any more.", "partner-removed")
-    if partner.adapter not in [*_who_can("holdings"), *_who_can("publish")]:
+    takes_lists = partner.adapter in _who_can("publish")
+    if not takes_lists and partner.adapter not in _who_can("holdings"):
         raise Conflict(
             f"Partners of the adapter {partner.adapter} cannot be asked what they hold, and take no whole lists;"
             " 'resync' tells them all of it.",
             "asks-not",
         )
-    await conn.execute(_SQL.ask_soon, partner_id)
+    await conn.execute(_SQL.ask_soon, partner_id, takes_lists)
     await record(conn, [Entry("partner.asked", f"partner:{partner_id}", actor.label, now)])

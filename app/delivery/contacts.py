@@ -7,7 +7,7 @@ its row says why, and all others are told.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from app.adapters.contract import (
     Files,
     Holding,
     Kind,
+    Order,
     PartnerFault,
     Place,
     Reply,
@@ -116,6 +117,9 @@ class Unready:
         raise NotReady(self._why)
 
     async def put_away(self, names: Sequence[str], wire: Wire) -> None:
+        raise NotReady(self._why)
+
+    async def publish(self, key: str, orders: Iterable[Order], wire: Wire, at: datetime) -> Answer:
         raise NotReady(self._why)
 
     async def holdings(self, wire: Wire, at: datetime) -> Sequence[Holding]:

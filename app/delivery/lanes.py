@@ -1,4 +1,4 @@
-"""Lanes in the database: claim one, read its next deliveries, settle what was sent, hand it back.
+"""Lanes in the database: claim one, read its next deliveries, hand it back.
 
 A lane is a slice of one partner's identifiers that one worker holds at a time. Every write is fenced by
 the lease's token: a worker that lost its lease writes nothing.
@@ -29,7 +29,8 @@ CHUNKS_KEPT = 256
 
 class Lane(msgspec.Struct, frozen=True):
     """A lease on one lane of one partner. `probing`: the partner was failing, so call it once first. `lapsed`: the
-    lease before this one was never handed back; `lapses`: so often in a row, with nothing settled."""
+    lease before this one was never handed back; `lapses`: so often in a row, with nothing settled. `told`: the chunk
+    and the place of the order that a careful worker was about to tell last."""
 
     partner_id: int
     lane: int
@@ -37,6 +38,7 @@ class Lane(msgspec.Struct, frozen=True):
     probing: bool
     lapsed: bool
     lapses: int
+    told: tuple[int, int] | None = None
 
     @property
     def suspect(self) -> bool:
@@ -71,10 +73,14 @@ class Work(msgspec.Struct, frozen=True):
 
 async def claim(conn: Connection, slots: int, lease: float, *, suspects: int = 1) -> list[Lane]:
     """Leases up to `slots` lanes that have something due, fairly between partners; at most so many of them suspect."""
+    rows = await conn.fetch(_SQL.claim, slots, lease, BREAKER_OPENS_AT, CAREFUL_FROM, suspects)
     return [
-        Lane(row["partner_id"], row["lane"], row["token"], row["probing"], row["lapsed"], row["lapses"])
-        for row in await conn.fetch(_SQL.claim, slots, lease, BREAKER_OPENS_AT, CAREFUL_FROM, suspects)
-    ]
+        Lane(
+            row["partner_id"], row["lane"], row["token"], row["probing"], row["lapsed"], row["lapses"],
+            None if row["told_chunk"] is None else (row["told_chunk"], row["told_place"]),
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 async def claim_all(conn: Connection, partner_id: int, lease: float) -> list[Lane]:
@@ -87,8 +93,8 @@ async def claim_all(conn: Connection, partner_id: int, lease: float) -> list[Lan
 
 async def next_works(conn: Connection, lane: Lane, patience: float, most: int) -> list[Work]:
     """The next due deliveries of a lane we hold, `most` at most; none where nothing is due, or the lease has passed
-    on. Several are of one command, which names each identifier once, and nobody has tried them yet. What has been
-    tried for `patience` seconds is late."""
+    on. Several are of one command, which names each identifier once, and nothing that is left of them has been tried.
+    What has been tried for `patience` seconds is late."""
     rows = await conn.fetch(_DELIVERY.next_deliveries, lane.partner_id, lane.lane, lane.token, patience, most)
     serials = await _serials(conn, [key for row in rows for key in row["keys"] if key < 0])
     return [_work(row, serials) for row in rows]
@@ -160,6 +166,11 @@ async def doubt(conn: Connection, lane: Lane) -> None:
     await conn.execute(_DELIVERY.doubt, lane.partner_id, lane.lane)
 
 
+async def about_to_tell(conn: Connection, lane: Lane, chunk_id: int, place: int) -> None:
+    """If the worker dies now, this order is to blame."""
+    await conn.execute(_SQL.about_to_tell, lane.partner_id, lane.lane, lane.token, chunk_id, place)
+
+
 async def take_tokens(conn: Connection, partner_id: int, calls: int) -> int:
     """How many of these calls the partner's rate allows now; after 0 the partner rests by itself."""
     granted: int = await conn.fetchval(_SQL.take_tokens, partner_id, calls)
@@ -171,14 +182,20 @@ async def give_tokens(conn: Connection, partner_id: int, calls: int) -> None:
     await conn.execute(_SQL.give_tokens, partner_id, calls)
 
 
+async def holds(conn: Connection, lane: Lane) -> bool:
+    """Whether nobody has leased the lane since; it stays so until the caller's transaction ends."""
+    held: bool | None = await conn.fetchval(_SQL.hold, lane.partner_id, lane.lane, lane.token)
+    return bool(held)
+
+
 async def let_lapse(conn: Connection, lane: Lane) -> None:
     """The lease has lapsed, as of now: whoever claims the lane next is told so."""
     await conn.execute(_SQL.let_lapse, lane.partner_id, lane.lane, lane.token)
 
 
-async def hand_back(conn: Connection, lane: Lane) -> None:
-    """Lets go of a lane at once, with nothing to settle."""
-    await conn.execute(_SQL.open_lane, lane.partner_id, lane.lane, lane.token)
+async def hand_back(conn: Connection, lane: Lane) -> bool:
+    """Lets go of a lane at once, with nothing to settle. Whether it was ours still."""
+    return await conn.execute(_SQL.open_lane, lane.partner_id, lane.lane, lane.token) == "UPDATE 1"
 
 
 async def note_success(conn: Connection, partner_id: int) -> None:

@@ -72,13 +72,18 @@ class Partner(msgspec.Struct, frozen=True):
 
     @property
     def health(self) -> str:
-        """`paused`, `failing` (its breaker is open: one probe at a time), `resting` (it asked for a pause, or its
-        rate is used up) or `working`."""
-        if self.paused:
-            return "paused"
-        if self.failures >= BREAKER_OPENS_AT:
-            return "failing"
-        return "resting" if self.resting else "working"
+        """See `health`."""
+        return health(paused=self.paused, failures=self.failures, resting=self.resting)
+
+
+def health(*, paused: bool, failures: int, resting: bool) -> str:
+    """`paused`, `failing` (its breaker is open: one probe at a time), `resting` (it asked for a pause, or its rate is
+    used up) or `working`."""
+    if paused:
+        return "paused"
+    if failures >= BREAKER_OPENS_AT:
+        return "failing"
+    return "resting" if resting else "working"
 
 
 async def add(

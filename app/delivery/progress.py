@@ -12,6 +12,7 @@ import msgspec
 from app.core import imei
 from app.core.db import Connection
 from app.core.sql import queries
+from app.delivery.partners import health
 
 _SQL = queries("progress")
 # A refusal's number is made of its key and op. Serials' keys count down from -1 and will not come so far.
@@ -112,7 +113,7 @@ def _standing(rows: list[asyncpg.Record]) -> Standing:
         partner_id=first["partner_id"],
         partner=first["name"],
         adapter=first["adapter"],
-        health="paused" if first["paused"] else "resting" if first["resting"] else "working",
+        health=health(paused=first["paused"], failures=first["failures"], resting=first["resting"]),
         last_fault=first["last_fault"] if first["failures"] or first["resting"] else "",
         first_at=min((row["first_at"] for row in rows if row["first_at"]), default=None),
         last_at=max((row["last_at"] for row in rows if row["last_at"]), default=None),

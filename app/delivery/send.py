@@ -14,11 +14,10 @@ from typing import Any
 
 import msgspec
 
-from app.adapters.contract import Batch, NoAnswer, Op
+from app.adapters.contract import Batch, Indivisible, NoAnswer, Op
 from app.audit.record import Entry, record
 from app.core import log
-from app.core.db import Connection, Pool, asks_again, transaction
-from app.core.errors import Unavailable
+from app.core.db import Connection, Pool, transaction
 from app.delivery import again, judge, lanes, ours, partners
 from app.delivery.contacts import Contact, Contacts, Witnessed
 from app.delivery.judge import Judgement
@@ -65,11 +64,10 @@ class Desk(msgspec.Struct, frozen=True):
 
 async def work_lane(desk: Desk, lane: Lane, leased_at: float) -> None:
     """Works a lane until nothing is due, the partner needs rest or the worker is told to stop."""
-    async with desk.pool.acquire() as conn:
-        contact = await desk.contacts.of(conn, lane.partner_id)
-        if lane.lapsed:
+    if lane.lapsed:
+        async with desk.pool.acquire() as conn:
             await lanes.doubt(conn, lane)
-    run = _Run(desk, lane, contact, leased_at)
+    run = _Run(desk, lane, leased_at)
     while not desk.stopping.is_set():
         works = await run.works()
         if not works or not await run.stretch(works):
@@ -80,10 +78,13 @@ async def work_lane(desk: Desk, lane: Lane, leased_at: float) -> None:
 
 
 class _Run:
-    """One lease on one lane. `held` turns false once the lease has been handed back or lost."""
+    """One lease on one lane. `held` turns false once the lease has been handed back or lost; `contact` is the partner
+    by its settings and limits at the beginning of the stretch."""
 
-    def __init__(self, desk: Desk, lane: Lane, contact: Contact, leased_at: float) -> None:
-        self.desk, self.lane, self.contact, self.leased_at = desk, lane, contact, leased_at
+    contact: Contact
+
+    def __init__(self, desk: Desk, lane: Lane, leased_at: float) -> None:
+        self.desk, self.lane, self.leased_at = desk, lane, leased_at
         self.probing = lane.probing
         self.lapses = lane.lapses
         self.held = True
@@ -94,15 +95,18 @@ class _Run:
         return self.lapses >= CAREFUL_FROM
 
     async def works(self) -> list[Work]:
-        """The deliveries of the next stretch."""
-        most = 1 if self.probing or self.careful else DELIVERIES_A_STRETCH
+        """The deliveries of the next stretch, their orders as they are told to this partner."""
         async with self.desk.pool.acquire() as conn:
+            self.contact = await self.desk.contacts.of(conn, self.lane.partner_id)
+            # As many calls as a stretch may make, of one order each, are those of one delivery.
+            most = min(DELIVERIES_A_STRETCH, self.contact.adapter.batch_size)
+            most = 1 if self.probing or self.careful else most
             works = await lanes.next_works(conn, self.lane, self.desk.terms.patience, most)
             return await ours.known(conn, self.lane, works)
 
     async def stretch(self, works: Sequence[Work]) -> bool:
         """Makes the next calls of these deliveries and settles them. False where the lane must be left."""
-        poison = works[0].untried[:1] if self.lapses >= POISON_FROM else []
+        poison = self._poison(works[0])
         calls = [] if poison else [call for work in works for call in self._calls(work)]
         allowed = await self._allowed(len(calls))
         stretch = Stretch(allowed=allowed, leave=bool(calls) and not allowed)
@@ -111,20 +115,29 @@ class _Run:
         self.lapses = CAREFUL_FROM if self.careful else 0
         return await self._settle(settled, stretch) and not stretch.leave
 
+    def _poison(self, work: Work) -> list[int]:
+        """The place of the order at which workers died, one after the other, when they were careful."""
+        first = work.untried[:1]
+        blamed = self.lapses >= POISON_FROM and self.lane.told == (work.chunk_id, *first)
+        return first if blamed else []
+
     def _calls(self, work: Work) -> list[Call]:
         return calls_of(work, self._size(work), self.lane.partner_id)
 
     def _settled(self, work: Work, stretch: Stretch, poison: Sequence[int]) -> Settlement:
         done = settlement(work, stretch)
-        give_up(done, poison)
-        if done.again and not (stretch.last and stretch.last.rest):
+        give_up(done, stretch, poison)
+        if done.new_round and not (stretch.last and stretch.last.rest):
             done.wait = judge.back_off(work.tries, self.desk.chance())
         return done
 
     def _size(self, work: Work) -> int:
         """How many orders one call carries."""
-        whole = 1 if self.careful else self.contact.adapter.batch_size
-        return max(1, whole >> max(0, work.halved - WHOLE_FAILURES))
+        adapter = self.contact.adapter
+        whole = 1 if self.careful else min(adapter.batch_size, len(work.orders))
+        if isinstance(adapter, Indivisible) and adapter.indivisible:
+            return max(1, whole)
+        return max(1, whole >> max(0, work.halved - WHOLE_FAILURES + 1))
 
     async def _allowed(self, wanted: int) -> int:
         """How many calls the stretch may make: a probe makes one, a rate has its say."""
@@ -142,6 +155,9 @@ class _Run:
             if not self._may_send() or self.desk.stopping.is_set():
                 stretch.leave = True
                 return
+            if self.careful:
+                async with self.desk.pool.acquire() as conn:
+                    await lanes.about_to_tell(conn, self.lane, call.work.chunk_id, call.places[0])
             judged, entry = await self._call(call)
             stretch.made.append((call, judged))
             stretch.entries.append(entry)
@@ -155,12 +171,8 @@ class _Run:
         return time.monotonic() < self.leased_at + terms.lease - terms.deadline - terms.margin
 
     async def _call(self, call: Call) -> tuple[Judgement, Entry]:
-        work, at, wire, deadline = (
-            call.work,
-            self.desk.now(),
-            Witnessed(self.contact.wire),
-            self.desk.terms.deadline,
-        )
+        work, deadline = call.work, self.desk.terms.deadline
+        at, wire = self.desk.now(), Witnessed(self.contact.wire)
         began = time.monotonic()
         batch = Batch(
             key=call.key,
@@ -213,48 +225,52 @@ class _Run:
                 await self._pace(conn, stretch)
             else:
                 await record(conn, stretch.entries)
+                await self._tell_again(conn, stretch)
             return kept
 
         leased_at = time.monotonic()
         try:
             kept = await transaction(self.desk.pool, written)
         except Exception:
-            if leased_at > self.leased_at + self.desk.terms.lease:
-                await self._make_good(stretch)
+            await self._make_good(stretch)
             raise
         self.leased_at, self.held = leased_at, kept and not stretch.leave
         self.probing = self.probing and not stretch.answered
         if not kept:
             _LOG.warning("delivery.stale", partner=self.lane.partner_id, lane=self.lane.lane)
-            await self._make_good(stretch)
         return kept
 
-    async def _make_good(self, stretch: Stretch) -> None:
+    async def _tell_again(self, conn: Connection, stretch: Stretch) -> None:
         """We froze with a call on its way out: it may have come after what another worker told meanwhile. So the
         partner is told once more how these identifiers stand."""
         keys = sorted(
             {order.key for call, _ in stretch.made if call.work.op is not Op.ENROL for order in call.orders}
         )
-        if not keys:
-            return
-
-        async def tell(conn: Connection) -> None:
+        if keys:
             said: dict[str, object] = {"because": "calls outlasted their lease"}
             await again.tell(
                 conn, "worker", self.lane.partner_id, keys, "partner.replayed", said, self.desk.now(),
                 even_waiting=True,
             )  # fmt: skip
 
-        while True:
+    async def _make_good(self, stretch: Stretch) -> None:
+        """Nobody knows whether the stretch was settled. Unless the lease is ours still, it is told again, for nobody
+        else knows of these calls; told twice, it changes nothing."""
+
+        async def unless_held(conn: Connection) -> None:
+            if not await lanes.holds(conn, self.lane):
+                await self._tell_again(conn, stretch)
+
+        waits = bool(stretch.made)
+        while waits:
             try:
-                await transaction(self.desk.pool, tell)
-            except Exception as error:  # told twice, it changes nothing; and nobody else knows of it
+                await transaction(self.desk.pool, unless_held)
+                waits = False
+            except Exception as error:  # a database that is away is waited for
                 _LOG.warning("delivery.not_made_good", partner=self.lane.partner_id, error=repr(error))
-                if self.desk.stopping.is_set() or not (asks_again(error) or isinstance(error, Unavailable)):
+                if self.desk.stopping.is_set():
                     raise
                 await asyncio.sleep(1.0)
-            else:
-                return
 
     async def _pace(self, conn: Connection, stretch: Stretch) -> None:
         """What the stretch says of the partner's health: an answer closes its breaker, a fault counts."""

@@ -16,7 +16,7 @@ from app.audit.record import Entry, record
 from app.core.db import Connection
 from app.core.sql import queries
 from app.delivery import judge
-from app.delivery.lanes import Lane, Work
+from app.delivery.lanes import Lane, Work, holds
 from app.delivery.ours import is_ours, told_before
 
 _SQL = queries("delivery")
@@ -29,7 +29,7 @@ _KEPT = {Outcome.ACCEPTED: "accepted", Outcome.REFUSED: "refused"}
 class Settlement(msgspec.Struct):
     """What a stretch of calls came to for one delivery. `answers` ended their orders, `parked` says why others were
     given up, by their places. `untold` are places that were dropped without a call; `outlived` gave way to a newer
-    decision after calls that came to nothing. `again`: a new round begins, after `wait` seconds."""
+    decision after calls that came to nothing. A `new_round` begins after `wait` seconds."""
 
     work: Work
     open_at: list[int]
@@ -41,7 +41,7 @@ class Settlement(msgspec.Struct):
     failed_calls: int = 0
     parked: dict[int, Answer] = {}
     halved: int = 0
-    again: bool = False
+    new_round: bool = False
     wait: float = 0.0
     fault: str = ""
 
@@ -58,7 +58,7 @@ async def settle(
 ) -> bool:
     """Writes the settlements of some deliveries of one command, in the caller's transaction; keeps the lease for `keep`
     seconds, or hands the lane back (0). False where the lease had passed on: nothing was written."""
-    if not await conn.fetchval(_LANES.hold, lane.partner_id, lane.lane, lane.token):
+    if not await holds(conn, lane):
         return False
     states = await _deliveries(conn, lane, settled, now)
     # One that somebody else has closed meanwhile is not settled a second time.
@@ -67,7 +67,7 @@ async def settle(
     await record(conn, entries)
     closed = sum(states.values())
     await conn.execute(_LANES.settle_lane, lane.partner_id, lane.lane, closed, keep, 0 if closed else lapses)
-    # Last, because all lanes of the partner count in the same row, and wait for each other's commit there.
+    # As late as can be, for all lanes of the partner count in the same row, and wait for each other's commit there.
     if found:
         await _progress(conn, lane, found, stands, now)
     return True
@@ -80,7 +80,7 @@ async def _deliveries(
     rows = await conn.fetchmany(
         _SQL.settle_delivery,
         [
-            (lane.partner_id, lane.lane, one.work.chunk_id, one.open_at, int(one.again), one.wait, one.untried,
+            (lane.partner_id, lane.lane, one.work.chunk_id, one.open_at, int(one.new_round), one.wait, one.untried,
              one.untold, one.halved, now)
             for one in settled
         ],

@@ -1,4 +1,4 @@
-"""A stretch: the calls of about a second, made out of a few deliveries, and what they settle of each. Pure."""
+"""A stretch: the calls of about a second, made out of a few deliveries, and what they settle of each."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def settlement(work: Work, stretch: Stretch) -> Settlement:
         calls=len(made),
         failed_calls=len(faults),
         halved=_halved(work, made),
-        again=bool(failed) and not untried,
+        new_round=bool(failed) and not untried,
         fault=faults[-1] if faults else "",
     )
 
@@ -138,17 +138,28 @@ def _halved(work: Work, made: Sequence[tuple[Call, Judgement]]) -> int:
     return work.halved
 
 
-def give_up(done: Settlement, poison: Sequence[int]) -> None:
-    """Parks what cannot be told: at which workers died, or what has been tried for too long. A person may have it
-    told again."""
-    parked = {place: Answer(Outcome.UNKNOWN, "poison", _POISON) for place in poison}
-    if done.again and done.work.late:
-        words = f"Given up after {done.work.tries + 1:,} rounds of tries; the last came to: {done.fault}"[
-            :300
-        ]
-        parked = {place: Answer(Outcome.UNKNOWN, "late", words) for place in done.open_at}
-        done.again = False
-    left = [place for place in done.open_at[: done.untried] if place not in parked]
+def give_up(done: Settlement, stretch: Stretch, poison: Sequence[int]) -> None:
+    """Parks, in the settlement, what cannot be told: at which workers died, or what has been tried for too long. A
+    person may have it told again."""
+    done.parked = {place: Answer(Outcome.UNKNOWN, "poison", _POISON) for place in poison}
+    if done.new_round and done.work.late:
+        done.parked = {place: _late(done.work, words) for place, words in _last_words(done, stretch).items()}
+        done.new_round = False
+    left = [place for place in done.open_at[: done.untried] if place not in done.parked]
     done.untried = len(left) if done.untried and left else None
-    done.open_at = [place for place in done.open_at if place not in parked]
-    done.parked = parked
+    done.open_at = [place for place in done.open_at if place not in done.parked]
+
+
+def _last_words(done: Settlement, stretch: Stretch) -> dict[int, str]:
+    """What was said last of each order that is left."""
+    words = dict.fromkeys(done.open_at, done.fault)
+    for call, judged in stretch.made:
+        if call.work is done.work and not judged.fault:
+            told = zip(call.places, judged.answers, strict=True)
+            words |= {place: answer.words or answer.code for place, answer in told if place in words}
+    return words
+
+
+def _late(work: Work, words: str) -> Answer:
+    text = f"Given up after {work.tries + 1:,} rounds of tries; the last came to: {words or 'nothing'}"
+    return Answer(Outcome.UNKNOWN, "late", text[:300])

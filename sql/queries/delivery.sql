@@ -102,8 +102,8 @@ WHERE partner_id = $1 AND wanted > done + already + refused + superseded + parke
 -- name: next_deliveries
 -- $1 partner, $2 lane, $3 token, $4 seconds after which one is late, $5 how many at most. What concerns a theft comes
 -- before enrolment, new work before what is being tried again; nothing for a partner that was paused or asked for rest
--- meanwhile. The first stands alone, unless nothing of it has been tried: then others of its command come with it of
--- which the same is true. (A command names each identifier once, so they say nothing of each other.) They are found
+-- meanwhile. The first stands alone, unless nothing that is left of it has been tried: then others of its command come with
+-- it of which the same is true. (A command names each identifier once, so they say nothing of each other.) They are found
 -- first, so that the planner, which is asked each time, never has more than four tables to join. A
 -- place whose version is no longer the listing's is superseded: something newer was decided, and that is what the
 -- partner will be told. A decision holds its identifiers' listings before it draws its command's number, so of one

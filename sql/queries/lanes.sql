@@ -9,15 +9,19 @@ INSERT INTO partner_lane (partner_id, lane, next_at) SELECT $1, lane, now() FROM
 SELECT lane FROM partner_lane WHERE partner_id = $1 ORDER BY lane FOR UPDATE;
 
 -- name: claim_all
--- $1 partner, $2 seconds of lease. All of its lanes, where nobody works any of them and none was left in doubt. A
--- statement of its own, after they are held, so that it sees who has just let go of one.
+-- $1 partner, $2 seconds of lease. All of its lanes, where nobody works any of them and none was left in doubt: what
+-- lapsed with nothing left to be told is in none. A statement of its own, after they are held, so that it sees who has
+-- just let go of one.
 UPDATE partner_lane SET
     lease_until = now() + $2::double precision * interval '1 second',
     lease_token = lease_token + 1,
     served_at = now()
 WHERE
     partner_id = $1
-    AND NOT EXISTS (SELECT FROM partner_lane AS l WHERE l.partner_id = $1 AND l.lease_until > '-infinity')
+    AND NOT EXISTS (
+        SELECT FROM partner_lane AS l
+        WHERE l.partner_id = $1 AND (l.lease_until > now() OR l.lease_until > '-infinity' AND l.pending > 0)
+    )
 RETURNING lane, lease_token AS token;
 
 -- name: lanes_due
@@ -31,7 +35,8 @@ UPDATE partner_pace SET resume_at = now() WHERE partner_id = $1 AND resume_at > 
 UPDATE partner_pace SET failures = 0, resume_at = now(), last_fault = '' WHERE partner_id = $1;
 
 -- name: wake
--- $1 partners, $2 lanes, $3 chunks added. Locked in key order, so two decisions never deadlock here.
+-- $1 partners, $2 lanes, $3 chunks added. Locked in key order, so two decisions never deadlock here. A lease that lapsed
+-- when nothing was left to be told casts no doubt on what comes now.
 WITH added AS (
     SELECT * FROM unnest($1::integer [], $2::smallint [], $3::integer []) AS a (partner_id, lane, chunks)
 ),
@@ -42,7 +47,10 @@ held AS MATERIALIZED (
     ORDER BY l.partner_id, l.lane
     FOR UPDATE OF l
 )
-UPDATE partner_lane AS l SET pending = l.pending + held.chunks, next_at = least(l.next_at, now())
+UPDATE partner_lane AS l SET
+    pending = l.pending + held.chunks,
+    next_at = least(l.next_at, now()),
+    lease_until = CASE WHEN l.pending = 0 AND l.lease_until < now() THEN '-infinity' ELSE l.lease_until END
 FROM held
 WHERE l.partner_id = held.partner_id AND l.lane = held.lane;
 
@@ -101,7 +109,15 @@ UPDATE partner_lane AS l SET
     served_at = now()
 FROM picked
 WHERE l.partner_id = picked.partner_id AND l.lane = picked.lane
-RETURNING l.partner_id, l.lane, l.lease_token AS token, picked.probing, picked.lapsed > 0 AS lapsed, l.lapses;
+RETURNING
+    l.partner_id,
+    l.lane,
+    l.lease_token AS token,
+    picked.probing,
+    picked.lapsed > 0 AS lapsed,
+    l.lapses,
+    l.told_chunk,
+    l.told_place;
 
 -- name: take_tokens
 -- $1 partner, $2 calls wanted. The bucket is filled for the time that has passed, then as much is taken
@@ -152,6 +168,11 @@ UPDATE partner_lane AS l SET
         l.next_at
     )
 WHERE l.partner_id = $1 AND l.lane = $2;
+
+-- name: about_to_tell
+-- $1 partner, $2 lane, $3 token, $4 chunk, $5 place
+UPDATE partner_lane SET told_chunk = $4, told_place = $5
+WHERE partner_id = $1 AND lane = $2 AND lease_token = $3;
 
 -- name: open_lane
 -- Hands a lane back without having settled anything.
@@ -214,25 +235,33 @@ WITH due AS MATERIALIZED (
             OR p.adapter = ANY ($2::text []) AND pace.reconcile_at <= now()
             OR p.adapter = ANY ($5::text []) AND pace.list_wanted AND pace.reconcile_at <= now()
         )
-    ORDER BY least(pace.poll_at, pace.reconcile_at)
+    ORDER BY least(
+        CASE WHEN p.adapter = ANY ($1::text []) THEN pace.poll_at END,
+        CASE WHEN p.adapter = ANY ($2::text []) OR pace.list_wanted THEN pace.reconcile_at END
+    )
     LIMIT 1
     FOR UPDATE OF pace SKIP LOCKED
 )
 UPDATE partner_pace AS pace SET asking_until = now() + $3::double precision * interval '1 second'
 FROM due
 WHERE pace.partner_id = due.partner_id
-RETURNING due.partner_id, due.polls, due.reconciles, due.lists;
+RETURNING due.partner_id, due.polls, due.reconciles, due.lists, now() AS began;
 
 -- name: asked
 -- $1 partner, seconds until it is asked again $2 for results (null: as before) and $3 for what it holds or until its
--- list is tried again, $4 what came of that, $5 whether it was given its list
+-- list is tried again, $4 what came of that, $5 whether it was given its list, $6 when that began: who has asked for it
+-- since then asks for another.
 UPDATE partner_pace SET
     asking_until = '-infinity',
     poll_at = CASE WHEN $2::double precision IS NULL THEN poll_at ELSE now() + $2 * interval '1 second' END,
-    reconcile_at = CASE WHEN $3::double precision IS NULL THEN reconcile_at ELSE now() + $3 * interval '1 second' END,
+    reconcile_at = CASE
+        WHEN $3::double precision IS NULL OR reconcile_at > $6 THEN reconcile_at
+        ELSE now() + $3 * interval '1 second'
+    END,
     reconciled = coalesce($4::jsonb, reconciled),
-    list_wanted = list_wanted AND NOT $5
+    list_wanted = list_wanted AND NOT ($5 AND reconcile_at <= $6)
 WHERE partner_id = $1;
 
 -- name: ask_soon
-UPDATE partner_pace SET reconcile_at = now(), list_wanted = true WHERE partner_id = $1;
+-- $1 partner, $2 whether it takes whole lists
+UPDATE partner_pace SET reconcile_at = now(), list_wanted = $2 WHERE partner_id = $1;

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import msgspec
@@ -26,9 +27,11 @@ from app.adapters.contract import (
 from app.core.db import transaction
 from app.core.errors import Conflict
 from app.core.imei import full
+from app.core.sql import queries
 from app.delivery import asking, partners
 from app.delivery.partners import Limits
 from app.delivery.scope import PartnerScope
+from app.sandbox.faults import Faults
 
 from .conftest import utc_now
 
@@ -174,3 +177,47 @@ async def test_one_that_cannot_be_asked_says_so(town, pool):
     number = await town.partner("webhook")
     with pytest.raises(Conflict, match="resync"):
         await transaction(pool, lambda conn: asking.reconcile(conn, ADMIN, number, utc_now()))
+
+
+async def test_who_is_asked_for_again_meanwhile_is_asked_again(town, pool, keys, archive):
+    """The operator asks while the worker is at it: what it hears now is of before."""
+
+    class Meanwhile(Archive):
+        async def holdings(self, wire: Wire, at: datetime) -> Sequence[Holding]:
+            await transaction(pool, lambda conn: asking.reconcile(conn, ADMIN, archive, utc_now()))
+            return await super().holdings(wire, at)
+
+    async with town.worker(slots=0) as desk:
+        async with pool.acquire() as conn:
+            contact = await desk.contacts.of(conn, archive)
+        desk.contacts._known[archive] = msgspec.structs.replace(contact, adapter=Meanwhile(None))
+        await pool.execute("UPDATE partner_pace SET poll_at = 'infinity', reconcile_at = now()")
+        assert await asking.step(desk)
+        assert await pool.fetchval("SELECT reconcile_at <= now() FROM partner_pace")
+
+
+async def test_who_has_waited_longest_is_asked_first(town, pool, archive):
+    """One that leaves results only is not put behind by when it would be compared."""
+    later = {"name": "Later", "adapter": "archive", "settings": {}, "now": utc_now(), "keyring": town.keyring}
+    scope, limits = PartnerScope(), Limits()
+    number = await transaction(pool, lambda conn: partners.add(conn, **later, scope=scope, limits=limits))
+    moments = "UPDATE partner_pace SET poll_at = now() - $2::interval, reconcile_at = now() - $3::interval"
+    for asked, waits, compared in ((archive, 1, 1000), (number, 60, -1000)):
+        since = timedelta(seconds=waits), timedelta(seconds=compared)
+        await pool.execute(f"{moments} WHERE partner_id = $1", asked, *since)
+    claim = queries("lanes").claim_asking
+    assert (await pool.fetchrow(claim, ["archive"], [], 60, 5, []))["partner_id"] == number
+
+
+async def test_new_limits_reach_a_lane_that_is_being_worked(town, pool):
+    number = await town.partner("eir_push", limits=Limits(max_inflight=1), faults=Faults(latency_ms=300))
+    incident = await town.incident()
+    await town.block(incident, [35_555555_000000 + 16 * place for place in range(12)])
+    async with town.worker():
+        await town.until(incident, lambda all_: all_["eir_push"].block.done >= 2)
+        await pool.execute("UPDATE partner SET rate = 0.001, burst = 1 WHERE partner_id = $1", number)
+        await pool.execute("UPDATE partner_pace SET tokens = 0, tokens_at = now()")
+        await asyncio.sleep(2.5)
+        told = (await town.standings(incident))["eir_push"].block.done
+        await asyncio.sleep(1)
+        assert told == (await town.standings(incident))["eir_push"].block.done < 12

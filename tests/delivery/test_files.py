@@ -4,8 +4,13 @@ import asyncio
 import hashlib
 import json
 
+import msgspec
+import pytest
+
 from app.access.roles import Principal, Role
+from app.adapters.contract import NoAnswer
 from app.core.db import transaction
+from app.core.imei import full
 from app.delivery import asking, lanes, partners, whole_list
 from app.sandbox.faults import Faults
 from app.sandbox.ledger import State
@@ -124,6 +129,42 @@ async def test_a_partner_is_given_no_list_while_it_is_being_told(town, keys, poo
         await lanes.hand_back(conn, lane)
         assert len(await lanes.claim_all(conn, number, 25)) == 16
         assert await lanes.claim(conn, 1, 25) == []
+
+
+async def test_a_worker_that_died_over_a_list_leaves_nothing_in_doubt(town, keys, pool):
+    """Its lanes had nothing left to be told: they are free, and what somebody else had blocked there stays his."""
+    number = await town.partner("eir_push")
+    await transaction(pool, lambda conn: lanes.claim_all(conn, number, 0))
+    held = await transaction(pool, lambda conn: lanes.claim_all(conn, number, 0))
+    assert len(held) == 16
+    incident = await town.incident()
+    for name in map(full, keys(4)):
+        town.stages["eir_push"].ledger.tell(name, State.BLOCKED)
+    await town.block(incident, keys(4))
+    async with town.worker():
+        assert (await town.settled(incident))["eir_push"].block.already == 4
+        await town.release(incident, keys(4))
+        assert (await town.settled(incident))["eir_push"].release.not_ours == 4
+
+
+class Slow:
+    """An adapter over which its worker sleeps, while another one takes the lanes."""
+
+    def __init__(self, adapter, pool):
+        self._adapter, self._pool = adapter, pool
+
+    async def publish(self, key, orders, wire, at):
+        await self._pool.execute("UPDATE partner_lane SET lease_token = lease_token + 1")
+        return await self._adapter.publish(key, orders, wire, at)
+
+
+async def test_a_list_over_which_a_worker_slept_does_not_count(town, pool):
+    number = await town.partner("dirbs_file", change={"acknowledged": False})
+    async with town.worker(slots=0) as desk:
+        contact = await _contact(desk, number)
+        slow = msgspec.structs.replace(contact, adapter=Slow(contact.adapter, pool))
+        with pytest.raises(NoAnswer, match="slept"):
+            await whole_list.publish(desk, slow)
 
 
 async def _contact(desk, number):

@@ -37,7 +37,7 @@ async def test_a_batch_that_fails_as_a_whole_is_told_in_ever_smaller_parts(town,
             await pool.execute("UPDATE partner_lane SET next_at = now() WHERE pending > 0")
             await pool.execute("UPDATE partner_pace SET resume_at = now()")
         assert not desk.stopping.is_set()
-    assert sizes[:2] == [32, 32]
+    assert sizes[:3] == [32, 32, 16]
     assert 1 in sizes
 
 
@@ -83,16 +83,49 @@ async def test_where_workers_died_again_and_again_orders_are_told_one_by_one(tow
     assert await pool.fetchval("SELECT max(lapses) FROM partner_lane") == 0
 
 
+async def died_at(pool, place: int, *, chunk: str = "min(chunk_id)") -> None:
+    """Four workers, the last of them careful, died when they were about to tell this order."""
+    await pool.execute(
+        "UPDATE partner_lane AS l SET lapses = 4, lease_until = now() - interval '1 second', told_place = $1,"
+        f" told_chunk = (SELECT {chunk} FROM delivery WHERE lane = l.lane) WHERE pending > 0",
+        place,
+    )
+
+
 async def test_at_which_workers_died_is_parked_and_the_others_are_told(town, pool):
     number = await town.partner("webhook")
     lane = [35_555555_000000 + 16 * number for number in range(9)]
     incident = await town.incident()
     await town.block(incident, lane)
-    died = "UPDATE partner_lane SET lapses = $1, lease_until = now() - interval '1 second' WHERE pending > 0"
-    await pool.execute(died, 4)
+    await died_at(pool, 1)
     async with town.worker():
         found = await town.settled(incident)
     assert (found["webhook"].block.done, found["webhook"].block.parked) == (8, 1)
     async with pool.acquire() as conn:
         [given_up] = await refusals(conn, incident, number, after=0, limit=10)
     assert (given_up.identifier, given_up.code) == (full(lane[0]), "poison")
+
+
+async def test_what_has_come_before_the_one_at_which_workers_died_is_not_to_blame(town, pool):
+    """They died at the second delivery of the lane; a more urgent one has come since."""
+    await town.partner("webhook")
+    lane = [35_555555_000000 + 16 * number for number in range(9)]
+    first, second = await town.incident(), await town.incident()
+    await town.block(first, lane[:4])
+    await town.block(second, lane[4:])
+    await died_at(pool, 1, chunk="max(chunk_id)")
+    async with town.worker():
+        assert (await town.settled(first))["webhook"].block.done == 4
+        assert (await town.settled(second))["webhook"].block.done == 5
+
+
+async def test_the_neighbour_of_what_was_taken_back_meanwhile_is_not_to_blame(town, pool):
+    await town.partner("webhook")
+    lane = [35_555555_000000 + 16 * number for number in range(9)]
+    incident = await town.incident()
+    await town.block(incident, lane)
+    await died_at(pool, 1)
+    await town.release(incident, lane[:1])
+    async with town.worker():
+        found = await town.settled(incident)
+    assert (found["webhook"].block.done, found["webhook"].block.parked) == (8, 0)

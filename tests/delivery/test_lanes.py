@@ -115,7 +115,7 @@ async def test_a_settled_delivery_is_not_sent_again(incident, pool):
 async def test_work_that_comes_while_a_lane_is_held_is_not_forgotten(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    later = Settlement(work, [1], None, {}, calls=1, failed_calls=1, again=True, wait=3600)
+    later = Settlement(work, [1], None, {}, calls=1, failed_calls=1, new_round=True, wait=3600)
     await town.block(incident, [keys(1)[0] + 16])
     assert await settle(pool, lane, later)
     again = await claim_one(pool)
@@ -126,7 +126,7 @@ async def test_work_that_comes_while_a_lane_is_held_is_not_forgotten(incident, p
 async def test_new_work_comes_before_what_failed(incident, pool, town, keys):
     lane = await claim_one(pool)
     work = await work_of(pool, lane)
-    assert await settle(pool, lane, Settlement(work, [1], None, {}, calls=1, failed_calls=1, again=True))
+    assert await settle(pool, lane, Settlement(work, [1], None, {}, calls=1, failed_calls=1, new_round=True))
     await town.block(incident, [keys(1)[0] + 16])
     assert (await work_of(pool, await claim_one(pool))).chunk_id != work.chunk_id
 

@@ -21,14 +21,13 @@ class Door:
         self._way = parse_qs(urlsplit(dsn).query)["host"][0]
         self.dsn = dsn.replace(self._way, self.folder)
         self.broke = False
-        self._words, self._heard, self._left, self._passing = b"", False, 0, 0
+        self._words, self._heard, self._left = b"", False, 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def break_at(self, words: str, *, heard: bool, passing: int = 0) -> None:
-        """The next statement with these words meets a broken connection, once so many have passed. One that is
-        prepared is sent in two parts: what is to be run, and that it is to be run; COMMIT is sent in one."""
+    def break_at(self, words: str, *, heard: bool) -> None:
+        """The next statement with these words meets a broken connection. One that is prepared is sent in two parts:
+        what is to be run, and that it is to be run; COMMIT is sent in one."""
         self._words, self._heard, self._left = words.encode(), heard, 1 if words == "COMMIT" else 2
-        self._passing = passing
         self.broke = False
 
     async def open(self) -> None:
@@ -66,19 +65,13 @@ class Door:
         """Hands on what comes, up to the statement at which to break; gives that if it is to be heard."""
         ours = False
         while data := await reader.read(65536):
-            ours = ours or self._is_met(data)
+            ours = ours or bool(self._words and self._words in data)
             self._left -= ours
             if ours and self._left == 0:
                 self._words, self.broke = b"", True
                 return data if self._heard else b""
             answer.write(data)
         return b""
-
-    def _is_met(self, data: bytes) -> bool:
-        if not self._words or self._words not in data:
-            return False
-        self._passing -= 1
-        return self._passing < 0
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

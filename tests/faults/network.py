@@ -57,7 +57,7 @@ class Session:
 
 
 class Stall:
-    """A pool at whose third connection, that which asks the partner's rate, its worker stops: it has read what is to
+    """A pool at whose second connection, that which asks the partner's rate, its worker stops: it has read what is to
     be told and not told it yet, and is put to sleep there, as the system may do with any process."""
 
     def __init__(self, pool: Pool, moved: asyncio.Event) -> None:
@@ -67,7 +67,7 @@ class Stall:
 
     def acquire(self, **how: Any) -> Any:
         self._asked += 1
-        return self._later(how) if self._asked == 3 else self._pool.acquire(**how)
+        return self._later(how) if self._asked == 2 else self._pool.acquire(**how)
 
     @asynccontextmanager
     async def _later(self, how: Any) -> AsyncIterator[Connection]:

@@ -123,7 +123,7 @@ MUTANTS = {
         stories_of_blame.a_dead_workers_block_is_taken_back,
     ),
     "a stale call is not made good": (
-        replaced(send._Run, "_make_good", nothing_is_done),
+        replaced(send._Run, "_tell_again", nothing_is_done),
         stories_of_blame.a_call_outlasts_its_lease,
     ),
     "made good only where nothing waits": (
@@ -176,7 +176,7 @@ async def test_identifiers_that_are_locked_in_any_order_deadlock(pool, monkeypat
 
 async def test_lanes_that_are_locked_in_any_order_deadlock(world, pool, monkeypatch):
     edited("lanes", "wake", r"ORDER BY l\.partner_id, l\.lane", "ORDER BY random()")(monkeypatch)
-    assert await wake_at_once(pool, await world.partner(), 300, Random(1)) > 0
+    assert await wake_at_once(pool, await world.partner(), 3_000, Random(1)) > 0
 
 
 async def test_a_wire_without_a_cap_is_noticed(monkeypatch):
