@@ -43,8 +43,8 @@ T = TypeVar("T")
 
 class Reconciled(msgspec.Struct, frozen=True):
     """What came of asking a partner what it holds: so many identifiers, of anybody; and of ours, so many that it should
-    hold and does not (`missing`), and that it should not and does (`surplus`). Both it is told again. One that cannot
-    be asked was given the whole list instead, of so many as were `listed`."""
+    hold and does not (`missing`), and that it should not and does (`surplus`). Both it is told again. One that takes
+    whole lists was given one, of so many as were `listed`."""
 
     at: datetime
     held: int = 0
@@ -79,17 +79,14 @@ async def step(desk: Desk) -> bool:
     if due is None or contact is None:
         return False
     polled = await _safely(_fetch(desk, contact), contact) if due["polls"] else None
-    found = await _safely(_compare(desk, contact), contact) if due["reconciles"] else None
-    given = await _safely(_give_list(desk, contact), contact) if due["lists"] else None
+    mend = _give_list if due["lists"] else _compare if due["reconciles"] else None
+    found = await _safely(mend(desk, contact), contact) if mend else None
     poll_in = (POLL_EVERY if polled else _RETRY) if due["polls"] else None
-    compare_in = (
-        (RECONCILE_EVERY if found or given else _RETRY) if due["reconciles"] or due["lists"] else None
-    )
+    mend_in = (RECONCILE_EVERY if found else _RETRY) if mend else None
+    said = msgspec.to_builtins(found) if found else None
+    given = bool(found and due["lists"])
     async with desk.pool.acquire() as conn:
-        said = msgspec.to_builtins(found or given) if found or given else None
-        await conn.execute(
-            _SQL.asked, contact.partner.id, poll_in, compare_in, said, bool(given), due["began"]
-        )
+        await conn.execute(_SQL.asked, contact.partner.id, poll_in, mend_in, said, given, due["began"])
     return True
 
 

@@ -98,11 +98,14 @@ class _Run:
         """The deliveries of the next stretch, their orders as they are told to this partner."""
         async with self.desk.pool.acquire() as conn:
             self.contact = await self.desk.contacts.of(conn, self.lane.partner_id)
-            # As many calls as a stretch may make, of one order each, are those of one delivery.
-            most = min(DELIVERIES_A_STRETCH, self.contact.adapter.batch_size)
-            most = 1 if self.probing or self.careful else most
-            works = await lanes.next_works(conn, self.lane, self.desk.terms.patience, most)
+            works = await lanes.next_works(conn, self.lane, self.desk.terms.patience, self._most())
             return await ours.known(conn, self.lane, works)
+
+    def _most(self) -> int:
+        """How many deliveries fill a stretch: told order by order, one makes as many calls as a stretch may."""
+        if self.probing or self.careful:
+            return 1
+        return min(DELIVERIES_A_STRETCH, self.contact.adapter.batch_size)
 
     async def stretch(self, works: Sequence[Work]) -> bool:
         """Makes the next calls of these deliveries and settles them. False where the lane must be left."""
@@ -152,12 +155,13 @@ class _Run:
         for call in calls:
             if time.monotonic() - began > STRETCH:
                 return
-            if not self._may_send() or self.desk.stopping.is_set():
-                stretch.leave = True
-                return
             if self.careful:
                 async with self.desk.pool.acquire() as conn:
                     await lanes.about_to_tell(conn, self.lane, call.work.chunk_id, call.places[0])
+            # Nothing may take time between this and the call.
+            if not self._may_send() or self.desk.stopping.is_set():
+                stretch.leave = True
+                return
             judged, entry = await self._call(call)
             stretch.made.append((call, judged))
             stretch.entries.append(entry)
@@ -261,16 +265,16 @@ class _Run:
             if not await lanes.holds(conn, self.lane):
                 await self._tell_again(conn, stretch)
 
-        waits = bool(stretch.made)
-        while waits:
+        while stretch.made:
             try:
                 await transaction(self.desk.pool, unless_held)
-                waits = False
             except Exception as error:  # a database that is away is waited for
                 _LOG.warning("delivery.not_made_good", partner=self.lane.partner_id, error=repr(error))
                 if self.desk.stopping.is_set():
                     raise
                 await asyncio.sleep(1.0)
+            else:
+                return
 
     async def _pace(self, conn: Connection, stretch: Stretch) -> None:
         """What the stretch says of the partner's health: an answer closes its breaker, a fault counts."""

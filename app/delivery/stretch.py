@@ -161,5 +161,6 @@ def _last_words(done: Settlement, stretch: Stretch) -> dict[int, str]:
 
 
 def _late(work: Work, words: str) -> Answer:
-    text = f"Given up after {work.tries + 1:,} rounds of tries; the last came to: {words or 'nothing'}"
+    rounds = f"{work.tries + 1:,} round{'s' if work.tries else ''} of tries"
+    text = f"Given up after {rounds}; the last came to: {words or 'nothing'}"
     return Answer(Outcome.UNKNOWN, "late", text[:300])

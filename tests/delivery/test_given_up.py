@@ -57,6 +57,37 @@ async def test_what_has_been_tried_for_a_fortnight_is_parked_with_the_last_words
     assert "HTTP 500" in given_up[0].words
 
 
+async def test_what_a_partner_put_off_for_a_fortnight_is_parked_with_its_words(town, pool):
+    """Its calls are answered, and the neighbours taken; this one order never is."""
+    lane = [35_555555_000000 + 16 * number for number in range(3)]
+    number = await town.listener("tardy", _putting_off(full(lane[1])))
+    incident = await town.incident()
+    await town.block(incident, lane)
+    await pool.execute("UPDATE delivery SET waits_since = now() - interval '15 days'")
+    async with town.worker():
+        found = await town.until(incident, lambda all_: all_["tardy"].block.parked == 1)
+    assert found["tardy"].block.done == 2
+    async with pool.acquire() as conn:
+        (given_up,) = await refusals(conn, incident, number, after=0, limit=10)
+    assert given_up.words == "Given up after 1 round of tries; the last came to: still-syncing"
+
+
+def _putting_off(imei: str):
+    async def take(request: web.Request) -> web.Response:
+        told = [
+            told["identifier"] for told in msgspec.json.decode(await request.read())["data"]["identifiers"]
+        ]
+        results = [
+            {"identifier": it, "outcome": "retry", "code": "still-syncing"}
+            if it == imei
+            else {"identifier": it, "outcome": "done"}
+            for it in told
+        ]
+        return web.json_response({"results": results})
+
+    return take
+
+
 async def test_a_pause_is_no_trying(town, pool, keys):
     number = await town.partner("webhook", faults=Faults(fail_rate=1.0))
     await transaction(pool, lambda conn: partners.pause(conn, number, "maintenance"))
