@@ -94,6 +94,8 @@ class Reader:
     def tidy(self, said: object, limit: int) -> str:
         """What a partner said, short and printable, with our secrets masked."""
         text = plain(said)
+        if not text:
+            return ""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return shown(text, limit)

@@ -167,5 +167,7 @@ def masked(value: str) -> str:
 
 def shown(value: str, limit: int = 40) -> str:
     """A foreign value as an error may quote it: one line, bounded, printable."""
+    if len(value) <= limit and value.isprintable():
+        return value
     text = "".join(char if char.isprintable() else "·" for char in value[: limit + 1])
     return text if len(text) <= limit else text[:limit] + "…"

@@ -10,20 +10,19 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
-from app.adapters.contract import Batch, Indivisible, NoAnswer, Op
+from app.adapters.contract import Indivisible, Op
 from app.audit.record import Entry, record
 from app.core import log
 from app.core.db import Connection, Pool, transaction
-from app.delivery import again, judge, lanes, ours, partners
-from app.delivery.contacts import Contact, Contacts, Witnessed
-from app.delivery.judge import Judgement
+from app.delivery import again, calls, judge, lanes, ours, partners
+from app.delivery.calls import Call
+from app.delivery.contacts import Contact, Contacts
 from app.delivery.lanes import CAREFUL_FROM, Lane, Work
 from app.delivery.settle import Settlement, settle
-from app.delivery.stretch import Call, Stretch, calls_of, exceptions, give_up, settlement, spans
+from app.delivery.stretch import Stretch, give_up, settlement
 
 LEASE = 25.0
 DEADLINE = 15.0
@@ -110,10 +109,10 @@ class _Run:
     async def stretch(self, works: Sequence[Work]) -> bool:
         """Makes the next calls of these deliveries and settles them. False where the lane must be left."""
         poison = self._poison(works[0])
-        calls = [] if poison else [call for work in works for call in self._calls(work)]
-        allowed = await self._allowed(len(calls))
-        stretch = Stretch(allowed=allowed, leave=bool(calls) and not allowed)
-        await self._make(calls[:allowed], stretch)
+        wanted = [] if poison else [call for work in works for call in calls.calls_of(work, self._size(work))]
+        allowed = await self._allowed(len(wanted))
+        stretch = Stretch(allowed=allowed, leave=bool(wanted) and not allowed)
+        await self._make(wanted[:allowed], stretch)
         settled = [self._settled(work, stretch, poison) for work in works if poison or stretch.concerns(work)]
         self.lapses = CAREFUL_FROM if self.careful else 0
         return await self._settle(settled, stretch) and not stretch.leave
@@ -123,9 +122,6 @@ class _Run:
         first = work.untried[:1]
         blamed = self.lapses >= POISON_FROM and self.lane.told == (work.chunk_id, *first)
         return first if blamed else []
-
-    def _calls(self, work: Work) -> list[Call]:
-        return calls_of(work, self._size(work), self.lane.partner_id)
 
     def _settled(self, work: Work, stretch: Stretch, poison: Sequence[int]) -> Settlement:
         done = settlement(work, stretch)
@@ -150,9 +146,9 @@ class _Run:
         async with self.desk.pool.acquire() as conn:
             return await lanes.take_tokens(conn, self.lane.partner_id, wanted)
 
-    async def _make(self, calls: Sequence[Call], stretch: Stretch) -> None:
+    async def _make(self, wanted: Sequence[Call], stretch: Stretch) -> None:
         began = time.monotonic()
-        for call in calls:
+        for call in wanted:
             if time.monotonic() - began > STRETCH:
                 return
             if self.careful:
@@ -162,10 +158,9 @@ class _Run:
             if not self._may_send() or self.desk.stopping.is_set():
                 stretch.leave = True
                 return
-            judged, entry = await self._call(call)
-            stretch.made.append((call, judged))
-            stretch.entries.append(entry)
-            if judged.stops or stretch.failing or (judged.failed and self.probing):
+            made = await calls.make(call, self.contact, self.desk.terms.deadline, self.desk.now)
+            stretch.made.append(made)
+            if made.judged.stops or stretch.failing or (made.judged.failed and self.probing):
                 stretch.leave = True
                 return
 
@@ -174,61 +169,18 @@ class _Run:
         terms = self.desk.terms
         return time.monotonic() < self.leased_at + terms.lease - terms.deadline - terms.margin
 
-    async def _call(self, call: Call) -> tuple[Judgement, Entry]:
-        work, deadline = call.work, self.desk.terms.deadline
-        at, wire = self.desk.now(), Witnessed(self.contact.wire)
-        began = time.monotonic()
-        batch = Batch(
-            key=call.key,
-            op=work.op,
-            orders=call.orders,
-            at=at,
-            reason=work.reason,
-            reference=str(work.incident_id or ""),
-            since=work.since,
-            number=work.chunk_id,
-            tried=None if work.fresh.issuperset(call.places) else work.tried,
-        )
-        try:
-            # One deadline over all that an adapter sends for one batch, or it could outlast the lease.
-            async with asyncio.timeout(deadline):
-                judged = judge.heard(call.orders, await self.contact.adapter.send(batch, wire))
-        except TimeoutError:
-            judged = judge.fault(call.orders, NoAnswer(f"not answered whole within {deadline:g} s"))
-        except Exception as error:  # whatever an adapter raises is a fault of this one call
-            judged = judge.fault(call.orders, error)
-        return judged, self._entry(call, judged, wire, at, time.monotonic() - began)
-
-    def _entry(self, call: Call, judged: Judgement, wire: Witnessed, at: datetime, took: float) -> Entry:
-        work = call.work
-        detail: dict[str, Any] = {
-            "op": work.op,
-            "command": work.command_id,
-            "incident": work.incident_id,
-            "chunk": work.chunk_id,
-            "places": spans(call.places),
-            "key": call.key,
-            "ms": round(took * 1000, 1),
-            "outcomes": dict(judge.tally(judged.answers)),
-            "exchanges": wire.exchanges,
-        }
-        if judged.fault:
-            detail["fault"] = judged.fault
-        else:
-            detail["exceptions"] = exceptions(call, judged.answers)
-        return Entry("delivery.attempted", f"partner:{self.lane.partner_id}", "worker", at, detail)
-
     async def _settle(self, settled: Sequence[Settlement], stretch: Stretch) -> bool:
         keep = 0.0 if stretch.leave else self.desk.terms.lease
+        entries = calls.entries(self.lane.partner_id, stretch.made)
 
         async def written(conn: Connection) -> bool:
             kept = await settle(
-                conn, self.lane, settled, stretch.entries, keep=keep, lapses=self.lapses, now=self.desk.now()
+                conn, self.lane, settled, entries, keep=keep, lapses=self.lapses, now=self.desk.now()
             )
             if kept:
                 await self._pace(conn, stretch)
             else:
-                await record(conn, stretch.entries)
+                await record(conn, entries)
                 await self._tell_again(conn, stretch)
             return kept
 
@@ -248,7 +200,12 @@ class _Run:
         """We froze with a call on its way out: it may have come after what another worker told meanwhile. So the
         partner is told once more how these identifiers stand."""
         keys = sorted(
-            {order.key for call, _ in stretch.made if call.work.op is not Op.ENROL for order in call.orders}
+            {
+                order.key
+                for made in stretch.made
+                if made.call.work.op is not Op.ENROL
+                for order in made.call.orders
+            }
         )
         if keys:
             said: dict[str, object] = {"because": "calls outlasted their lease"}
@@ -281,7 +238,7 @@ class _Run:
         last, left = stretch.last, stretch.allowed - len(stretch.made)
         if left and self.contact.partner.limits.rate is not None:
             await lanes.give_tokens(conn, self.lane.partner_id, left)
-        if stretch.answered and stretch.made[0][0].work.ailing:
+        if stretch.answered and stretch.made[0].call.work.ailing:
             await lanes.note_success(conn, self.lane.partner_id)
         if last and last.pause:
             await self._pause(conn, last.fault)

@@ -62,8 +62,8 @@ async def test_files_that_did_not_get_there_are_left_again_and_nothing_twice(tow
     assert town.blocked("dirbs_file") == names(told)
     assert {len(stage.ledger.history(name)) for name in names(told)} == {1}
     said = await pool.fetch("SELECT body FROM audit_entry WHERE kind = 'delivery.attempted'")
-    tries = [json.loads(row["body"])["detail"]["exchanges"] for row in said]
-    assert len({exchange["file"] for tried in tries for exchange in tried}) == 1
+    calls = [call for row in said for call in json.loads(row["body"])["detail"]["calls"]]
+    assert len({exchange["file"] for call in calls for exchange in call["exchanges"]}) == 1
 
 
 async def _hurry(pool):
@@ -80,7 +80,8 @@ async def test_the_audit_log_has_the_hash_of_each_file(town, keys):
     async with town.worker():
         await town.settled(incident)
     said = await town.pool.fetchval("SELECT body FROM audit_entry WHERE kind = 'delivery.attempted'")
-    (exchange,) = json.loads(said)["detail"]["exchanges"]
+    (call,) = json.loads(said)["detail"]["calls"]
+    (exchange,) = call["exchanges"]
     assert exchange["did"] == "written"
     assert "-block-" in exchange["file"]
     assert len(exchange["sha256"]) == len(hashlib.sha256().hexdigest())

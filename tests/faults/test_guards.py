@@ -14,7 +14,7 @@ import pytest
 
 from app.adapters import contract
 from app.core.sql import queries
-from app.delivery import judge, ours, send, settle, stretch
+from app.delivery import calls, judge, ours, send, settle, stretch
 from app.delivery.wire import HttpWire
 
 from ..adapters import test_wire
@@ -54,7 +54,7 @@ def together(*builds: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.
 
 def new_key_on_retry(patch: pytest.MonkeyPatch) -> None:
     numbers = itertools.count()
-    patch.setattr(stretch, "_key", lambda *_: f"key {next(numbers)}")
+    patch.setattr(calls, "_key", lambda *_: f"key {next(numbers)}")
 
 
 def unknown_counts_as_done(patch: pytest.MonkeyPatch) -> None:

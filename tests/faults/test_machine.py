@@ -41,7 +41,10 @@ REPLIES = (
 SPANS = (0.6, 3.0, 9.0, 16.0, 26.0, 70.0, 500.0, 15 * 86_400.0)
 places = st.integers(0, 30)
 verdicts = st.lists(st.sampled_from(VERDICTS), min_size=2, max_size=2)
-_ATTEMPTS = "SELECT count(*) FROM audit_entry WHERE kind = 'delivery.attempted'"
+_ATTEMPTS = """
+SELECT coalesce(sum(jsonb_array_length(body::jsonb #> '{detail,calls}')), 0)
+FROM audit_entry WHERE kind = 'delivery.attempted'
+"""
 _TOTALS = """
 SELECT coalesce(sum(calls), 0) AS calls, coalesce(sum(failed_calls), 0) AS failed_calls,
        coalesce(sum(superseded), 0) AS superseded,

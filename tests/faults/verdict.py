@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import httpx
 
 from app.core.db import Pool
-from app.delivery import stretch
+from app.delivery import calls
 
 _CHUNKS = "SELECT chunk_id, op, partners, keys, versions FROM chunk JOIN command USING (command_id)"
 _CALLS = """
-SELECT body::jsonb -> 'detail' ->> 'key' AS key, (body::jsonb -> 'detail' ->> 'ms')::double precision / 1000 AS took,
-       (body::jsonb -> 'detail' ->> 'chunk')::bigint AS chunk,
-       body::jsonb -> 'detail' ->> 'places' AS places
-FROM audit_entry WHERE kind = 'delivery.attempted'
+SELECT made ->> 'key' AS key, (made ->> 'ms')::double precision / 1000 AS took,
+       (made ->> 'chunk')::bigint AS chunk, made ->> 'places' AS places
+FROM audit_entry, jsonb_array_elements(body::jsonb -> 'detail' -> 'calls') AS made WHERE kind = 'delivery.attempted'
 """
 
 
@@ -59,7 +58,7 @@ class Keys:
     def _add_single(self, row: Any, place: int, key: int) -> None:
         work: Any = SimpleNamespace(chunk_id=row["chunk_id"], op=row["op"])
         for partner in row["partners"]:
-            call = stretch._key(partner, work, [place])
+            call = calls._key(partner, work, [place])
             self.versions[call, f"{key:014d}"] = row["versions"][place - 1]
 
 

@@ -120,8 +120,8 @@ JOIN command AS c USING (command_id)
 WHERE p.command_id = ANY ($1::bigint []) AND p.partner_id <= $2
 """
 _CALLED = """
-SELECT (body::jsonb -> 'detail' ->> 'ms')::double precision AS ms
-FROM audit_entry
+SELECT (made ->> 'ms')::double precision AS ms
+FROM audit_entry, jsonb_array_elements(body::jsonb -> 'detail' -> 'calls') AS made
 WHERE
     kind = 'delivery.attempted' AND subject = ANY ($2::text [])
     AND (body::jsonb -> 'detail' ->> 'command')::bigint = ANY ($1::bigint [])
