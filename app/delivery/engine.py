@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 
 from app.core import log
-from app.delivery import lanes
+from app.delivery import judge, lanes
 from app.delivery.lanes import Lane
 from app.delivery.send import Desk, work_lane
 
 # Seconds between two claims: at least a breath, and more while there is nothing to claim and no lane ends.
 BREATH, SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.05, 1.0
+# Seconds for which a lane rests that broke off, and rests at most.
+SHORTEST_REST, LONGEST_REST = 0.1, 10.0
 
 _LOG = log.get("delivery")
 
@@ -23,6 +26,7 @@ _LOG = log.get("delivery")
 async def run(desk: Desk, slots: int) -> None:
     """Works until `desk.stopping` is set; then lets calls under way end and hands every lane back."""
     at_work: dict[asyncio.Task[None], Lane] = {}
+    broken: Counter[tuple[int, int]] = Counter()
     ended = asyncio.Event()
     pause = SHORTEST_PAUSE
     while not desk.stopping.is_set():
@@ -31,7 +35,7 @@ async def run(desk: Desk, slots: int) -> None:
         suspects = 0 if any(lane.suspect for lane in at_work.values()) else 1
         claimed = await _claim(desk, slots - len(at_work), suspects)
         for lane, leased_at in claimed:
-            task = asyncio.create_task(_safely(desk, lane, leased_at))
+            task = asyncio.create_task(_safely(desk, lane, leased_at, broken))
             at_work[task] = lane
             task.add_done_callback(at_work.pop)
             task.add_done_callback(lambda _: ended.set())
@@ -55,12 +59,20 @@ async def _claim(desk: Desk, slots: int, suspects: int = 1) -> list[tuple[Lane, 
         return []
 
 
-async def _safely(desk: Desk, lane: Lane, leased_at: float) -> None:
+async def _safely(desk: Desk, lane: Lane, leased_at: float, broken: Counter[tuple[int, int]]) -> None:
+    """Works a lane; `broken` counts how often in a row that broke off. What cannot be written down would otherwise be
+    told to the partner over and over."""
+    which = (lane.partner_id, lane.lane)
     try:
         await work_lane(desk, lane, leased_at)
     except Exception as error:  # the lease lapses, and the lane is worked again
         _LOG.warning("delivery.lane_failed", partner=lane.partner_id, lane=lane.lane, error=repr(error))
-        await _let_lapse(desk, lane, time.monotonic() + desk.terms.lease)
+        deadline = time.monotonic() + desk.terms.lease
+        await _rest(desk, judge.back_off(broken[which], desk.chance(), base=SHORTEST_REST, cap=LONGEST_REST))
+        broken[which] += 1
+        await _let_lapse(desk, lane, deadline)
+    else:
+        broken.pop(which, None)
 
 
 async def _let_lapse(desk: Desk, lane: Lane, deadline: float) -> None:

@@ -85,6 +85,8 @@ class _Run:
     def __init__(self, desk: Desk, lane: Lane, leased_at: float) -> None:
         self.desk, self.lane, self.leased_at = desk, lane, leased_at
         self.probing = lane.probing
+        # What was told here last was not written down, and may not be again: one call first.
+        self.unsure = lane.lapsed
         self.lapses = lane.lapses
         self.held = True
 
@@ -92,6 +94,11 @@ class _Run:
     def careful(self) -> bool:
         """Whether one order is told at a time, and settled before the next."""
         return self.lapses >= CAREFUL_FROM
+
+    @property
+    def one_call(self) -> bool:
+        """Whether one call is made, and settled, before there are more."""
+        return self.probing or self.unsure or self.careful
 
     async def works(self) -> list[Work]:
         """The deliveries of the next stretch, their orders as they are told to this partner."""
@@ -102,7 +109,7 @@ class _Run:
 
     def _most(self) -> int:
         """How many deliveries fill a stretch: told order by order, one makes as many calls as a stretch may."""
-        if self.probing or self.careful:
+        if self.one_call:
             return 1
         return min(DELIVERIES_A_STRETCH, self.contact.adapter.batch_size)
 
@@ -140,7 +147,7 @@ class _Run:
 
     async def _allowed(self, wanted: int) -> int:
         """How many calls the stretch may make: a probe makes one, a rate has its say."""
-        wanted = min(wanted, 1 if self.probing or self.careful else CALLS_A_STRETCH)
+        wanted = min(wanted, 1 if self.one_call else CALLS_A_STRETCH)
         if not wanted or self.contact.partner.limits.rate is None:
             return wanted
         async with self.desk.pool.acquire() as conn:
@@ -192,6 +199,7 @@ class _Run:
             raise
         self.leased_at, self.held = leased_at, kept and not stretch.leave
         self.probing = self.probing and not stretch.answered
+        self.unsure = self.unsure and not kept
         if not kept:
             _LOG.warning("delivery.stale", partner=self.lane.partner_id, lane=self.lane.lane)
         return kept

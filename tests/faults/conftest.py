@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.adapters import registry
@@ -46,6 +47,18 @@ async def eir() -> AsyncIterator[Running]:
     (running,) = await asyncio.to_thread(server.run_all, kinds=("eir_push",))
     yield running
     running.stop()
+
+
+@pytest.fixture
+def ask_eir(eir: Running) -> Callable[[str], Awaitable[list[str]]]:
+    """The identifiers that the practice EIR lists at a path of its own books."""
+
+    async def ask(path: str) -> list[str]:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            found: list[str] = (await client.get(f"{eir.url}/sandbox{path}")).json()["identifiers"]
+            return found
+
+    return ask
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ class Scene:
             return (await client.get(f"{self.eir.url}/sandbox{path}")).json()
 
     async def blocked(self) -> list[str]:
-        found: list[str] = (await self.ask("/identifiers?state=blocked"))["identifiers"]
+        found: list[str] = (await self.ask("/identifiers?state=blocked&limit=100000"))["identifiers"]
         return found
 
     def workers(self, count: int, terms: Terms = SHORT) -> Any:
