@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 
 from app.audit.seal import seal
-from app.core import keyring, log
+from app.core import keyring, log, watchdog
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, Pool, open_pool, transaction
@@ -59,24 +59,25 @@ async def run(
     desk = Desk(pool, contacts, utc_now, random.random, stopping, terms)
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
-        await asyncio.gather(
-            engine.run(desk, settings.worker_slots),
-            asking.run(desk),
-            _again_and_again(pool, _seal, SEAL_EVERY, stopping),
-            _again_and_again(
-                pool,
-                partial(_capture, carry),
-                CAPTURE_EVERY,
-                stopping,
-                also=MET_ANOTHER,
-                hindered=_capture_hindered,
-            ),
-            _again_and_again(pool, _forget, FORGET_EVERY, stopping),
-        )
+        with watchdog.watched():
+            await asyncio.gather(*_tasks(desk, settings.worker_slots, carry))
     finally:
         await contacts.close()
         await pool.close()
         _LOG.info("worker.stopped")
+
+
+def _tasks(desk: Desk, slots: int, carry: Carry) -> list[Awaitable[None]]:
+    """All that a worker does, side by side."""
+    repeated = partial(_again_and_again, desk.pool, stopping=desk.stopping)
+    captures = partial(_capture, carry)
+    return [
+        engine.run(desk, slots),
+        asking.run(desk),
+        repeated(_seal, SEAL_EVERY),
+        repeated(captures, CAPTURE_EVERY, also=MET_ANOTHER, hindered=_capture_hindered),
+        repeated(_forget, FORGET_EVERY),
+    ]
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -117,8 +118,8 @@ async def _again_and_again(
     pool: Pool,
     work: Callable[[Connection], Awaitable[int]],
     every: float,
-    stopping: asyncio.Event,
     *,
+    stopping: asyncio.Event,
     also: tuple[type[Exception], ...] = (),
     hindered: Callable[[Connection], Awaitable[None]] | None = None,
 ) -> None:

@@ -60,9 +60,17 @@ async def make(call: Call, contact: Contact, deadline: float, now: Callable[[], 
             judged = judge.heard(call.orders, await contact.adapter.send(_batch(call, key, at), wire))
     except TimeoutError:
         judged = judge.fault(call.orders, NoAnswer(f"not answered whole within {deadline:g} s"))
-    except Exception as error:  # whatever an adapter raises is a fault of this one call
+    except (Exception, SystemExit, asyncio.CancelledError) as error:
+        # Whatever an adapter raises is a fault of this one call, unless we have been cancelled ourselves.
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
         judged = judge.fault(call.orders, error)
     return Made(call, key, at, round(1000 * (time.monotonic() - began), 1), wire.exchanges, judged)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _batch(call: Call, key: str, at: datetime) -> Batch:

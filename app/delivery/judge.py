@@ -95,7 +95,7 @@ def _clean(answers: Sequence[Answer]) -> tuple[Answer, ...]:
     return tuple(clean)
 
 
-def fault(orders: Sequence[Order], error: Exception) -> Judgement:
+def fault(orders: Sequence[Order], error: BaseException) -> Judgement:
     """The call came to nothing. Throttling spends no attempt; refused credentials pause the partner."""
     text = shown(str(error), 300)
     match error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -13,16 +14,23 @@ import msgspec
 from app.adapters.contract import Answer, Batch, Wire
 from app.adapters.eir_push import EirPush, EirPushSettings
 
+_RAISED: dict[str, type[BaseException]] = {
+    each.__name__: each for each in (SystemExit, asyncio.CancelledError, RecursionError, MemoryError)
+}
+
 
 class FragileSettings(EirPushSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`moment` is before, during or after a call; `signal` is sent to the own process (0: it just exits) in call
-    number `call` of a process, if nobody has made the file `once` before; or for each call about `imei`."""
+    number `call` of a process, if nobody has made the file `once` before; or for each call about `imei`. In place of
+    the signal it may stand still for `blocks` seconds, or raise what is called `raises`."""
 
     moment: str = ""
     signal: int = 0
     call: int = 1
     once: str = ""
     imei: str = ""
+    blocks: float = 0.0
+    raises: str = ""
 
 
 class Fragile:
@@ -66,6 +74,11 @@ class Fragile:
         return True
 
     def _strike(self) -> None:
+        if self._settings.blocks:
+            time.sleep(self._settings.blocks)
+            return
+        if self._settings.raises:
+            raise _RAISED[self._settings.raises]("an adapter that breaks")
         if not self._settings.signal:
             os._exit(70)
         os.kill(os.getpid(), self._settings.signal)

@@ -4,6 +4,7 @@ partner with books of its own: what they held is taken over, and nothing is lost
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 import signal
 
@@ -126,3 +127,31 @@ async def test_an_identifier_that_crashes_its_workers_is_parked_it_alone(scene):
     assert await scene.blocked() == NAMES[1:]
     parked = await scene.pool.fetch("SELECT key, code FROM delivery_item WHERE state = 'parked'")
     assert [(row["key"], row["code"]) for row in parked] == [(KEYS[0], "poison")]
+
+
+@pytest.mark.parametrize("raised", ["SystemExit", "CancelledError", "RecursionError", "MemoryError"])
+async def test_whatever_an_adapter_raises_its_worker_lives(scene, raised):
+    await scene.partner(moment="before", raises=raised, imei=imei.full(KEYS[0]))
+    await scene.block(KEYS)
+    async with scene.workers(1) as (worker,):
+        worker.start()
+        async with asyncio.timeout(30):
+            while len(await scene.blocked()) < len(KEYS) - 1:
+                await asyncio.sleep(0.05)
+        assert worker.alive
+        assert not worker.events()["delivery.lane_failed"]
+    told = await scene.pool.fetch("SELECT body FROM audit_entry WHERE kind = 'delivery.attempted'")
+    assert any(f'"the adapter broke: {raised}"' in entry["body"] for entry in told)
+
+
+async def test_an_adapter_that_stops_the_loop_is_named(scene):
+    """The others wait for it, and whoever reads the log knows for whom."""
+    await scene.partner(moment="before", blocks=1.5, call=3)
+    await scene.block(KEYS)
+    async with scene.workers(1) as (worker,):
+        worker.start()
+        await scene.settled(within=30)
+        blocked = [line for line in worker.log.read_text().splitlines() if "loop.blocked" in line]
+    assert len(blocked) == 1
+    assert json.loads(blocked[0])["at"][0].startswith("tests.faults.fragile:")
+    assert await scene.blocked() == NAMES
