@@ -101,7 +101,8 @@ WHERE partner_id = $1 AND wanted > done + already + refused + superseded + parke
 
 -- name: next_deliveries
 -- $1 partner, $2 lane, $3 token, $4 seconds after which one is late, $5 how many at most. What concerns a theft comes
--- before enrolment, new work before what is being tried again; nothing for a partner that was paused or asked for rest
+-- before enrolment, new work before what is being tried again, and the decision of which the partner has heard least
+-- before the others, so that a small theft waits for no large one; nothing for a partner that was paused or asked for rest
 -- meanwhile. The first stands alone, unless nothing that is left of it has been tried: then others of its command come with
 -- it of which the same is true. (A command names each identifier once, so they say nothing of each other.) They are found
 -- first, so that the planner, which is asked each time, never has more than four tables to join. A
@@ -128,6 +129,7 @@ WITH due AS MATERIALIZED (
         first_value(d.tries = 0 AND NOT d.doubtful) OVER turn AND d.tries = 0 AND NOT d.doubtful AS untouched
     FROM delivery AS d
     JOIN command AS c USING (command_id)
+    JOIN progress AS heard USING (command_id, partner_id)
     WHERE
         d.partner_id = $1 AND d.lane = $2 AND d.state = 0 AND d.next_at <= now()
         AND EXISTS (
@@ -136,7 +138,13 @@ WITH due AS MATERIALIZED (
         )
         AND NOT (SELECT p.paused FROM partner AS p WHERE p.partner_id = $1)
         AND (SELECT pace.resume_at <= now() FROM partner_pace AS pace WHERE pace.partner_id = $1)
-    WINDOW turn AS (ORDER BY c.op = 'enrol', d.tries > 0, d.chunk_id)
+    WINDOW turn AS (
+        ORDER BY
+            c.op = 'enrol',
+            d.tries > 0,
+            heard.done + heard.already + heard.accepted + heard.refused + heard.parked + heard.superseded + heard.not_ours,
+            d.chunk_id
+    )
     ORDER BY turn
     LIMIT $5
 )

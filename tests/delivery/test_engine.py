@@ -31,6 +31,19 @@ async def test_every_partner_is_told_in_its_own_dialect(town, keys, names):
     assert found["ceir"].block.calls >= 700 / 3
 
 
+async def test_a_small_theft_waits_for_no_large_one(town, keys):
+    """A partner that is told one by one is in the middle of the first when it hears of the second."""
+    await town.partner("eir_push", faults=Faults(latency_ms=10), limits=Limits(max_inflight=2))
+    large, small = await town.incident(), await town.incident()
+    await town.block(large, keys(3000))
+    async with town.worker():
+        await town.until(large, lambda all_: all_["eir_push"].block.done > 50)
+        await town.block(small, [36_000000_000000 + number for number in range(16)])
+        await town.settled(small)
+        found = (await town.standings(large))["eir_push"].block
+    assert found.done < 2900
+
+
 async def test_a_partner_that_fails_a_tenth_of_its_calls_ends_complete(town, keys, names):
     await town.partner("eir_push", faults=Faults(fail_rate=0.1, applied=True))
     await town.partner("ceir", faults=Faults(item_retry_rate=0.2))

@@ -17,6 +17,7 @@ from app.core.postgres import running
 from . import ground
 from .drain import drain
 from .enqueue import enqueue, million
+from .fair import fair
 from .fan_out import fan_out
 from .figures import HEAD, Figure, Machine
 from .ground import Plan
@@ -30,6 +31,7 @@ MEASUREMENTS: dict[str, Callable[[Plan], AsyncIterator[Figure]]] = {
     "drain": drain,
     "fan-out": fan_out,
     "sick": sick,
+    "fair": fair,
     "takeover": takeover,
     "night": night,
 }

@@ -23,7 +23,7 @@ from .ground import Plan
 WELL, LANES = 4, 16
 LATENCY_MS = 20
 # A round orders ten devices for every partner so often, for so long.
-EVERY, ROUND = 0.1, 10.0
+EVERY, ROUND = 0.05, 20.0
 SICKNESSES = {"hangs": Faults(hang_rate=1), "fails": Faults(fail_rate=1, latency_ms=LATENCY_MS)}
 FINE = Faults(latency_ms=LATENCY_MS)
 
