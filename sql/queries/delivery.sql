@@ -231,8 +231,8 @@ WHERE command_id = $1 AND partner_id = $2;
 -- name: told_before
 -- $1 partner, $2 lane, then arrays: keys, versions. The last that this partner was told of each before that version, by
 -- an order that it did not refuse: what, whether somebody else had blocked it before, and its own reference. A block
--- counts as soon as it may have heard of it, a release only once it is known to have. The claims on an identifier tell
--- which commands may have named it.
+-- counts as soon as it may have heard of it, a release only once it is known to have. (One that has not had its turn may
+-- have to wait until after a later one's.) The claims on an identifier tell which commands may have named it.
 WITH asked AS MATERIALIZED (
     SELECT key, version FROM unnest($3::bigint [], $4::bigint []) AS a (key, version)
 ),
@@ -243,7 +243,15 @@ held AS MATERIALIZED (
     SELECT DISTINCT claim.incident_id FROM asked JOIN claim USING (key)
 ),
 near AS MATERIALIZED (
-    SELECT c.command_id, c.op, ch.keys, ch.versions, d.untold, CASE WHEN d.state = 0 THEN d.open_at ELSE '{}' END AS open_at
+    SELECT
+        c.command_id,
+        c.op,
+        ch.keys,
+        ch.versions,
+        d.untold,
+        CASE WHEN d.state = 0 THEN d.open_at ELSE '{}' END AS open_at,
+        CASE WHEN d.tries = 0 AND NOT d.doubtful THEN coalesce(d.untried, 0) ELSE 0 END AS fresh,
+        d.state = 0 AND d.open_at IS NULL AND NOT d.doubtful AS untouched
     FROM held
     JOIN command AS c USING (incident_id)
     JOIN chunk AS ch ON ch.command_id = c.command_id AND ch.lane = $2
@@ -263,6 +271,7 @@ LEFT JOIN delivery_item AS i
     ON i.partner_id = $1 AND i.key = said.key AND i.version = said.version AND i.op = near.op
 WHERE
     said.place <> ALL (near.untold) AND coalesce(i.state, '') <> 'refused'
+    AND NOT near.untouched AND coalesce(said.place <> ALL (near.open_at[:near.fresh]), true)
     AND (
         near.op = 'block'
         OR coalesce(said.place <> ALL (near.open_at), false)

@@ -3,7 +3,9 @@ both, nothing is lost, nothing is wrong, and what was told twice is known."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partial
 
 import msgspec
 import pytest
@@ -32,7 +34,7 @@ async def frail(world: World, way: Door) -> AsyncIterator[World]:
     """The same world, whose workers reach the database through the door, and survive what they meet there."""
     pool = await open_pool(way.dsn, size=4)
     world.desk = msgspec.structs.replace(world.desk, pool=pool)
-    world.work = engine._safely
+    world.work = partial(engine._safely, broken=Counter())
     await world.partner()
     yield world
     await world.close()
