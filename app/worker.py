@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 
+from app.adapters import registry
 from app.audit.seal import seal
 from app.core import keyring, log, watchdog
 from app.core.clock import utc_now
@@ -57,6 +58,8 @@ async def run(
         application_name="imei-gateway-worker",
     )
     desk = Desk(pool, contacts, utc_now, random.random, stopping, terms)
+    for kind, wrong in registry.broken().items():
+        _LOG.error("adapter.broken", adapter=kind, wrong=wrong)
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
         with watchdog.watched():

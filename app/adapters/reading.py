@@ -19,6 +19,8 @@ CODE_LIMIT = 60
 REF_LIMIT = 120
 WORDS_LIMIT = 200
 LIST_LIMIT = 1_000_000
+# Entries of another form that a list of results may hold: each takes as long to refuse as ten good ones to read.
+STRANGE_LIMIT = 1000
 
 MISSING = Answer(Outcome.UNKNOWN, words="the partner's answer does not name this identifier")
 CONFLICT = Answer(Outcome.UNKNOWN, words="the partner's answer contradicts itself about this identifier")
@@ -36,10 +38,19 @@ def document(body: bytes) -> Any:
 
 
 def items(listed: object, form: type[Item]) -> list[Item]:
-    """The entries of a list that have the form; any other says nothing about anybody."""
+    """The entries of a list that have the form; any other says nothing about anybody. Raises Failing for a list that
+    is full of others."""
     if not isinstance(listed, list):
         raise Failing("the answer holds no list of results")
-    return [item for item in (_formed(entry, form) for entry in listed) if item is not None]
+    found, strange = list[Item](), 0
+    for entry in listed:
+        try:
+            found.append(msgspec.convert(entry, form))
+        except (msgspec.ValidationError, UnicodeError):  # UnicodeError: an entry with a lone surrogate
+            strange += 1
+            if strange > STRANGE_LIMIT:
+                raise Failing(f"more than {STRANGE_LIMIT:,} of the results have another form") from None
+    return found
 
 
 def entries(listed: object, form: type[Item]) -> list[Item]:
@@ -118,10 +129,3 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
-
-
-def _formed(entry: object, form: type[Item]) -> Item | None:
-    try:
-        return msgspec.convert(entry, form)
-    except (msgspec.ValidationError, UnicodeError):  # UnicodeError: an entry with a lone surrogate
-        return None

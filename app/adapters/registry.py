@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from app.adapters import settings as forms
 from app.adapters.contract import Adapter
-from app.core.errors import Conflict, Invalid, Unavailable
+from app.core.errors import Invalid, Unavailable
 from app.core.imei import shown
 
 GROUP = "imei_gateway.adapters"
@@ -20,43 +20,73 @@ GROUP = "imei_gateway.adapters"
 _PARTS = ("kind", "title", "settings", "kinds", "enrols", "batch_size", "send")
 
 
-@cache
+class Installed(NamedTuple):
+    """One kind: its class, or what is wrong with it, and the package that brings it."""
+
+    adapter: type[Adapter] | None
+    wrong: str
+    package: str
+
+
 def adapters() -> dict[str, type[Adapter]]:
-    """Adapter classes by kind. Raises Conflict where two packages claim one kind."""
-    found: dict[str, type[Adapter]] = {}
-    owners: dict[str, str] = {}
+    """The adapter classes that can be used, by kind. What is wrong with another one is nobody else's trouble."""
+    return {kind: found.adapter for kind, found in _installed().items() if found.adapter}
+
+
+def broken() -> dict[str, str]:
+    """What is wrong with each installed kind that cannot be used."""
+    return {kind: found.wrong for kind, found in _installed().items() if found.wrong}
+
+
+@cache
+def _installed() -> dict[str, Installed]:
+    found: dict[str, Installed] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        loaded = _load(point)
-        if found.setdefault(loaded.kind, loaded) is not loaded:
-            raise Conflict(
-                f"Two packages bring the adapter kind '{loaded.kind}': {owners[loaded.kind]} and "
-                f"{_owner(point)}. Remove one of them.",
-                "adapter-kind-twice",
-            )
-        owners[loaded.kind] = _owner(point)
+        kind, one = _load(point)
+        before = found.setdefault(kind, one)
+        if before.adapter is not one.adapter:
+            both = f"{before.package} and {one.package}"
+            wrong = f"Two packages bring the adapter '{kind}': {both}. Remove one of them."
+            found[kind] = Installed(None, wrong, both)
     return found
 
 
 def adapter(kind: str) -> type[Adapter]:
-    """The class of one kind. Raises Invalid with the kinds that there are."""
+    """The class of one kind. Raises Invalid with the kinds that there are; Unavailable says what is wrong with it."""
     known = adapters()
-    if kind not in known:
-        raise Invalid(
-            f"There is no adapter '{shown(kind)}'; there are {', '.join(sorted(known))}.", "adapter-unknown"
-        )
-    return known[kind]
+    if kind in known:
+        return known[kind]
+    if kind in broken():
+        raise Unavailable(broken()[kind], "adapter-broken")
+    raise Invalid(
+        f"There is no adapter '{shown(kind)}'; there are {', '.join(sorted(known))}.", "adapter-unknown"
+    )
 
 
 def origin(kind: str) -> str:
     """The package that brings a kind, and its version; nothing where it is not installed."""
-    found = adapters().get(kind)
-    return next((_owner(point) for point in entry_points(group=GROUP) if point.load() is found), "")
+    found = _installed().get(kind)
+    return found.package if found else ""
 
 
 def make(kind: str, settings: Mapping[str, Any]) -> Adapter:
-    """An adapter for one partner row. Raises Invalid: the kind is unknown, or a flaw per wrong setting."""
+    """An adapter for one partner row. Raises Invalid: the kind is unknown, or a flaw per wrong setting; Unavailable
+    where its own code fails."""
     found = adapter(kind)
-    return found(forms.checked(found.settings, settings))
+    checked = forms.checked(found.settings, settings)
+    try:
+        made = found(checked)
+        size = made.batch_size
+    except Exception as error:  # its words may hold a secret
+        raise Unavailable(
+            f"The adapter '{kind}' broke when it was made: {type(error).__name__}; whoever wrote it must mend it.",
+            "adapter-broken",
+        ) from None
+    if not isinstance(size, int) or size < 1:
+        raise Unavailable(
+            f"The adapter '{kind}' would tell {shown(repr(size))} orders a call.", "adapter-broken"
+        )
+    return made
 
 
 def public_settings(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,19 +114,18 @@ def hosts(kind: str, settings: Mapping[str, Any]) -> dict[str, str]:
     return forms.hosts(found.settings, settings) if found else {}
 
 
-def _load(point: EntryPoint) -> type[Adapter]:
+def _load(point: EntryPoint) -> tuple[str, Installed]:
+    """The kind that it brings, by its own word or the entry point's."""
+    owner = _owner(point)
+    named = f"The adapter '{point.name}' of {owner}"
     try:
         loaded = point.load()
     except Exception as error:
-        raise Unavailable(
-            f"The adapter '{point.name}' of {_owner(point)} cannot be loaded: {error}", "adapter-broken"
-        ) from error
+        return point.name, Installed(None, f"{named} cannot be loaded: {shown(repr(error), 200)}.", owner)
     missing = [part for part in _PARTS if not hasattr(loaded, part)]
     if missing:
-        raise Unavailable(
-            f"The adapter '{point.name}' of {_owner(point)} has no {', '.join(missing)}.", "adapter-broken"
-        )
-    return cast("type[Adapter]", loaded)
+        return point.name, Installed(None, f"{named} has no {', '.join(missing)}.", owner)
+    return str(loaded.kind), Installed(cast("type[Adapter]", loaded), "", owner)
 
 
 def _owner(point: EntryPoint) -> str:

@@ -1,18 +1,19 @@
 """Standard Webhooks carrying CloudEvents 1.0: the dialect for partners that have none of their own.
 
-Any 2xx means done for all, unless the answer is a JSON object with `results`; then each identifier has
-the outcome that is named there.
+Any 2xx means done for all, unless the answer is a JSON object with `results`; then each identifier has the outcome that
+is named there. What has a brace or bracket in it and is no such object is not understood: it may hold results.
 """
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
 from app.adapters import signature
-from app.adapters.contract import Answer, Batch, Kind, Order, Outcome, Reply, Wire, expect
+from app.adapters.contract import Answer, Batch, Failing, Kind, Order, Outcome, Reply, Wire, expect
 from app.adapters.reading import Reader, document, items, one_each, plain
 from app.adapters.settings import Url
 
@@ -101,7 +102,7 @@ class Webhook:
         return event | ({"time": batch.since} if batch.since else {})
 
     def _read(self, batch: Batch, reply: Reply) -> list[Answer]:
-        said = document(reply.body) if reply.body.lstrip().startswith(b"{") else {}
+        said = _said(reply.body)
         if "results" not in said:
             return [self._reader.answer(Outcome.DONE, reply.status)] * len(batch.orders)
         results = items(said["results"], _Result)
@@ -111,6 +112,16 @@ class Webhook:
     def _answer(self, result: _Result) -> Answer:
         outcome = _MEANING.get(plain(result.outcome), Outcome.UNKNOWN)
         return self._reader.answer(outcome, result.code, result.message)
+
+
+def _said(body: bytes) -> dict[str, Any]:
+    """The object in an answer; an empty one for plain words. Raises Failing."""
+    if not any(sign in body for sign in b"{["):
+        return {}
+    said = document(body.removeprefix(codecs.BOM_UTF8))
+    if not isinstance(said, dict):
+        raise Failing("the answer is a list, where it would be an object with results")
+    return said
 
 
 def _cause(batch: Batch) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def list_(as_json: bool) -> None:
         for kind, it in found
     ]
     show.draw(show.table("", ("kind", "title", "blocks by", "enrols", "package"), rows))
+    for wrong in registry.broken().values():
+        show.say(wrong, "red")
 
 
 @adapter.command("show")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
@@ -88,7 +89,10 @@ def _clean(answers: Sequence[Answer]) -> tuple[Answer, ...]:
             said = answer.outcome, answer.code, answer.words, answer.ref
             if said not in known:
                 known[said] = Answer(
-                    answer.outcome, shown(answer.code, 40), shown(answer.words, 300), shown(answer.ref, 200)
+                    Outcome(answer.outcome),
+                    shown(answer.code, 40),
+                    shown(answer.words, 300),
+                    shown(answer.ref, 200),
                 )
             before, kept = answer, known[said]
         clean.append(kept)
@@ -97,10 +101,12 @@ def _clean(answers: Sequence[Answer]) -> tuple[Answer, ...]:
 
 def fault(orders: Sequence[Order], error: BaseException) -> Judgement:
     """The call came to nothing. Throttling spends no attempt; refused credentials pause the partner."""
-    text = shown(str(error), 300)
+    text = _said(error)
     match error:
         case Throttled(after=after):
-            rest = min(LONGEST_REST, max(0.1, 1.0 if after is None else after))
+            # What is no number of seconds, of an adapter that does not keep to its contract, is as good as none.
+            seconds = after if isinstance(after, (int, float)) and not math.isnan(after) else 1.0
+            rest = min(LONGEST_REST, max(0.1, seconds))
             return _all(orders, error.outcome, text, rest=rest)
         case Denied() | Gone():
             return _all(orders, Outcome.RETRY, text, pause=True)
@@ -108,6 +114,15 @@ def fault(orders: Sequence[Order], error: BaseException) -> Judgement:
             return _all(orders, error.outcome, text, failed=True)
         case _:
             return _all(orders, Outcome.UNKNOWN, f"the adapter broke: {type(error).__name__}", failed=True)
+
+
+def _said(error: BaseException) -> str:
+    """The words of a fault, or its name where it has none: an empty one would be no fault."""
+    try:
+        words = str(error)
+    except Exception:
+        words = ""
+    return shown(words.strip(), 300) or type(error).__name__
 
 
 def _all(

@@ -1,6 +1,7 @@
 -- name: turn
 -- $1 keys, $2 change of blocked_by, $3 change of suspected_by, $4 now. Rows are touched in key order, so
--- overlapping decisions wait for each other and never deadlock. Answers with what became (un)blocked.
+-- overlapping decisions wait for each other and never deadlock. What is blocked is so since its first block, whatever is
+-- suspected of it besides. Answers with what became (un)blocked.
 INSERT INTO listing AS l (key, blocked_by, suspected_by, version, since)
 SELECT key, greatest($2::integer, 0), greatest($3::integer, 0), CASE WHEN $2 > 0 THEN 1 ELSE 0 END, $4
 FROM unnest($1::bigint []) AS key
@@ -10,7 +11,9 @@ ON CONFLICT (key) DO UPDATE SET
     suspected_by = l.suspected_by + $3,
     version = l.version + CASE WHEN (l.blocked_by > 0) <> (l.blocked_by + $2 > 0) THEN 1 ELSE 0 END,
     since = CASE
-        WHEN (l.blocked_by > 0, l.suspected_by > 0) <> (l.blocked_by + $2 > 0, l.suspected_by + $3 > 0)
+        WHEN
+            (l.blocked_by > 0, l.blocked_by = 0 AND l.suspected_by > 0)
+            <> (l.blocked_by + $2 > 0, l.blocked_by + $2 = 0 AND l.suspected_by + $3 > 0)
             THEN $4
         ELSE l.since
     END

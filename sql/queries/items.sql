@@ -38,8 +38,14 @@ RETURNING i.command_id;
 
 -- name: confirm
 -- $1 partner, $2 now, then arrays: keys, ops, states, codes, words, refs. Books onto what was accepted: of
--- one identifier a partner has one accepted order at most, for settling a newer one supersedes it.
-UPDATE delivery_item AS i SET state = a.state, code = a.code, words = a.words, ref = a.ref, changed_at = $2
+-- one identifier a partner has one accepted order at most, for settling a newer one supersedes it. A word that repeats
+-- no reference takes none away: the release will need it.
+UPDATE delivery_item AS i SET
+    state = a.state,
+    code = a.code,
+    words = a.words,
+    ref = coalesce(nullif(a.ref, ''), i.ref),
+    changed_at = $2
 FROM unnest(
     $3::bigint [], $4::text [], $5::text [], $6::text [], $7::text [], $8::text []
 ) AS a (key, op, state, code, words, ref)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from app.adapters import registry
-from app.core.errors import Conflict, Invalid, Unavailable
+from app.core.errors import Invalid, Unavailable
 
 from .subjects import SUBJECTS
 
@@ -44,19 +44,19 @@ def installed(tmp_path, monkeypatch):
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
         (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{kind} = {package}:{target}\n")
-        registry.adapters.cache_clear()
+        registry._installed.cache_clear()
 
     monkeypatch.syspath_prepend(str(tmp_path))
     yield install
     monkeypatch.undo()
-    registry.adapters.cache_clear()
+    registry._installed.cache_clear()
     for name in [name for name in sys.modules if name.startswith("their_")]:
         del sys.modules[name]
 
 
 def test_ours_are_there():
     assert set(registry.adapters()) >= set(KINDS)
-    assert registry.adapters() is registry.adapters()
+    assert registry.broken() == {}
 
 
 def test_another_packages_adapter_is_found(installed):
@@ -68,8 +68,9 @@ def test_another_packages_adapter_is_found(installed):
 
 def test_two_packages_with_one_kind_are_told_apart_by_name(installed):
     installed("their_ceir", "ceir")
-    with pytest.raises(Conflict, match=r"'ceir'.*their_ceir 1\.5|their_ceir 1\.5.*"):
-        registry.adapters()
+    with pytest.raises(Unavailable, match=r"'ceir'.*their_ceir 1\.5|their_ceir 1\.5.*"):
+        registry.make("ceir", GOOD["ceir"])
+    assert registry.make("eir_push", GOOD["eir_push"])
 
 
 @pytest.mark.parametrize(
@@ -81,10 +82,32 @@ def test_two_packages_with_one_kind_are_told_apart_by_name(installed):
     ],
 )
 def test_a_broken_package_is_named(installed, module, target, words):
+    """And stops nobody else."""
     installed("their_broken", "broken", module, target)
     with pytest.raises(Unavailable, match="their_broken") as caught:
-        registry.adapters()
+        registry.make("broken", {})
     assert words in str(caught.value)
+    assert registry.broken() == {"broken": str(caught.value)}
+    assert registry.make("eir_push", GOOD["eir_push"])
+
+
+@pytest.mark.parametrize(
+    ("was", "instead", "words"),
+    [
+        (
+            "self.settings_given = settings",
+            "raise RuntimeError(settings.token)",
+            "broke when it was made: RuntimeError",
+        ),
+        ("batch_size = 1", "batch_size = 0", "would tell 0 orders a call"),
+        ("batch_size = 1", "batch_size = 'all'", "would tell 'all' orders a call"),
+    ],
+)
+def test_an_adapter_that_cannot_be_made_says_so_and_repeats_no_secret(installed, was, instead, words):
+    installed("their_pager", "pager", MODULE.replace(was, instead))
+    with pytest.raises(Unavailable, match=words) as caught:
+        registry.make("pager", {"token": "a-secret"})
+    assert "a-secret" not in str(caught.value)
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones():

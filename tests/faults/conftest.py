@@ -35,10 +35,10 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fragile\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\nfragile = tests.faults.fragile:Fragile\n")
     monkeypatch.syspath_prepend(str(info.parent))
-    registry.adapters.cache_clear()
+    registry._installed.cache_clear()
     yield str(info.parent)
     monkeypatch.undo()
-    registry.adapters.cache_clear()
+    registry._installed.cache_clear()
     sys.modules.pop("tests.faults.fragile", None)
 
 
