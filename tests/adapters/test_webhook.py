@@ -45,6 +45,9 @@ async def test_results_are_per_identifier(twin):
     assert partner.stage.ledger.counts()["blocked"] == outcomes.count("done")
 
 
+REFUSED = '{"results":[{"identifier":"350000000000006","outcome":"refused"}]}'
+
+
 class Says:
     def __init__(self, body: bytes, status: int = 200) -> None:
         self.reply, self.body = Reply(status, {}, body), b""
@@ -91,6 +94,7 @@ async def test_the_event_says_what_whom_and_why():
         (b'{"results":[{"identifier":"350000000000006","outcome":"refused"}]}', "refused"),
         (b'{"results":[{"identifier":"350000000000006","outcome":"splendid"}]}', "unknown"),
         (b'{"results":[{"identifier":"350000000000006"}]}', "unknown"),
+        (b'\xef\xbb\xbf {"results":[{"identifier":"350000000000006","outcome":"refused"}]}', "refused"),
     ],
 )
 async def test_what_an_answer_means(body, outcome):
@@ -98,7 +102,22 @@ async def test_what_an_answer_means(body, outcome):
     assert [answer.outcome for answer in answers] == [outcome]
 
 
-@pytest.mark.parametrize("body", [b'{"results":', b'{"results":{}}', b'{"results":[],"results":[]}'])
-async def test_half_an_answer_is_none(body):
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"results":',
+        b'{"results":{}}',
+        b'{"results":[],"results":[]}',
+        REFUSED.encode("utf-16"),
+        b"\xa0" + REFUSED.encode(),
+        b"[" + REFUSED.encode() + b"]",
+        b'[{"identifier":"350000000000006","outcome":"refused"}]',
+        b"<html><style>p {margin: 0}</style><p>Sign in</p></html>",
+        b'{"results":[' + b"{}," * 2000 + b"{}]}",
+    ],
+    ids=range(9),
+)
+async def test_what_is_not_understood_says_nothing(body):
+    """Results may stand in it, and none of them would be a success by itself."""
     with pytest.raises(Failing):
         await _adapter().send(Batch("k", Op.BLOCK, imeis(1), SINCE), Says(body))

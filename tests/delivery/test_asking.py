@@ -108,6 +108,20 @@ async def asked(pool, desk) -> None:
         pass
 
 
+async def test_a_word_that_repeats_no_reference_takes_none_away(town, archive, keys, pool):
+    """The partner confirms by the identifier alone, and the release will need its reference of the block."""
+    incident = await town.incident()
+    await town.block(incident, keys(1))
+    async with town.worker() as desk:
+        while "ours" not in Archive.held.values():
+            await asyncio.sleep(0.02)
+        while not await pool.fetchval("SELECT count(*) FROM delivery_item WHERE state = 'accepted'"):
+            await asyncio.sleep(0.02)
+        await asked(pool, desk)
+    item = await pool.fetchrow("SELECT state, ref FROM delivery_item")
+    assert tuple(item) == ("confirmed", "ours")
+
+
 async def test_what_a_partner_leaves_for_us_is_booked_once(town, pool, keys, archive):
     incident = await town.incident()
     await town.block(incident, keys(20))
