@@ -31,6 +31,7 @@ class Directory:
 
     def __init__(self, root: str, path: str, threads: ThreadPoolExecutor, deadline: float, cap: int) -> None:
         self._root = root
+        self._path = path
         self._parts = [part for part in path.split("/") if part not in ("", ".")]
         self._threads = threads
         self._deadline = deadline
@@ -59,7 +60,7 @@ class Directory:
         except TimeoutError:
             raise NoAnswer(f"timed out after {self._deadline:g} s") from None
         except OSError as error:
-            raise Failing(f"the directory of files: {_words(error)}") from None
+            raise Failing(f"the directory {self._path}: {_words(error)}") from None
         finally:
             given_up.set()
 

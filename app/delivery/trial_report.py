@@ -14,11 +14,13 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 from urllib.parse import quote, quote_plus, urlsplit
 
+import aiohttp
 import msgspec
 
 from app.adapters.contract import (
     Answer,
     Denied,
+    Failing,
     Files,
     Gone,
     Kind,
@@ -40,7 +42,9 @@ StillBlocked = Literal["no", "perhaps", "yes"]
 
 _TAKEN = frozenset({Outcome.DONE, Outcome.ALREADY, Outcome.ACCEPTED})
 # What stands behind a NoAnswer where nothing was sent.
-_NO_CONNECTION = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError, NotReached)
+_NO_CONNECTION = (
+    aiohttp.ClientConnectorError, ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError, NotReached,
+)  # fmt: skip
 _NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 _CONFIRMS = " What it only accepted it confirms later."
 
@@ -148,7 +152,7 @@ def plainly(error: Exception) -> str:
         case NoAnswer() if never_arrived(error):
             return f"nothing reached it: {error}"
         case Throttled(after=after):
-            again = "" if after is None else f", and to come again after {after:g} s"
+            again = f", and to come again after {after:g} s" if after is not None and after < 1e9 else ""
             return f"it asks us to slow down{again}: {error}"
         case NoAnswer():
             return f"no whole answer: {error}; it may have acted or not"
@@ -163,6 +167,8 @@ def plainly(error: Exception) -> str:
 def _unread(fault: PartnerFault) -> str:
     if isinstance(fault, NotReady):
         return f"it was not called: {fault}"
+    if isinstance(fault, NotLeft):
+        return f"nothing was left there: {fault}"
     return f"no answer that we understand: {fault}; it may have acted or not"
 
 
@@ -209,6 +215,10 @@ class Hushed:
         return shown(self.text(f"{parts.scheme}://{host}{parts.path}{query}"), 300)
 
 
+class NotLeft(Failing):
+    """A file could not be put there, and a half one is not seen."""
+
+
 class Overheard:
     """A wire that notes, for people, what goes over it."""
 
@@ -244,16 +254,20 @@ class Overheard:
             )
 
     def files(self, place: Place) -> Files:
-        return _OverheardFiles(self._wire.files(place), self._hushed.address(place.url), self.exchanges)
+        return _OverheardFiles(self._wire.files(place), self._hushed.address(place.url), self)
+
+    def left(self, exchange: Exchange, *, arrived: bool) -> None:
+        self.exchanges.append(exchange)
+        self._unsent += not arrived
 
 
 class _OverheardFiles:
     """Files of which it is noted what was written."""
 
-    def __init__(self, files: Files, address: str, exchanges: list[Exchange]) -> None:
+    def __init__(self, files: Files, address: str, overheard: Overheard) -> None:
         self._files = files
         self._address = address
-        self._exchanges = exchanges
+        self._overheard = overheard
 
     async def names(self) -> Sequence[str]:
         return await self._files.names()
@@ -262,13 +276,17 @@ class _OverheardFiles:
         return await self._files.read(name)
 
     async def write(self, name: str, body: bytes) -> None:
-        began = time.monotonic()
+        began, arrived = time.monotonic(), True
         try:
             await self._files.write(name, body)
+        except Failing as error:
+            arrived = False
+            raise NotLeft(str(error)) from error
         finally:
             ms = round((time.monotonic() - began) * 1000, 1)
             address = f"{self._address.rstrip('/')}/{shown(name)}"
-            self._exchanges.append(Exchange("WRITE", address, hashlib.sha256(body).hexdigest(), ms))
+            exchange = Exchange("WRITE", address, hashlib.sha256(body).hexdigest(), ms)
+            self._overheard.left(exchange, arrived=arrived)
 
     async def move(self, name: str, to: str) -> None:
         await self._files.move(name, to)

@@ -181,6 +181,23 @@ async def test_what_never_reached_a_partner_blocked_nothing(town, url, words):
     )
 
 
+async def test_a_partner_without_tls_heard_nothing(town):
+    """The handshake failed, and calls come after it."""
+    number = await town.partner("eir_push")
+    await town.pool.execute("UPDATE partner SET settings = replace(settings::text, 'http:', 'https:')::jsonb")
+    found = await tried(town, number)
+    assert (outcomes(found), found.still_blocked) == ([("block", "retry")], "no")
+    assert "nothing reached it: TLS: wrong version number" in found.verdict
+
+
+async def test_a_directory_that_is_not_there_got_no_file(town, tmp_path):
+    spoken = {"url": "file:///nord/in", "user": "", "password": "", "host_key": "", "acknowledged": False}
+    number = await town.partner("sftp_csv", change=spoken)
+    found = await tried(town, number, partial(trial.open_wire, files_root=str(tmp_path)))
+    assert (outcomes(found), found.still_blocked) == ([("block", "retry")], "no")
+    assert "nothing was left there: the directory /nord/in: no such file or directory" in found.verdict
+
+
 async def test_a_release_that_never_arrived_left_it_blocked(town):
     number = await town.partner("eir_push")
 
