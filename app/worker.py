@@ -33,6 +33,7 @@ POOL_SIZE = 12
 SEAL_EVERY = 1.0
 CAPTURE_EVERY = 0.2
 FORGET_EVERY = 60.0
+CLOSE_WITHIN = 5.0
 # A capture of ten thousand events that must all be stored, or none, on a slow machine.
 LONGEST_TRANSACTION = 300.0
 
@@ -65,8 +66,7 @@ async def run(
         with watchdog.watched():
             await asyncio.gather(*_tasks(desk, settings.worker_slots, carry))
     finally:
-        await contacts.close()
-        await pool.close()
+        await _closed(contacts, pool)
         _LOG.info("worker.stopped")
 
 
@@ -81,6 +81,18 @@ def _tasks(desk: Desk, slots: int, carry: Carry) -> list[Awaitable[None]]:
         repeated(captures, CAPTURE_EVERY, also=MET_ANOTHER, hindered=_capture_hindered),
         repeated(_forget, FORGET_EVERY),
     ]
+
+
+async def _closed(contacts: Contacts, pool: Pool) -> None:
+    """Lets go of everything, in `CLOSE_WITHIN` seconds twice: a connection that somebody died over in the middle of a
+    transaction is never given back."""
+    for close in (contacts.close, pool.close):
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await close()
+        except Exception as error:  # whatever it is, who ends must end
+            _LOG.warning("worker.not_closed", error=repr(error))
+    pool.terminate()
 
 
 def stop_on_signals() -> asyncio.Event:

@@ -1,6 +1,7 @@
 """Acknowledgement files: fetched, read line by line as hostile input, and put away once they are booked.
 
-A line names an identifier and a result; what is not understood says nothing about anybody, and is counted in words.
+A line names an identifier and a result; what is not understood says nothing about anybody, and is counted in words. A
+file that cannot be read, or put away, is told once and stands back: it keeps none of the others from being booked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,18 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from app.adapters.contract import Confirmation, Failing, Files, Op, Outcome, Report, Wire
+from app.adapters.contract import (
+    Confirmation,
+    Failing,
+    Files,
+    NoAnswer,
+    Op,
+    Outcome,
+    OutOfTime,
+    PartnerFault,
+    Report,
+    Wire,
+)
 from app.adapters.drop import MOST_ROWS, DropSettings, Naming
 from app.adapters.reading import Reader
 from app.core.imei import asked
@@ -20,6 +32,7 @@ _MOST_BYTES = 16 * 2**20
 _MOST_LINES = 2 * MOST_ROWS
 _LONGEST_LINE = 2_000
 _SERIAL = re.compile("[!-~]{1,100}")
+_UNREAD = "unread"
 
 
 class Acks:
@@ -29,31 +42,93 @@ class Acks:
         self._settings = settings
         self._naming = naming
         self._reader = reader
+        # Files that could not be read or put away: of these one is tried at a time, when the others have been read.
+        self._behind: dict[str, None] = {}
+        # The digests of files that were booked, and stand there still.
+        self._booked: dict[str, str] = {}
 
     async def poll(self, wire: Wire) -> list[Report]:
-        """The acknowledgements that lie there, the first ones of them where there are many."""
+        """The acknowledgements that lie there, the first ones of them where there are many, or where the time does not
+        suffice for all."""
         if not self._settings.acknowledged:
             return []
         files = wire.files(self._settings.acks_place)
         reports: list[Report] = []
-        size = 0
-        for name in await files.names():
-            if len(reports) == _MOST_REPORTS or size > _MOST_BYTES:
+        read = size = 0
+        for name in self._in_turn(await files.names()):
+            if read == _MOST_REPORTS or size > _MOST_BYTES:
                 break
-            if meant := self._naming.acknowledged(name):
-                body, report = await self._fetched(files, name, *meant)
-                reports.append(report)
-                size += len(body)
+            try:
+                body = await files.read(name)
+            except PartnerFault as fault:
+                if not _is_of_the_file(fault):
+                    if reports:
+                        break
+                    raise
+                reports += self._unread(name, fault)
+                if isinstance(fault, NoAnswer):
+                    break
+                continue
+            self._mended(name)
+            reports.append(self._report(name, body))
+            read, size = read + 1, size + len(body)
         return reports
 
+    def _in_turn(self, there: Sequence[str]) -> list[str]:
+        names = [name for name in there if self._naming.acknowledged(name)]
+        known = set(names)
+        self._behind = {name: None for name in self._behind if name in known}
+        self._booked = {name: digest for name, digest in self._booked.items() if name in known}
+        return [*(name for name in names if name not in self._behind), *list(self._behind)[:1]]
+
+    def _unread(self, name: str, fault: PartnerFault) -> list[Report]:
+        told = name in self._behind
+        self._stand_back(name)
+        return [] if told else [Report(f"{name}.{_UNREAD}", (), f"it cannot be read: {fault}")]
+
+    def _stand_back(self, name: str) -> None:
+        self._behind.pop(name, None)
+        self._behind[name] = None
+
+    def _mended(self, name: str) -> None:
+        """What kept one file from being read may have kept all of them."""
+        if name in self._behind and name not in self._booked:
+            self._behind = {other: None for other in self._behind if other in self._booked}
+
+    def _report(self, name: str, body: bytes) -> Report:
+        digest = _digest(body)
+        if self._booked.get(name) == digest:
+            return Report(f"{name}.{digest}", ())
+        about = self._naming.acknowledged(name)
+        assert about
+        confirmations, words = self._read(body, *about)
+        return Report(f"{name}.{digest}", tuple(confirmations), words)
+
     async def put_away(self, names: Sequence[str], wire: Wire) -> None:
-        """Moves what was read. What has changed since then stays, and is read again."""
+        """Moves what was read. What has changed since then stays, and is read again. Raises Failing, when the others
+        have been moved, for one that cannot be: once."""
         files = wire.files(self._settings.acks_place)
         there = set(await files.names())
-        for report in names:
-            name, _, digest = report.rpartition(".")
-            if name in there and self._naming.acknowledged(name):
-                await self._moved(files, name, digest, f"{self._settings.put_away}/{report}")
+        parted = [(name, digest) for name, _, digest in (report.rpartition(".") for report in names)]
+        moving = {name: digest for name, digest in parted if name in there and digest != _UNREAD}
+        moving = {name: digest for name, digest in moving.items() if self._naming.acknowledged(name)}
+        self._booked |= moving
+        failed = None
+        for name, digest in moving.items():
+            try:
+                await self._moved(files, name, digest, f"{self._settings.put_away}/{name}.{digest}")
+            except PartnerFault as fault:
+                told = name in self._behind
+                if _is_of_the_file(fault):
+                    self._stand_back(name)
+                if not isinstance(fault, Failing):
+                    raise
+                failed = failed or (None if told else fault)
+            else:
+                self._booked.pop(name)
+                self._behind.pop(name, None)
+        if failed:
+            raise failed
 
     async def _moved(self, files: Files, name: str, digest: str, to: str) -> None:
         try:
@@ -62,15 +137,6 @@ class Acks:
         except Failing:
             if name in await files.names():
                 raise
-
-    async def _fetched(self, files: Files, name: str, file: str, op: Op) -> tuple[bytes, Report]:
-        try:
-            body = await files.read(name)
-        except Failing as fault:
-            # It is told, and stays where it is; the others are booked all the same.
-            return b"", Report(f"{name}.unread", (), f"it cannot be read: {fault}")
-        confirmations, words = self._read(body, file, op)
-        return body, Report(f"{name}.{_digest(body)}", tuple(confirmations), words)
 
     def _read(self, body: bytes, file: str, op: Op) -> tuple[list[Confirmation], str]:
         lines = body.decode("utf-8-sig", "replace").split("\n", _MOST_LINES)
@@ -100,6 +166,11 @@ class Acks:
             return None
         words = _cell(cells, self._settings.ack_words)
         return Confirmation(name, op, self._reader.answer(Outcome(meaning), code, words, file))
+
+
+def _is_of_the_file(fault: PartnerFault) -> bool:
+    """Whether another file may be read all the same: neither our time nor our welcome is over."""
+    return isinstance(fault, Failing | NoAnswer) and not isinstance(fault, OutOfTime)
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

@@ -5,6 +5,7 @@ The engine owns everything else: when to send, how often, what to record. An ada
 
     PartnerFault        the call as a whole came to nothing; no order was answered
     ├── NoAnswer        nothing whole came back (refused, reset, timed out, too large): outcome unknown
+    │   └── OutOfTime   nothing more is begun, for the time that this was given is over
     ├── Throttled       the partner asks us to slow down (429)
     │   └── Overloaded  so does a gate before it (503 with Retry-After): outcome unknown
     ├── Failing         a server error, or an answer that nobody can understand
@@ -229,11 +230,13 @@ class Polls(Protocol):
     """An adapter whose partner leaves its results for us to fetch."""
 
     async def poll(self, wire: Wire, at: datetime) -> Sequence[Report]:
-        """What has been left since it was put away. Raises PartnerFault only."""
+        """What has been left since it was put away; where the wire is OutOfTime, what was read until then. Raises
+        PartnerFault only."""
         ...
 
     async def put_away(self, names: Sequence[str], wire: Wire) -> None:
-        """These reports are booked: they are not to be read again. One that is gone already is no fault."""
+        """These reports are booked: they are not to be read again. One that is gone already is no fault. Raises
+        PartnerFault only, where one cannot be put away; the others are."""
         ...
 
 
@@ -274,6 +277,10 @@ class NoAnswer(PartnerFault):
     """Nothing whole came back: the partner may or may not have acted."""
 
     outcome: ClassVar[Outcome] = Outcome.UNKNOWN
+
+
+class OutOfTime(NoAnswer):
+    """The time that this was given is over: what was asked for was not begun."""
 
 
 class Throttled(PartnerFault):

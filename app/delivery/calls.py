@@ -22,6 +22,8 @@ from app.delivery.lanes import Work
 # A partner that is told order by order would otherwise fill the log with an entry for each.
 ORDERS_AN_ENTRY = 100
 _SIMPLE = {"done", "already"}
+# Whatever an adapter raises is a fault of this one call, and nobody ends of it.
+ADAPTERS_RAISE = (Exception, SystemExit, asyncio.CancelledError)
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -60,17 +62,17 @@ async def make(call: Call, contact: Contact, deadline: float, now: Callable[[], 
             judged = judge.heard(call.orders, await contact.adapter.send(_batch(call, key, at), wire))
     except TimeoutError:
         judged = judge.fault(call.orders, NoAnswer(f"not answered whole within {deadline:g} s"))
-    except (Exception, SystemExit, asyncio.CancelledError) as error:
-        # Whatever an adapter raises is a fault of this one call, unless we have been cancelled ourselves.
-        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+    except ADAPTERS_RAISE as error:
+        if is_our_end(error):
             raise
         judged = judge.fault(call.orders, error)
     return Made(call, key, at, round(1000 * (time.monotonic() - began), 1), wire.exchanges, judged)
 
 
-def _is_cancelled() -> bool:
+def is_our_end(error: BaseException) -> bool:
+    """Whether one of `ADAPTERS_RAISE` is none of an adapter's: we have been cancelled ourselves."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _batch(call: Call, key: str, at: datetime) -> Batch:

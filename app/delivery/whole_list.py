@@ -46,13 +46,25 @@ async def _claimed(desk: Desk, partner_id: int) -> tuple[list[Lane], float]:
     """All lanes of the partner, and the moment from which their lease is counted."""
     for _ in range(int(PATIENCE / _PAUSE)):
         leased_at = time.monotonic()
-        held = await transaction(desk.pool, lambda conn: lanes.claim_all(conn, partner_id, LEASE))
+        held = await _all_lanes(desk, partner_id)
         if held:
             return held, leased_at
         if desk.stopping.is_set():
             break
         await asyncio.sleep(_PAUSE)
     raise Throttled("the partner is being told all the time, so it was given no list")
+
+
+async def _all_lanes(desk: Desk, partner_id: int) -> list[Lane]:
+    """Who is cancelled meanwhile hands back what he got."""
+    claiming = asyncio.ensure_future(
+        transaction(desk.pool, lambda conn: lanes.claim_all(conn, partner_id, LEASE))
+    )
+    try:
+        return await asyncio.shield(claiming)
+    except asyncio.CancelledError:
+        await _handed_back(desk, await claiming)
+        raise
 
 
 async def _given(desk: Desk, contact: Contact) -> tuple[int, Answer]:

@@ -32,7 +32,10 @@ UPDATE partner_lane SET next_at = now() WHERE partner_id = $1 AND next_at > now(
 UPDATE partner_pace SET resume_at = now() WHERE partner_id = $1 AND resume_at > now() AND failures < $2;
 
 -- name: forgive
-UPDATE partner_pace SET failures = 0, resume_at = now(), last_fault = '' WHERE partner_id = $1;
+-- Whoever asks the partner now is not waited for, and books nothing any more.
+UPDATE partner_pace SET
+    failures = 0, resume_at = now(), last_fault = '', asking_until = '-infinity', asking_token = asking_token + 1
+WHERE partner_id = $1;
 
 -- name: wake
 -- $1 partners, $2 lanes, $3 chunks added. Locked in key order, so two decisions never deadlock here. A lease that lapsed
@@ -216,8 +219,8 @@ WHERE partner_id = $1;
 UPDATE partner_lane SET pending = 0 WHERE partner_id = $1;
 
 -- name: claim_asking
--- $1 adapters whose partners leave results, $2 adapters whose partners can be asked what they hold, $3 seconds that it
--- may take, $4 failures from which the breaker is open, $5 adapters whose partners take whole lists. One partner that is
+-- $1 adapters whose partners leave results, $2 adapters whose partners can be asked what they hold, $3 seconds of
+-- lease, $4 failures from which the breaker is open, $5 adapters whose partners take whole lists. One partner that is
 -- to be asked, or given its list, now.
 WITH due AS MATERIALIZED (
     SELECT
@@ -242,15 +245,30 @@ WITH due AS MATERIALIZED (
     LIMIT 1
     FOR UPDATE OF pace SKIP LOCKED
 )
-UPDATE partner_pace AS pace SET asking_until = now() + $3::double precision * interval '1 second'
+UPDATE partner_pace AS pace SET
+    asking_until = now() + $3::double precision * interval '1 second',
+    asking_token = pace.asking_token + 1
 FROM due
 WHERE pace.partner_id = due.partner_id
-RETURNING due.partner_id, due.polls, due.reconciles, due.lists, now() AS began;
+RETURNING due.partner_id, due.polls, due.reconciles, due.lists, now() AS began, pace.asking_token AS token;
+
+-- name: renew_asking
+-- $1 partner, $2 token, $3 seconds of lease. No row means that somebody else asks the partner now.
+UPDATE partner_pace SET asking_until = now() + $3::double precision * interval '1 second'
+WHERE partner_id = $1 AND asking_token = $2
+RETURNING true;
+
+-- name: hold_asking
+-- The fence of what came of asking, until the transaction ends. Lanes are locked before it.
+SELECT true FROM partner_pace WHERE partner_id = $1 AND asking_token = $2 FOR SHARE;
+
+-- name: stop_asking
+UPDATE partner_pace SET asking_until = '-infinity' WHERE partner_id = $1 AND asking_token = $2;
 
 -- name: asked
 -- $1 partner, seconds until it is asked again $2 for results (null: as before) and $3 for what it holds or until its
 -- list is tried again, $4 what came of that, $5 whether it was given its list, $6 when that began: who has asked for it
--- since then asks for another.
+-- since then asks for another, $7 token. No row means that somebody else asks the partner now.
 UPDATE partner_pace SET
     asking_until = '-infinity',
     poll_at = CASE WHEN $2::double precision IS NULL THEN poll_at ELSE now() + $2 * interval '1 second' END,
@@ -260,7 +278,8 @@ UPDATE partner_pace SET
     END,
     reconciled = coalesce($4::jsonb, reconciled),
     list_wanted = list_wanted AND NOT ($5 AND reconcile_at <= $6)
-WHERE partner_id = $1;
+WHERE partner_id = $1 AND asking_token = $7
+RETURNING true;
 
 -- name: ask_soon
 -- $1 partner, $2 whether it takes whole lists
