@@ -25,9 +25,9 @@ from app.delivery import again, asking, confirm, partners, tls
 from app.delivery.again import Again, Replay
 from app.delivery.asking import Reconciled
 from app.delivery.confirm import Confirmed
-from app.delivery.partners import Limits, Partner
+from app.delivery.partners import Limits, LimitsChange, Partner
 from app.delivery.progress import waiting
-from app.delivery.scope import PartnerScope
+from app.delivery.scope import PartnerScope, ScopeChange
 from app.delivery.tls import Tls, TlsChange
 
 # Tens of thousands of TACs.
@@ -92,12 +92,12 @@ class NewPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PartnerChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to change; what is left out stays. Of the settings, those that are named, of TLS too. To pause takes
+    """What is to change; what is left out stays, also of the settings, the scope, the limits and TLS. To pause takes
     a reason."""
 
     settings: dict[str, Any] | None = None
-    scope: PartnerScope | None = None
-    limits: Limits | None = None
+    scope: ScopeChange | None = None
+    limits: LimitsChange | None = None
     allow_private: bool | None = None
     tls: TlsChange | None = None
     paused: bool | None = None
