@@ -28,7 +28,7 @@ from app.adapters.contract import (
     expect,
 )
 from app.adapters.reading import REF_LIMIT, Reader, document, entries, items, one_each, plain, whole
-from app.adapters.settings import Secret, Url
+from app.adapters.settings import END, Secret, Url
 from app.core.errors import Invalid
 
 _PATH = {Op.ENROL: "uploads", Op.BLOCK: "lock", Op.RELEASE: "unlock"}
@@ -67,9 +67,9 @@ class KnoxGuardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         Url, msgspec.Meta(description="the region's address, like https://eu-kcs-api.samsungknox.com")
     ]
     api_token: Annotated[
-        Secret, msgspec.Meta(pattern="^[!-~]+$", description="the signed access token of the account")
+        Secret, msgspec.Meta(pattern=f"^[!-~]+{END}", description="the signed access token of the account")
     ]
-    email: Annotated[str, msgspec.Meta(pattern=r"^\S+@\S+$", description="an e-mail address for finders")]
+    email: Annotated[str, msgspec.Meta(pattern=rf"^\S+@\S+{END}", max_length=320, description="an e-mail address for finders")]
     message: Annotated[str, msgspec.Meta(max_length=500)] = (
         "This device is reported stolen. Please contact us."
     )
@@ -85,14 +85,14 @@ class _Result(msgspec.Struct, rename="camel"):
 
 
 class _Listed(msgspec.Struct, rename="camel"):
-    device_uid: Annotated[str, msgspec.Meta(pattern="^[!-~]{1,100}$")]
+    device_uid: Annotated[str, msgspec.Meta(pattern=rf"^[!-~]{{1,100}}{END}")]
     status: Any = None
     object_id: Any = None
 
 
 class _Event(msgspec.Struct, rename="camel"):
     event_type: str
-    device_uid: Annotated[str, msgspec.Meta(pattern="^[!-~]{1,100}$")]
+    device_uid: Annotated[str, msgspec.Meta(pattern=rf"^[!-~]{{1,100}}{END}")]
     code: Any = None
     message: Any = None
     object_id: Any = None

@@ -15,13 +15,13 @@ from typing import Annotated
 
 import msgspec
 
-from app.adapters.settings import Secret
+from app.adapters.settings import END, Secret
 from app.core.errors import Unauthorised
 
 TOLERANCE = timedelta(minutes=5)
 
 # 24 to 64 bytes, as the standard asks.
-_PATTERN = r"^(whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?)?$"
+_PATTERN = r"^(whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?)?" + END
 
 SigningSecret = Annotated[
     Secret, msgspec.Meta(pattern=_PATTERN, description="whsec_ and the base64 of 24 to 64 bytes")

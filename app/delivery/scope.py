@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeVar, get_args
 
 import asyncpg
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from app.adapters.contract import Kind
+from app.adapters.settings import IncidentKind
 from app.core.brand import folded
 from app.core.errors import Conflict, Flaw, Invalid
 from app.core.imei import shown
@@ -18,7 +19,7 @@ from app.core.imei import shown
 _NARROWING = {Kind.IMEI: ("tacs", "brands"), Kind.SERIAL: ("gtins",)}
 
 
-KINDS = ("theft", "robbery", "loss", "fraud")
+KINDS = get_args(IncidentKind)
 _KIND = msgspec.Meta(description=f"kinds of incident: {', '.join(KINDS)}")
 _WORD = msgspec.Meta(description="a kind of incident and the partner's word for it")
 _COUNTRY = msgspec.Meta(description="ISO 3166-1 alpha-2, as FR")
