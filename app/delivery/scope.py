@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from app.adapters.contract import Kind
 from app.adapters.settings import IncidentKind
+from app.core import country
 from app.core.brand import folded
 from app.core.errors import Conflict, Flaw, Invalid
 from app.core.imei import shown
@@ -166,9 +167,9 @@ def check_incidents(scope: PartnerScope) -> None:
     named += [(f"reasons/{kind}", kind) for kind in scope.reasons]
     flaws = [Flaw(f"'{shown(kind)}': {right}", f"/scope/{at}") for at, kind in named if kind not in KINDS]
     flaws += [
-        Flaw(f"'{shown(code)}' would be two capital letters, as FR", f"/scope/countries/{place}")
+        Flaw(fault, f"/scope/countries/{place}")
         for place, code in enumerate(scope.countries)
-        if not is_country(code)
+        if (fault := country.fault(code))
     ]
     flaws += [
         Flaw("a word would be 1 to 100 printable characters", f"/scope/reasons/{kind}")
@@ -177,11 +178,6 @@ def check_incidents(scope: PartnerScope) -> None:
     ]
     if flaws:
         raise Invalid("The incidents of the scope are not usable.", flaws=tuple(flaws))
-
-
-def is_country(code: str) -> bool:
-    """Whether this has the form of an ISO 3166-1 alpha-2 code."""
-    return len(code) == 2 and code.isascii() and code.isalpha() and code.isupper()
 
 
 def _digits(values: Sequence[str], count: int, field: str) -> Sequence[str]:
