@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from app.adapters import settings as forms
 from app.adapters.contract import Adapter
-from app.core.errors import Conflict, Invalid, Unavailable
+from app.core.errors import Conflict, GatewayError, Invalid, Unavailable
 from app.core.imei import shown
 
 GROUP = "imei_gateway.adapters"
@@ -54,9 +54,19 @@ def origin(kind: str) -> str:
 
 
 def make(kind: str, settings: Mapping[str, Any]) -> Adapter:
-    """An adapter for one partner row. Raises Invalid: the kind is unknown, or a flaw per wrong setting."""
+    """An adapter for one partner row. Raises Invalid: the kind is unknown, a flaw per wrong setting, or settings of
+    which the adapter cannot be made."""
     found = adapter(kind)
-    return found(forms.checked(found.settings, settings))
+    try:
+        return found(forms.checked(found.settings, settings))
+    except GatewayError:
+        raise
+    except Exception as error:
+        # Its words may hold a secret; without them it is told, and logged, nowhere.
+        raise Invalid(
+            f"The adapter '{kind}' of {origin(kind)} cannot be made of these settings: {type(error).__name__}.",
+            "settings-invalid",
+        ) from None
 
 
 def public_settings(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:

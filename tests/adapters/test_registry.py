@@ -1,6 +1,7 @@
 """Adapters are found by their entry points, ours and other packages'; settings are told all their flaws."""
 
 import sys
+import traceback
 from typing import Any
 
 import msgspec
@@ -281,3 +282,21 @@ def test_nor_is_it_one_of_acknowledgements():
     with pytest.raises(Invalid, match="ack_path would name a directory"):
         registry.make("sftp_csv", {"url": "file:///acme", "ack_path": "/."})
     assert registry.make("sftp_csv", {"url": "file:///acme", "ack_path": "/acme/acks"})
+
+
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [("init", "raise RuntimeError(settings.token)"), ("form", "raise KeyError(self.token)")],
+)
+def test_an_adapter_that_cannot_be_made_is_named_and_no_secret_repeated(installed, part, line):
+    module = MODULE.replace("self.settings_given = settings", line if part == "init" else "pass")
+    if part == "form":
+        module = module.replace('token: str = ""', f'token: str = ""\n    def __post_init__(self):\n        {line}')
+    installed("their_pager", "pager", module)
+    said = {"token": "-".join(["hush"] * 2)}
+    with pytest.raises(Invalid) as caught:
+        registry.make("pager", said)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "hush-hush" not in shown
+    assert "'pager' of their_pager 1.5 cannot be made of these settings: " in caught.value.detail
+    assert caught.value.detail.endswith("Error.")
