@@ -35,7 +35,7 @@ _MOST_SAID = 2**20
 # Of a message that anybody might send: it is read before its signature can be judged.
 _MOST_CONFIRMED = 2**20
 _TAKEN = "A partner of this name exists already."
-_FIXED = "The kinds of identifier that a partner is told of cannot be changed."
+_FIXED = "What a partner is told of can only grow, or this partner was removed."
 _GONE = "This partner was removed."
 _HOLDING = "This partner holds blocks that nobody could release any more, or was removed already."
 _MUTE = "Partners of this adapter cannot be asked what they hold, or this one was removed."
@@ -196,6 +196,7 @@ async def change(
 
     async def work(conn: Connection) -> PartnerAnswer:
         found = await partners.hold(conn, partner_id)
+        partners.must_be_there(found)
         if any(value is not None for value in named.values()):
             await partners.change(conn, found, **named, keyring=keyring, now=now)
         if said.paused is not None:

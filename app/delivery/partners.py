@@ -159,6 +159,7 @@ async def change(
 ) -> None:
     """New settings, scope or limits, those of each that are named; what is under way goes by them from its next call
     on. Raises what `add` does."""
+    must_be_there(partner)
     settings, tls = settings or {}, tls or {}
     said = scope or ScopeChange()
     wanted = scopes.changed(partner.scope, said)
@@ -209,9 +210,15 @@ def check_limits(limits: Limits) -> None:
 
 
 def _check_name(name: str) -> None:
+    right = ""
     if not name.strip() or len(name) > 100 or not name.isprintable():
-        flaw = Flaw("it would be 1 to 100 printable characters", "/name")
-        raise Invalid("The partner's name is not usable.", flaws=(flaw,))
+        right = "it would be 1 to 100 printable characters"
+    elif name != name.strip():
+        right = "it would neither begin nor end with a blank"
+    elif name.isdigit():
+        right = "it would not be digits alone, which are the number of a partner"
+    if right:
+        raise Invalid(f"The partner's name is not usable: {right}.", flaws=(Flaw(right, "/name"),))
 
 
 def _together(*checks: Callable[[], Any]) -> list[Any]:
@@ -241,6 +248,12 @@ async def hold(conn: Connection, partner_id: int) -> Partner:
     """One partner, locked for a change. Raises Missing."""
     await conn.execute(_SQL.hold_partner, partner_id)
     return await find(conn, partner_id)
+
+
+def must_be_there(partner: Partner) -> None:
+    """Raises Conflict for a partner that was removed."""
+    if partner.removed:
+        raise Conflict("This partner was removed; nothing of it can be changed.", "partner-removed")
 
 
 async def find(conn: Connection, partner_id: int) -> Partner:
