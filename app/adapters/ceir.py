@@ -31,7 +31,8 @@ class CeirSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     username: Annotated[
         str,
         msgspec.Meta(
-            pattern=rf"^[^:\x00-\x1f\x7f]+{END}", max_length=200,
+            pattern=rf"^[^:\x00-\x1f\x7f]+{END}",
+            max_length=200,
             description="the account's name, without a colon",
         ),
     ]

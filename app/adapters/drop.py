@@ -48,7 +48,9 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         ),
     ]
     user: Annotated[Line, msgspec.Meta(description="our name at the SFTP server")] = ""
-    password: Annotated[SecretLine, msgspec.Meta(description="our password there, unless there is a key")] = ""
+    password: Annotated[SecretLine, msgspec.Meta(description="our password there, unless there is a key")] = (
+        ""
+    )
     private_key: Annotated[
         Secret, msgspec.Meta(description="our private key, with its BEGIN line and without a passphrase")
     ] = ""
@@ -81,7 +83,10 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ack_words: Column = 3
     ack_results: Annotated[
         dict[Line, Literal["done", "already", "refused"]],
-        msgspec.Meta(max_length=100, description="an object with done, already or refused for each result of the partner's"),
+        msgspec.Meta(
+            max_length=100,
+            description="an object with done, already or refused for each result of the partner's",
+        ),
     ] = msgspec.field(default_factory=lambda: {"done": "done", "already": "already", "refused": "refused"})
     put_away: Annotated[
         str,

@@ -42,7 +42,9 @@ class EirRestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     url: Annotated[Url, msgspec.Meta(description="the partner's address, like https://eir.example:8080")]
     provisioning_key: Annotated[
         Secret,
-        msgspec.Meta(pattern=f"^[!-~]([ -~]*[!-~])?{END}", description="the key that may change rows, in ASCII"),
+        msgspec.Meta(
+            pattern=f"^[!-~]([ -~]*[!-~])?{END}", description="the key that may change rows, in ASCII"
+        ),
     ]
     path: Path = "/eir"
     fifteenth_digit: Annotated[

@@ -69,7 +69,10 @@ class KnoxGuardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     api_token: Annotated[
         Secret, msgspec.Meta(pattern=f"^[!-~]+{END}", description="the signed access token of the account")
     ]
-    email: Annotated[str, msgspec.Meta(pattern=rf"^\S+@\S+{END}", max_length=320, description="an e-mail address for finders")]
+    email: Annotated[
+        str,
+        msgspec.Meta(pattern=rf"^\S+@\S+{END}", max_length=320, description="an e-mail address for finders"),
+    ]
     message: Annotated[str, msgspec.Meta(max_length=500)] = (
         "This device is reported stolen. Please contact us."
     )

@@ -66,7 +66,9 @@ async def replay(conn: Connection, actor: Principal, partner_id: int, wanted: Re
         raise Invalid("A moment would have its zone, as in 2026-12-22T02:00:00Z.", "moment-without-zone")
     if wanted.since and wanted.until and wanted.since >= wanted.until:
         flaw = Flaw("it would be later than since", "/until")
-        raise Invalid("Nothing is ordered from since until before until: until would be later.", flaws=(flaw,))
+        raise Invalid(
+            "Nothing is ordered from since until before until: until would be later.", flaws=(flaw,)
+        )
     if wanted.incident is not None and not await conn.fetchval(_SQL.is_incident, wanted.incident):
         raise Missing(f"There is no incident {wanted.incident}.")
     bounds = wanted.incident, wanted.since, wanted.until

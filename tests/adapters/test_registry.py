@@ -291,7 +291,9 @@ def test_nor_is_it_one_of_acknowledgements():
 def test_an_adapter_that_cannot_be_made_is_named_and_no_secret_repeated(installed, part, line):
     module = MODULE.replace("self.settings_given = settings", line if part == "init" else "pass")
     if part == "form":
-        module = module.replace('token: str = ""', f'token: str = ""\n    def __post_init__(self):\n        {line}')
+        module = module.replace(
+            'token: str = ""', f'token: str = ""\n    def __post_init__(self):\n        {line}'
+        )
     installed("their_pager", "pager", module)
     said = {"token": "-".join(["hush"] * 2)}
     with pytest.raises(Invalid) as caught:
