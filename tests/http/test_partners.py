@@ -209,13 +209,13 @@ async def test_a_number_that_no_partner_can_have(admin, manager, nobody, number)
     problem(await admin.patch(f"/v1/partners/{number}", json={"paused": True}), 404, "missing")
     problem(await admin.get(f"/v1/incidents/{incident}/refusals/{number}"), 404, "missing")
     url = f"/v1/partners/{number}/confirmations"
-    problem(await nobody.post(url, content=b"{}", headers=signed(b"{}")), 404, "missing")
+    problem(await nobody.post(url, content=b"{}", headers=signed(b"{}")), 401, "unsigned")
 
 
 async def test_an_adapter_that_confirms_nothing(admin, nobody):
     url = f"/v1/partners/{(await added(admin, 'Register E'))['id']}/confirmations"
-    problem(await nobody.post(url, content=b"{}", headers=signed(b"{}")), 409, "confirms-not")
-    problem(await nobody.post("/v1/partners/999999/confirmations", content=b"{}", headers=JSON), 404)
+    problem(await nobody.post(url, content=b"{}", headers=signed(b"{}")), 401, "unsigned")
+    problem(await nobody.post("/v1/partners/999999/confirmations", content=b"{}", headers=JSON), 401)
 
 
 async def test_a_brand_reports_its_locks(gateway, admin, goods_in, manager, approver, practice, until):
