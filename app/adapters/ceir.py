@@ -13,7 +13,7 @@ import msgspec
 
 from app.adapters.contract import Answer, Batch, Kind, Op, Outcome, Reply, Wire, expect
 from app.adapters.reading import Reader, document, items, one_each, plain
-from app.adapters.settings import Path, Secret, Url
+from app.adapters.settings import END, Path, Reasons, SecretLine, Url
 from app.core.imei import asked
 
 _MEANING = {
@@ -29,9 +29,14 @@ class CeirSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     url: Annotated[Url, msgspec.Meta(description="the partner's address, like https://ceir.example")]
     username: Annotated[
-        str, msgspec.Meta(pattern=r"^[^:\x00-\x1f]+$", description="the account's name, without a colon")
+        str,
+        msgspec.Meta(
+            pattern=rf"^[^:\x00-\x1f\x7f]+{END}",
+            max_length=200,
+            description="the account's name, without a colon",
+        ),
     ]
-    password: Annotated[Secret, msgspec.Meta(min_length=1, description="the account's password")]
+    password: Annotated[SecretLine, msgspec.Meta(min_length=1, description="the account's password")]
     devices_per_call: Annotated[
         int,
         msgspec.Meta(ge=1, le=500, description="the most devices that the partner takes at once, 1 to 500"),
@@ -44,12 +49,7 @@ class CeirSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             description="true where the partner greylists first, so that its 200 means accepted, not blocked"
         ),
     ] = False
-    reasons: Annotated[
-        dict[str, str],
-        msgspec.Meta(
-            description="an object with the partner's word for a kind of incident: theft, robbery, loss, fraud"
-        ),
-    ] = msgspec.field(default_factory=lambda: {"theft": "Stolen", "loss": "Lost"})
+    reasons: Reasons = msgspec.field(default_factory=lambda: {"theft": "Stolen", "loss": "Lost"})
 
 
 class _Result(msgspec.Struct):
@@ -71,6 +71,7 @@ class Ceir:
         token = b64encode(f"{settings.username}:{settings.password}".encode()).decode()
         base = settings.url.rstrip("/")
         self._settings = settings
+        self._reasons: dict[str, str] = dict(settings.reasons.items())
         self._headers = {"authorization": f"Basic {token}", "content-type": "application/json"}
         self._addresses = {Op.BLOCK: base + settings.block_path, Op.RELEASE: base + settings.release_path}
         self._meaning = _MEANING | ({"200": Outcome.ACCEPTED} if settings.stolen_waits else {})
@@ -81,7 +82,7 @@ class Ceir:
         return self._settings.devices_per_call
 
     async def send(self, batch: Batch, wire: Wire) -> Sequence[Answer]:
-        reason = self._settings.reasons.get(batch.reason, batch.reason)
+        reason = self._reasons.get(batch.reason, batch.reason)
         devices = [{"imei": order.imei, "reason": reason} for order in batch.orders]
         reply = await wire.send(
             "POST",

@@ -104,7 +104,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Confirmation(msgspec.Struct, frozen=True):
-    """A result that a partner reports later, about an order that it had `accepted`."""
+    """A result that a partner reports later, about an order that it had `accepted`. What it reports beside that has
+    the outcome `unknown` and, as its code, the partner's word: it is counted as ignored, and logged."""
 
     name: str
     op: Op

@@ -19,6 +19,7 @@ from app.adapters.acks import Acks
 from app.adapters.contract import Answer, Batch, Kind, Op, Order, Outcome, Report, Wire
 from app.adapters.drop import MOST_ROWS, DropSettings, FileName, Naming, safe_key
 from app.adapters.reading import Reader
+from app.adapters.settings import END
 
 _CHANGE = {Op.BLOCK: "add", Op.RELEASE: "remove"}
 _STATUS = "blacklist"
@@ -34,7 +35,7 @@ class DirbsFileSettings(DropSettings, frozen=True, kw_only=True, forbid_unknown_
     list_name: Annotated[
         str,
         msgspec.Meta(
-            pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*\{key\}[A-Za-z0-9._-]*\.zip$", max_length=60,
+            pattern=rf"^[A-Za-z0-9_-][A-Za-z0-9._-]*\{{key\}}[A-Za-z0-9._-]*\.zip{END}", max_length=60,
             description="how a file with the whole list is called: a name that holds {key} and ends with .zip",
         ),
     ] = "stolen-full-{key}.zip"  # fmt: skip

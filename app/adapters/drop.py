@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from app.adapters.contract import Batch, Op, Place
-from app.adapters.settings import Path, PlaceUrl, Secret
+from app.adapters.settings import END, Line, Path, PlaceUrl, Secret, SecretLine, names_no_directory
 
 MOST_ROWS = 10_000
 
@@ -26,7 +26,7 @@ Delimiter = Annotated[
 FileName = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[A-Za-z0-9_{][A-Za-z0-9._{}-]*$",
+        pattern=rf"^[A-Za-z0-9_{{][A-Za-z0-9._{{}}-]*{END}",
         max_length=60,
         description="letters, digits and ._- around {op} and {key}, and {number}, which grows, where it helps",
     ),
@@ -47,8 +47,10 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             " file:///name below IMEI_GATEWAY_FILES_ROOT"
         ),
     ]
-    user: Annotated[str, msgspec.Meta(max_length=200, description="our name at the SFTP server")] = ""
-    password: Annotated[Secret, msgspec.Meta(description="our password there, unless there is a key")] = ""
+    user: Annotated[Line, msgspec.Meta(description="our name at the SFTP server")] = ""
+    password: Annotated[SecretLine, msgspec.Meta(description="our password there, unless there is a key")] = (
+        ""
+    )
     private_key: Annotated[
         Secret, msgspec.Meta(description="our private key, with its BEGIN line and without a passphrase")
     ] = ""
@@ -70,7 +72,7 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ack_name: Annotated[
         str,
         msgspec.Meta(
-            pattern=r"^[A-Za-z0-9._-]*\{(file|stem)\}[A-Za-z0-9._-]*$",
+            pattern=rf"^[A-Za-z0-9._-]*\{{(file|stem)\}}[A-Za-z0-9._-]*{END}",
             max_length=60,
             description="how it is called, with {file}, the name of our file, or {stem}, that without its ending",
         ),
@@ -80,13 +82,16 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ack_result: Column = 2
     ack_words: Column = 3
     ack_results: Annotated[
-        dict[str, Literal["done", "already", "refused"]],
-        msgspec.Meta(description="an object with done, already or refused for each result of the partner's"),
+        dict[Line, Literal["done", "already", "refused"]],
+        msgspec.Meta(
+            max_length=100,
+            description="an object with done, already or refused for each result of the partner's",
+        ),
     ] = msgspec.field(default_factory=lambda: {"done": "done", "already": "already", "refused": "refused"})
     put_away: Annotated[
         str,
         msgspec.Meta(
-            pattern="^[A-Za-z0-9_-]{1,50}$", description="the directory for those that we have booked"
+            pattern=rf"^[A-Za-z0-9_-]{{1,50}}{END}", description="the directory for those that we have booked"
         ),
     ] = "done"
 
@@ -95,6 +100,8 @@ class DropSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             _check_account(self)
         if ".." in self.ack_path.split("/"):
             raise ValueError("ack_path would hold no '..'")
+        if self.ack_path and self.url.startswith("file:") and names_no_directory(self.ack_path):
+            raise ValueError("ack_path would name a directory below IMEI_GATEWAY_FILES_ROOT")
         Naming(self.file_name, self.ack_name)
 
     @property

@@ -16,7 +16,7 @@ import msgspec
 
 from app.adapters.contract import Answer, Batch, Failing, Holding, Kind, Op, Order, Outcome, Wire, expect
 from app.adapters.reading import Reader, document, entries, whole
-from app.adapters.settings import Path, Secret, Url
+from app.adapters.settings import END, Path, Secret, Url
 from app.core.imei import asked
 
 _REF = re.compile(r"[1-9][0-9]{0,17}")
@@ -42,7 +42,9 @@ class EirRestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     url: Annotated[Url, msgspec.Meta(description="the partner's address, like https://eir.example:8080")]
     provisioning_key: Annotated[
         Secret,
-        msgspec.Meta(pattern="^[!-~]([ -~]*[!-~])?$", description="the key that may change rows, in ASCII"),
+        msgspec.Meta(
+            pattern=f"^[!-~]([ -~]*[!-~])?{END}", description="the key that may change rows, in ASCII"
+        ),
     ]
     path: Path = "/eir"
     fifteenth_digit: Annotated[

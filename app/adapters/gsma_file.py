@@ -17,12 +17,13 @@ from app.adapters.acks import Acks
 from app.adapters.contract import Answer, Batch, Kind, Op, Order, Outcome, Report, Wire
 from app.adapters.drop import MOST_ROWS, DropSettings, FileName, Naming
 from app.adapters.reading import Reader
+from app.adapters.settings import END
 from app.core.imei import tac
 
 _ACTION = {Op.BLOCK: "insert", Op.RELEASE: "remove"}
 _LAYOUT = "UNVERIFIED-1"
 Code = Annotated[
-    str, msgspec.Meta(pattern="^[0-9]{4}$", description="a reason code of the GSMA: four digits")
+    str, msgspec.Meta(pattern=rf"^[0-9]{{4}}{END}", description="a reason code of the GSMA: four digits")
 ]
 
 
@@ -33,7 +34,7 @@ class GsmaFileSettings(DropSettings, frozen=True, kw_only=True, forbid_unknown_f
     organisation: Annotated[
         str,
         msgspec.Meta(
-            pattern="^[A-Za-z0-9_-]{1,40}$", description="the organisation's identifier at the GSMA"
+            pattern=rf"^[A-Za-z0-9_-]{{1,40}}{END}", description="the organisation's identifier at the GSMA"
         ),
     ]
     block_reason: Code = "0011"

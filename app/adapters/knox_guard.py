@@ -28,7 +28,7 @@ from app.adapters.contract import (
     expect,
 )
 from app.adapters.reading import REF_LIMIT, Reader, document, entries, items, one_each, plain, whole
-from app.adapters.settings import Secret, Url
+from app.adapters.settings import END, Secret, Url
 from app.core.errors import Invalid
 
 _PATH = {Op.ENROL: "uploads", Op.BLOCK: "lock", Op.RELEASE: "unlock"}
@@ -67,9 +67,12 @@ class KnoxGuardSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         Url, msgspec.Meta(description="the region's address, like https://eu-kcs-api.samsungknox.com")
     ]
     api_token: Annotated[
-        Secret, msgspec.Meta(pattern="^[!-~]+$", description="the signed access token of the account")
+        Secret, msgspec.Meta(pattern=f"^[!-~]+{END}", description="the signed access token of the account")
     ]
-    email: Annotated[str, msgspec.Meta(pattern=r"^\S+@\S+$", description="an e-mail address for finders")]
+    email: Annotated[
+        str,
+        msgspec.Meta(pattern=rf"^\S+@\S+{END}", max_length=320, description="an e-mail address for finders"),
+    ]
     message: Annotated[str, msgspec.Meta(max_length=500)] = (
         "This device is reported stolen. Please contact us."
     )
@@ -85,21 +88,25 @@ class _Result(msgspec.Struct, rename="camel"):
 
 
 class _Listed(msgspec.Struct, rename="camel"):
-    device_uid: Annotated[str, msgspec.Meta(pattern="^[!-~]{1,100}$")]
+    device_uid: Annotated[str, msgspec.Meta(pattern=rf"^[!-~]{{1,100}}{END}")]
     status: Any = None
     object_id: Any = None
 
 
 class _Event(msgspec.Struct, rename="camel"):
     event_type: str
-    device_uid: Annotated[str, msgspec.Meta(pattern="^[!-~]{1,100}$")]
+    device_uid: Annotated[str, msgspec.Meta(pattern=rf"^[!-~]{{1,100}}{END}")]
     code: Any = None
     message: Any = None
     object_id: Any = None
 
 
+class _Other(msgspec.Struct, rename="camel"):
+    event_type: str
+
+
 class _Report(msgspec.Struct):
-    events: list[_Event]
+    events: list[dict[str, Any]]
 
 
 class KnoxGuard:
@@ -154,9 +161,9 @@ class KnoxGuard:
         signature.announced(self._keys, headers, now)
 
     def confirmations(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Sequence[Confirmation]:
-        """The results in a message of Knox; events of other kinds are passed over."""
+        """The results in a message of Knox. Events of other kinds are none: refused, they would come for ever."""
         signature.verify(self._keys, headers, body, now)
-        return [self._confirmation(event) for event in _events(body) if event.event_type in _EVENTS]
+        return [self._confirmation(event) for event in _events(body)]
 
     async def _enrol_and_lock(self, batch: Batch, wire: Wire) -> list[Answer]:
         enrol = msgspec.structs.replace(batch, op=Op.ENROL, key=f"{batch.key}:enrol")
@@ -194,7 +201,10 @@ class KnoxGuard:
         outcome = _MEANING[op].get(code, Outcome.UNKNOWN)
         return self._reader.answer(outcome, code, result.message, result.object_id)
 
-    def _confirmation(self, event: _Event) -> Confirmation:
+    def _confirmation(self, event: _Event | _Other) -> Confirmation:
+        if isinstance(event, _Other):
+            # It is about no block and no release, so that it stands in the way of no result.
+            return Confirmation("", Op.ENROL, self._reader.answer(Outcome.UNKNOWN, event.event_type))
         op, outcome = _EVENTS[event.event_type]
         answer = self._reader.answer(outcome, event.code or event.event_type, event.message, event.object_id)
         return Confirmation(event.device_uid, op, answer)
@@ -206,8 +216,13 @@ def _later(enrolled: Answer, locked: Answer) -> Answer:
     return enrolled if failed and locked.code == _STRANGER else locked
 
 
-def _events(body: bytes) -> list[_Event]:
+def _events(body: bytes) -> list[_Event | _Other]:
     try:
-        return msgspec.convert(document(body), _Report).events
+        return [_event(said) for said in msgspec.convert(document(body), _Report).events]
     except (Failing, msgspec.ValidationError, UnicodeError) as error:
         raise Invalid(f"The message is not a report of Knox Guard: {error}.", "confirmation-form") from None
+
+
+def _event(said: dict[str, Any]) -> _Event | _Other:
+    other = msgspec.convert(said, _Other)
+    return msgspec.convert(said, _Event) if other.event_type in _EVENTS else other

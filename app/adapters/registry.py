@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from app.adapters import settings as forms
 from app.adapters.contract import Adapter
-from app.core.errors import Invalid, Unavailable
+from app.core.errors import GatewayError, Invalid, Unavailable
 from app.core.imei import shown
 
 GROUP = "imei_gateway.adapters"
@@ -70,17 +70,19 @@ def origin(kind: str) -> str:
 
 
 def make(kind: str, settings: Mapping[str, Any]) -> Adapter:
-    """An adapter for one partner row. Raises Invalid: the kind is unknown, or a flaw per wrong setting; Unavailable
-    where its own code fails."""
+    """An adapter for one partner row. Raises Invalid: the kind is unknown, a flaw per wrong setting, or settings of
+    which the adapter cannot be made; Unavailable where what it makes is no adapter."""
     found = adapter(kind)
-    checked = forms.checked(found.settings, settings)
     try:
-        made = found(checked)
+        made = found(forms.checked(found.settings, settings))
         size = made.batch_size
-    except Exception as error:  # its words may hold a secret
-        raise Unavailable(
-            f"The adapter '{kind}' broke when it was made: {type(error).__name__}; whoever wrote it must mend it.",
-            "adapter-broken",
+    except GatewayError:
+        raise
+    except Exception as error:
+        # Its words may hold a secret; without them it is told, and logged, nowhere.
+        raise Invalid(
+            f"The adapter '{kind}' of {origin(kind)} cannot be made of these settings: {type(error).__name__}.",
+            "settings-invalid",
         ) from None
     if not isinstance(size, int) or size < 1:
         raise Unavailable(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
@@ -22,12 +22,32 @@ MASK = "•••"
 # A secret at rest is an object with this one name: no text that a person sets can be taken for it.
 SEALED = "$sealed"
 
+# Every pattern ends so. A mere $ is, in Python and not in JSON schema, also before a last line feed.
+END = r"$(?!\n)"
+
 Url = Annotated[str, msgspec.Meta(max_length=2000, extra={"url": True})]
 PlaceUrl = Annotated[str, msgspec.Meta(max_length=2000, extra={"place": True})]
 Secret = Annotated[str, msgspec.Meta(max_length=8000, extra={"secret": True})]
 Path = Annotated[
     str,
-    msgspec.Meta(pattern=r"^/[A-Za-z0-9._~:@!$&*+,;=%/-]*$", max_length=500, description="a path from the /"),
+    msgspec.Meta(
+        pattern=rf"^/[A-Za-z0-9._~:@!$&*+,;=%/-]*{END}", max_length=500, description="a path from the /"
+    ),
+]
+# A name or a password that a protocol carries in one line.
+_LINE = rf"^[^\x00-\x1f\x7f]*{END}"
+Line = Annotated[str, msgspec.Meta(pattern=_LINE, max_length=200)]
+SecretLine = Annotated[Secret, msgspec.Meta(pattern=_LINE)]
+Word = Annotated[str, msgspec.Meta(pattern=rf"^[^\x00-\x1f\x7f-\x9f]{{1,100}}{END}")]
+
+IncidentKind = Literal["theft", "robbery", "loss", "fraud"]
+Reasons = Annotated[
+    dict[IncidentKind, Word],
+    msgspec.Meta(
+        description="an object with the partner's word, of at most 100 characters, for a kind of incident: "
+        + ", ".join(get_args(IncidentKind))
+        + "; a word in the reasons of the partner's scope (--reason) comes before it"
+    ),
 ]
 
 
@@ -114,10 +134,41 @@ def _fault(field: FieldInfo, value: object) -> str:
     try:
         msgspec.convert(value, field.type)
     except msgspec.ValidationError as error:
-        return "its form is another" if "regex" in str(error) else sentence(str(error))
+        return _misfit(field.type, value, str(error), hidden=_marked(field, "secret"))
     if _marked(field, "url"):
         return _address_fault(str(value), _no_http)
     return _address_fault(str(value), _no_place) if _marked(field, "place") else ""
+
+
+def _misfit(form: Any, value: object, said: str, *, hidden: bool) -> str:
+    """What is wrong with a value, or with the first part of a list or an object that is wrong."""
+    form = _bare(form)
+    for place, inner, part in _parts(form, value):
+        try:
+            msgspec.convert(part, inner)
+        except msgspec.ValidationError as error:
+            at = place if hidden or not isinstance(part, str) else f"{place} '{shown(part)}'"
+            return f"{at}: {_choice(inner) or _misfit(inner, part, str(error), hidden=hidden)}"
+    return "its form is another" if "regex" in said else sentence(said)
+
+
+def _parts(form: Any, value: object) -> Iterator[tuple[str, Any, object]]:
+    """The parts of a list or an object: where each stands, its form, and what it is."""
+    if isinstance(value, list) and get_origin(form) in (list, tuple):
+        yield from ((f"item {place}", get_args(form)[0], part) for place, part in enumerate(value, 1))
+    elif isinstance(value, Mapping) and get_origin(form) is dict:
+        of_names, of_values = get_args(form)
+        yield from (("the name", of_names, name) for name in value)
+        yield from ((f"under '{shown(name)}'", of_values, part) for name, part in value.items())
+
+
+def _choice(form: Any) -> str:
+    words = get_args(_bare(form)) if get_origin(_bare(form)) is Literal else ()
+    return f"it would be one of {', '.join(words)}" if words else ""
+
+
+def _bare(form: Any) -> Any:
+    return get_args(form)[0] if get_origin(form) is Annotated else form
 
 
 def _address_fault(address: str, fault: Callable[[SplitResult], str]) -> str:
@@ -142,11 +193,16 @@ def _no_place(parts: SplitResult) -> str:
     path = unquote(parts.path, errors="strict")
     if parts.scheme not in ("sftp", "file") or bool(parts.hostname) is not (parts.scheme == "sftp"):
         return "it would begin with sftp:// and a host, or with file:/// and a directory's name"
-    if not path.strip("/") and parts.scheme == "file":
-        return "it would name a directory"
+    if parts.scheme == "file" and names_no_directory(path):
+        return "it would name a directory below IMEI_GATEWAY_FILES_ROOT"
     if ".." in path.split("/") or not path.isprintable() or parts.query:
         return "its path would hold no '..', no control character and no ?query"
     return ""
+
+
+def names_no_directory(path: str) -> bool:
+    """Whether a path leads no further than to where it begins."""
+    return not set(path.split("/")) - {"", "."}
 
 
 def _right(field: FieldInfo) -> str:

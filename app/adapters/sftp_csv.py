@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -14,6 +14,7 @@ from app.adapters.acks import Acks
 from app.adapters.contract import Answer, Batch, Kind, Order, Outcome, Report, Wire
 from app.adapters.drop import MOST_ROWS, Delimiter, DropSettings, FileName, Naming
 from app.adapters.reading import Reader
+from app.adapters.settings import END, Reasons, Word
 
 _OF_ORDER: dict[str, Callable[[Order], str]] = {
     "identifier": lambda order: order.name,
@@ -35,7 +36,7 @@ _COLUMNS = (
     'a list like ["IMEI=imei14", "Action=op"], in the order of the columns: a header, and what stands below it, one of '
     + ", ".join(_HELD)
 )
-ColumnText = Annotated[str, msgspec.Meta(pattern=rf"^[^=]{{1,60}}=({'|'.join(_HELD)})$")]
+ColumnText = Annotated[str, msgspec.Meta(pattern=rf"^[^=\x00-\x1f\x7f]{{1,60}}=({'|'.join(_HELD)}){END}")]
 
 
 class SftpCsvSettings(DropSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,15 +49,12 @@ class SftpCsvSettings(DropSettings, frozen=True, kw_only=True, forbid_unknown_fi
     delimiter: Delimiter = ","
     rows_per_file: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS, description="1 to 10000")] = 1000
     ops: Annotated[
-        dict[str, str],
-        msgspec.Meta(description="an object with the partner's words for block and release"),
-    ] = msgspec.field(default_factory=dict)
-    reasons: Annotated[
-        dict[str, str],
+        dict[Literal["block", "release"], Word],
         msgspec.Meta(
-            description="an object with the partner's word for a kind of incident: theft, robbery, loss, fraud"
+            description="an object with the partner's words, of at most 100 characters, for block and release"
         ),
     ] = msgspec.field(default_factory=dict)
+    reasons: Reasons = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,6 +78,8 @@ class SftpCsv:
         self._naming = Naming(settings.file_name, settings.ack_name)
         self._reader = Reader(settings.password, settings.private_key)
         self._acks = Acks(settings, self._naming, self._reader)
+        self._ops: dict[str, str] = dict(settings.ops.items())
+        self._reasons: dict[str, str] = dict(settings.reasons.items())
         self._columns = [(header, held) for header, _, held in (it.partition("=") for it in settings.columns)]
         self._held = {held for _, held in self._columns}
 
@@ -122,8 +122,8 @@ class SftpCsv:
 
     def _cause(self, batch: Batch) -> dict[str, str]:
         return {
-            "op": self._settings.ops.get(batch.op.value, batch.op.value),
-            "reason": self._settings.reasons.get(batch.reason, batch.reason),
+            "op": self._ops.get(batch.op.value, batch.op.value),
+            "reason": self._reasons.get(batch.reason, batch.reason),
             "reference": batch.reference,
             "since": f"{batch.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if batch.since else "",
             "key": batch.key,

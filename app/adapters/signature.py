@@ -15,13 +15,14 @@ from typing import Annotated
 
 import msgspec
 
-from app.adapters.settings import Secret
+from app.adapters.settings import END, Secret
 from app.core.errors import Unauthorised
 
 TOLERANCE = timedelta(minutes=5)
+LONGEST_ID = 255
 
 # 24 to 64 bytes, as the standard asks.
-_PATTERN = r"^(whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?)?$"
+_PATTERN = r"^(whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}(==)?|[A-Za-z0-9+/]{3}=?)?)?" + END
 
 SigningSecret = Annotated[
     Secret, msgspec.Meta(pattern=_PATTERN, description="whsec_ and the base64 of 24 to 64 bytes")
@@ -40,14 +41,31 @@ def signed(keys: Sequence[bytes], message_id: str, at: datetime, body: bytes) ->
     return {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": signatures}
 
 
+def misfit(headers: Mapping[str, str], now: datetime) -> str:
+    """What keeps a message with such headers from being signed by anybody; nothing if it may be."""
+    number, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not number or len(number) > LONGEST_ID:
+        return f"its webhook-id has more than {LONGEST_ID} characters" if number else "it has no webhook-id"
+    if not timestamp:
+        return "it has no webhook-timestamp"
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+        return "its webhook-timestamp is no number of seconds since 1970"
+    ahead = int(timestamp) - now.timestamp()
+    if abs(ahead) > TOLERANCE.total_seconds():
+        where = "ahead of our clock" if ahead > 0 else "in the past"
+        return (
+            f"its webhook-timestamp lies {abs(ahead):,.0f} s {where}; at most {TOLERANCE.seconds} s are taken"
+        )
+    has_one = "v1," in headers.get("webhook-signature", "")
+    return "" if has_one else "it has no webhook-signature that begins with v1,"
+
+
 def announced(keys: Sequence[bytes], headers: Mapping[str, str], now: datetime) -> None:
     """Nothing, if a message with such headers may be signed by one of the keys, and is fresh. Raises Unauthorised."""
-    if not headers.get("webhook-id") or not _fresh(headers.get("webhook-timestamp", ""), now):
-        raise Unauthorised(
-            "The message carries no webhook-id, or no webhook-timestamp of these five minutes."
-        )
-    if not keys or "v1," not in headers.get("webhook-signature", ""):
-        raise Unauthorised("The message carries no webhook-signature that we could know.")
+    if wrong := misfit(headers, now):
+        raise Unauthorised(f"The message is not signed: {wrong}.")
+    if not keys:
+        raise Unauthorised("There is no secret by which the message could be signed.")
 
 
 def verify(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: datetime) -> None:
@@ -63,9 +81,3 @@ def verify(keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: 
 def _mac(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
     content = f"{message_id}.{timestamp}.".encode("utf-8", "replace") + body
     return base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
-
-
-def _fresh(timestamp: str, now: datetime) -> bool:
-    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
-        return False
-    return abs(now.timestamp() - int(timestamp)) <= TOLERANCE.total_seconds()

@@ -15,7 +15,7 @@ import msgspec
 from app.adapters import signature
 from app.adapters.contract import Answer, Batch, Failing, Kind, Order, Outcome, Reply, Wire, expect
 from app.adapters.reading import Reader, document, items, one_each, plain
-from app.adapters.settings import Url
+from app.adapters.settings import END, Url
 
 _MEANING = {outcome.value: outcome for outcome in Outcome}
 _CONTENT_TYPE = {
@@ -40,7 +40,7 @@ class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = "structured"
     identifiers_per_call: Annotated[int, msgspec.Meta(ge=1, le=1000, description="1 to 1000")] = 1000
     source: Annotated[
-        str, msgspec.Meta(pattern=r"^[!-~]+$", max_length=200, description="a URI that names the sender")
+        str, msgspec.Meta(pattern=f"^[!-~]+{END}", max_length=200, description="a URI that names the sender")
     ] = "urn:imei-gateway"
 
 

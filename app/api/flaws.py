@@ -21,6 +21,7 @@ from app.core.misfit import sentence
 
 MOST = 1000
 
+_NOTHING = (type(None), msgspec.UnsetType)
 _STEP = re.compile(r"\.([^.\[]+)|\[([0-9]+)\]")
 
 
@@ -75,10 +76,10 @@ def _misfits(form: Any, value: object, at: str) -> Iterator[Flaw]:
 
 
 def _plain(form: Any, value: object) -> Any:
-    """The type itself: without its notes, and without the null that the value is not."""
+    """The type itself: without its notes, and without the null, or the silence, that the value is not."""
     if get_origin(form) is Annotated:
         form = get_args(form)[0]
-    members = [member for member in get_args(form) if member is not type(None)]
+    members = [member for member in get_args(form) if member not in _NOTHING]
     if type(None) in get_args(form) and len(members) == 1 and value is not None:
         return _plain(members[0], value)
     return form

@@ -1,4 +1,4 @@
-"""Partners over HTTP: who they are, what they are told, and their later word."""
+"""Partners over HTTP: who they are, what they are told."""
 
 from __future__ import annotations
 
@@ -6,41 +6,34 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, Router, delete, get, patch, post
+from litestar import Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from app.access.roles import Permission, Principal
 from app.adapters import registry
-from app.adapters.contract import Confirms, Kind
-from app.api import body
+from app.adapters.contract import Kind
+from app.api.confirmations import confirmations
 from app.api.notes import Notes
 from app.api.once import Once
 from app.api.trials import try_out
-from app.audit.record import Entry, record
-from app.core.db import Connection, Pool, transaction
-from app.core.errors import Conflict
+from app.core.db import Connection, Pool
 from app.core.keyring import Keyring
-from app.delivery import again, asking, confirm, partners, tls
+from app.delivery import again, asking, partners, tls
 from app.delivery.again import Again, Replay
 from app.delivery.asking import Reconciled
-from app.delivery.confirm import Confirmed
-from app.delivery.partners import Limits, Partner
+from app.delivery.partners import Limits, LimitsChange, Partner
 from app.delivery.progress import waiting
-from app.delivery.scope import PartnerScope
+from app.delivery.scope import PartnerScope, ScopeChange
 from app.delivery.tls import Tls, TlsChange
 
 # Tens of thousands of TACs.
 _MOST_SAID = 2**20
-# Of a message that anybody might send: it is read before its signature can be judged.
-_MOST_CONFIRMED = 2**20
 _TAKEN = "A partner of this name exists already."
-_FIXED = "The kinds of identifier that a partner is told of cannot be changed."
+_FIXED = "What a partner is told of can only grow, or this partner was removed."
 _GONE = "This partner was removed."
 _HOLDING = "This partner holds blocks that nobody could release any more, or was removed already."
 _MUTE = "Partners of this adapter cannot be asked what they hold, or this one was removed."
-_UNSIGNED = "The message is not signed by this partner, or not of these five minutes."
-_AT_ONCE = "This partner's adapter answers at once and reports nothing later."
 
 
 class TlsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,12 +85,12 @@ class NewPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PartnerChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to change; what is left out stays. Of the settings, those that are named, of TLS too. To pause takes
+    """What is to change; what is left out stays, also of the settings, the scope, the limits and TLS. To pause takes
     a reason."""
 
     settings: dict[str, Any] | None = None
-    scope: PartnerScope | None = None
-    limits: Limits | None = None
+    scope: ScopeChange | None = None
+    limits: LimitsChange | None = None
     allow_private: bool | None = None
     tls: TlsChange | None = None
     paused: bool | None = None
@@ -196,6 +189,7 @@ async def change(
 
     async def work(conn: Connection) -> PartnerAnswer:
         found = await partners.hold(conn, partner_id)
+        partners.must_be_there(found)
         if any(value is not None for value in named.values()):
             await partners.change(conn, found, **named, keyring=keyring, now=now)
         if said.paused is not None:
@@ -301,51 +295,6 @@ async def remove(
         await again.remove(conn, actor, partner_id, leave_blocks=leave_blocks, now=now)
 
     return await once(work)
-
-
-@post(
-    "/{partner_id:int}/confirmations",
-    operation_id="confirmDeliveries",
-    status_code=200,
-    summary="A partner reports results",
-    request_max_body_size=_MOST_CONFIRMED,
-    opt=Notes(conflict=_AT_ONCE, body=True, open=True, unsigned=_UNSIGNED).opt,
-)
-async def confirmations(
-    partner_id: FromPath[int],
-    request: Request[Any, Any, Any],
-    pool: NamedDependency[Pool],
-    keyring: NamedDependency[Keyring],
-    now: NamedDependency[datetime],
-) -> Confirmed:
-    """What was accepted becomes confirmed or refused. Signed by the partner, in its adapter's own form; a message
-    that comes twice, by its `webhook-id`, counts once."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    async with pool.acquire(timeout=10) as conn:
-        _confirming(await partners.find(conn, partner_id), keyring).announced(headers, now)
-    message = await body.whole(request)
-
-    async def work(conn: Connection) -> Confirmed:
-        partner = await partners.find(conn, partner_id)
-        results = _confirming(partner, keyring).confirmations(headers, message, now)
-        number = headers.get("webhook-id", "")
-        if number and not await confirm.is_new(conn, partner_id, number, now):
-            return Confirmed(0, len(results))
-        booked = await confirm.confirm(conn, partner_id, results, now)
-        detail = msgspec.to_builtins(booked)
-        await record(conn, [Entry("delivery.confirmed", f"partner:{partner_id}", partner.name, now, detail)])
-        return booked
-
-    return await transaction(pool, work)
-
-
-def _confirming(partner: Partner, keyring: Keyring) -> Confirms:
-    adapter = registry.make(partner.adapter, partner.opened(keyring).settings)
-    if not isinstance(adapter, Confirms):
-        raise Conflict(
-            f"The adapter {partner.adapter} answers at once and reports nothing later.", "confirms-not"
-        )
-    return adapter
 
 
 @get("/v1/adapters", operation_id="listAdapters", summary="List the kinds of adapters", tags=["Partners"])

@@ -127,7 +127,8 @@ def typed(form: type[msgspec.Struct], name: str, text: str) -> Any:
     for field in msgspec.structs.fields(form):
         if field.encode_name == name:
             bare = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
-            for read, wanted in product((_plain, _json), (field.type, bare)):
+            loose = get_origin(bare) if get_origin(bare) in (list, dict) else bare
+            for read, wanted in product((_plain, _json), (field.type, bare, loose)):
                 with suppress(
                     msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError
                 ):

@@ -17,7 +17,7 @@ from app.access.roles import Principal
 from app.adapters.contract import Op
 from app.audit.record import Entry, record
 from app.core.db import Connection
-from app.core.errors import Conflict, Invalid
+from app.core.errors import Conflict, Flaw, Invalid, Missing
 from app.core.sql import queries
 from app.delivery import partners
 from app.delivery.commands import Command, order
@@ -64,6 +64,13 @@ async def replay(conn: Connection, actor: Principal, partner_id: int, wanted: Re
     """Has a partner told again of what is meant, each as it stands now. Raises Missing, Invalid."""
     if any(moment is not None and moment.tzinfo is None for moment in (wanted.since, wanted.until)):
         raise Invalid("A moment would have its zone, as in 2026-12-22T02:00:00Z.", "moment-without-zone")
+    if wanted.since and wanted.until and wanted.since >= wanted.until:
+        flaw = Flaw("it would be later than since", "/until")
+        raise Invalid(
+            "Nothing is ordered from since until before until: until would be later.", flaws=(flaw,)
+        )
+    if wanted.incident is not None and not await conn.fetchval(_SQL.is_incident, wanted.incident):
+        raise Missing(f"There is no incident {wanted.incident}.")
     bounds = wanted.incident, wanted.since, wanted.until
     await _open_to_be_told(conn, partner_id)
     if wanted.which is Which.ALL:

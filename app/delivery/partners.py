@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from app.access.roles import Principal
 from app.adapters import registry
@@ -20,7 +21,7 @@ from app.core.sql import queries
 from app.delivery import fitting, sealing
 from app.delivery import scope as scopes
 from app.delivery import tls as tls_settings
-from app.delivery.scope import PartnerScope
+from app.delivery.scope import PartnerScope, ScopeChange
 
 _SQL = queries("partners")
 _DELIVERY = queries("delivery")
@@ -34,6 +35,15 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_inflight: int = 8
     rate: float | None = None
     burst: int = 10
+
+
+class LimitsChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to change of the limits; what is left out stays, and null is as if nobody had ever said it: no limit
+    of the rate, the usual number of calls."""
+
+    max_inflight: int | UnsetType | None = UNSET
+    rate: float | UnsetType | None = UNSET
+    burst: int | UnsetType | None = UNSET
 
 
 class Partner(msgspec.Struct, frozen=True):
@@ -143,42 +153,46 @@ async def change(
     now: datetime,
     settings: Mapping[str, Any] | None = None,
     tls: Mapping[str, Any] | None = None,
-    scope: PartnerScope | None = None,
-    limits: Limits | None = None,
+    scope: ScopeChange | None = None,
+    limits: LimitsChange | None = None,
     allow_private: bool | None = None,
 ) -> None:
-    """New settings (those that are named), scope or limits; what is under way goes by them from its next call on.
-    Raises what `add` does."""
-    scope, limits, settings, tls = scope or partner.scope, limits or partner.limits, settings or {}, tls or {}
+    """New settings, scope or limits, those of each that are named; what is under way goes by them from its next call
+    on. Raises what `add` does."""
+    must_be_there(partner)
+    settings, tls = settings or {}, tls or {}
+    said = scope or ScopeChange()
+    wanted = scopes.changed(partner.scope, said)
+    bounds = scopes.changed(partner.limits, limits or LimitsChange())
     private = partner.allow_private if allow_private is None else allow_private
     safe, tls_safe = sealing.safe(keyring, partner.id, partner.adapter), sealing.tls_safe(keyring, partner.id)
     tacs, gtins, brands, *_ = _together(
-        lambda: scopes.tacs(scope),
-        lambda: scopes.gtins(scope),
-        lambda: scopes.brands(scope),
-        lambda: scopes.check_incidents(scope),
-        lambda: check_limits(limits),
+        lambda: scopes.tacs(wanted),
+        lambda: scopes.gtins(wanted),
+        lambda: scopes.brands(wanted),
+        lambda: scopes.check_incidents(scopes.changed(PartnerScope(), said)),
+        lambda: check_limits(bounds),
         # What stays is opened only to be judged together with what does not: a lost key bars no other change.
         lambda: settings and fitting.made(partner.adapter, safe.joined(partner.settings, settings)),
         lambda: fitting.check_reach(partner.adapter, {**partner.settings, **settings}, private),
         lambda: fitting.check_tls(tls_safe.joined(partner.tls, tls) if tls else {}, now),
     )
     kinds = registry.adapter(partner.adapter).kinds
-    if scope.kinds and set(scopes.kinds(scope, kinds)) != set(partner.scope.kinds):
+    if wanted.kinds and set(scopes.kinds(wanted, kinds)) != set(partner.scope.kinds):
         raise Conflict(
             "A partner's kinds of identifier cannot be changed; add another partner for the others."
         )
-    scopes.must_not_shrink(partner.scope, scope)
+    scopes.must_not_shrink(partner.scope, wanted)
     await conn.execute(
         _SQL.change_partner, partner.id, tacs, gtins, brands,
-        scopes.incidents(scope), scopes.countries(scope), dict(scope.reasons), limits.max_inflight,
-        limits.rate, limits.burst, private,
+        scopes.incidents(wanted), scopes.countries(wanted), dict(wanted.reasons), bounds.max_inflight,
+        bounds.rate, bounds.burst, private,
     )  # fmt: skip
     await conn.execute(
         _SQL.keep_settings, partner.id, {**partner.settings, **safe.sealed(settings, partner.settings)},
         {**partner.tls, **tls_safe.sealed(tls, partner.tls)},
     )  # fmt: skip
-    if limits != partner.limits:
+    if bounds != partner.limits:
         await conn.execute(_LANES.wake_partner, partner.id, BREAKER_OPENS_AT)
 
 
@@ -196,9 +210,15 @@ def check_limits(limits: Limits) -> None:
 
 
 def _check_name(name: str) -> None:
+    right = ""
     if not name.strip() or len(name) > 100 or not name.isprintable():
-        flaw = Flaw("it would be 1 to 100 printable characters", "/name")
-        raise Invalid("The partner's name is not usable.", flaws=(flaw,))
+        right = "it would be 1 to 100 printable characters"
+    elif name != name.strip():
+        right = "it would neither begin nor end with a blank"
+    elif name.isdigit():
+        right = "it would not be digits alone, which are the number of a partner"
+    if right:
+        raise Invalid(f"The partner's name is not usable: {right}.", flaws=(Flaw(right, "/name"),))
 
 
 def _together(*checks: Callable[[], Any]) -> list[Any]:
@@ -228,6 +248,12 @@ async def hold(conn: Connection, partner_id: int) -> Partner:
     """One partner, locked for a change. Raises Missing."""
     await conn.execute(_SQL.hold_partner, partner_id)
     return await find(conn, partner_id)
+
+
+def must_be_there(partner: Partner) -> None:
+    """Raises Conflict for a partner that was removed."""
+    if partner.removed:
+        raise Conflict("This partner was removed; nothing of it can be changed.", "partner-removed")
 
 
 async def find(conn: Connection, partner_id: int) -> Partner:

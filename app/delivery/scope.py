@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar, get_args
 
 import asyncpg
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from app.adapters.contract import Kind
+from app.adapters.settings import IncidentKind
+from app.core import country
 from app.core.brand import folded
 from app.core.errors import Conflict, Flaw, Invalid
 from app.core.imei import shown
@@ -17,9 +20,12 @@ from app.core.imei import shown
 _NARROWING = {Kind.IMEI: ("tacs", "brands"), Kind.SERIAL: ("gtins",)}
 
 
-KINDS = ("theft", "robbery", "loss", "fraud")
+KINDS = get_args(IncidentKind)
 _KIND = msgspec.Meta(description=f"kinds of incident: {', '.join(KINDS)}")
 _WORD = msgspec.Meta(description="a kind of incident and the partner's word for it")
+_COUNTRY = msgspec.Meta(description="ISO 3166-1 alpha-2, as FR")
+
+Held = TypeVar("Held", bound=msgspec.Struct)
 
 
 class PartnerScope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,8 +40,36 @@ class PartnerScope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gtins: tuple[str, ...] = ()
     brands: tuple[str, ...] = ()
     incidents: Annotated[tuple[str, ...], _KIND] = ()
-    countries: Annotated[tuple[str, ...], msgspec.Meta(description="ISO 3166-1 alpha-2, as FR")] = ()
+    countries: Annotated[tuple[str, ...], _COUNTRY] = ()
     reasons: Annotated[dict[str, str], _WORD] = {}
+
+
+class ScopeChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to change of a scope; what is left out stays. What is named takes the place of the whole list, or of
+    all words for reasons; null or an empty one takes it away. Of kinds, TACs, brands and GTINs none can be taken
+    away."""
+
+    kinds: tuple[Kind, ...] | UnsetType | None = UNSET
+    tacs: tuple[str, ...] | UnsetType | None = UNSET
+    gtins: tuple[str, ...] | UnsetType | None = UNSET
+    brands: tuple[str, ...] | UnsetType | None = UNSET
+    incidents: Annotated[tuple[str, ...] | UnsetType | None, _KIND] = UNSET
+    countries: Annotated[tuple[str, ...] | UnsetType | None, _COUNTRY] = UNSET
+    reasons: Annotated[dict[str, str] | UnsetType | None, _WORD] = UNSET
+
+
+def changed(old: Held, change: msgspec.Struct) -> Held:
+    """What was held, with what a change names in its place; null: as where nobody names it."""
+    usual = type(old)()
+    named = {name: getattr(change, name) for name in change.__struct_fields__}
+    return msgspec.structs.replace(
+        old,
+        **{
+            name: getattr(usual, name) if value is None else value
+            for name, value in named.items()
+            if value is not UNSET
+        },
+    )
 
 
 def from_row(row: asyncpg.Record) -> PartnerScope:
@@ -133,9 +167,9 @@ def check_incidents(scope: PartnerScope) -> None:
     named += [(f"reasons/{kind}", kind) for kind in scope.reasons]
     flaws = [Flaw(f"'{shown(kind)}': {right}", f"/scope/{at}") for at, kind in named if kind not in KINDS]
     flaws += [
-        Flaw(f"'{shown(code)}' would be two capital letters, as FR", f"/scope/countries/{place}")
+        Flaw(fault, f"/scope/countries/{place}")
         for place, code in enumerate(scope.countries)
-        if not is_country(code)
+        if (fault := country.fault(code))
     ]
     flaws += [
         Flaw("a word would be 1 to 100 printable characters", f"/scope/reasons/{kind}")
@@ -144,11 +178,6 @@ def check_incidents(scope: PartnerScope) -> None:
     ]
     if flaws:
         raise Invalid("The incidents of the scope are not usable.", flaws=tuple(flaws))
-
-
-def is_country(code: str) -> bool:
-    """Whether this has the form of an ISO 3166-1 alpha-2 code."""
-    return len(code) == 2 and code.isascii() and code.isalpha() and code.isupper()
 
 
 def _digits(values: Sequence[str], count: int, field: str) -> Sequence[str]:

@@ -20,12 +20,13 @@ from app.adapters.contract import Op
 from app.audit.record import Entry, record
 from app.audit.record import reason as checked_reason
 from app.blocklist import listing
+from app.core import country
 from app.core.db import Connection
 from app.core.errors import Conflict, Flaw, Forbidden, Invalid
 from app.core.sql import queries
 from app.delivery import again
 from app.delivery.commands import Command, order
-from app.delivery.scope import KINDS, is_country
+from app.delivery.scope import KINDS
 from app.incidents import scope as scopes
 from app.incidents.incident import Incident, hold
 from app.incidents.preview import Preview, preview
@@ -119,8 +120,8 @@ def _flaws(said: Draft) -> list[Flaw]:
         flaws.append(Flaw("an incident needs a title, such as 'Paris 22 December'", "/title"))
     if said.kind not in KINDS:
         flaws.append(Flaw(f"it would be one of {', '.join(KINDS)}", "/kind"))
-    if said.country and not is_country(said.country):
-        flaws.append(Flaw("it would be two capital letters of ISO 3166-1, as FR", "/country"))
+    if said.country and (fault := country.fault(said.country)):
+        flaws.append(Flaw(fault, "/country"))
     moments = [(field, getattr(said, field)) for field in ("occurred_from", "occurred_to")]
     flaws += [
         Flaw("it needs its UTC offset", f"/{field}") for field, at in moments if at and at.tzinfo is None

@@ -111,3 +111,6 @@ WITH settled AS (
 SELECT coalesce(array_agg(key ORDER BY key), '{}') AS keys, coalesce(array_agg(version ORDER BY key), '{}') AS versions
 FROM settled
 WHERE op = 'block' AND state <> 'foreign';
+
+-- name: is_incident
+SELECT EXISTS (SELECT FROM incident WHERE incident_id = $1);

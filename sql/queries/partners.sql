@@ -34,7 +34,11 @@ ORDER BY p.partner_id;
 SELECT partner_id FROM partner WHERE partner_id = $1::bigint FOR UPDATE;
 
 -- name: partner_named
-SELECT partner_id FROM partner WHERE (name = $1 OR partner_id::text = $1) AND removed_at IS NULL;
+-- No name is digits alone, but for those of former times: what may be a number is one.
+SELECT partner_id FROM partner
+WHERE (name = $1 OR partner_id::text = $1) AND removed_at IS NULL
+ORDER BY partner_id::text = $1 DESC
+LIMIT 1;
 
 -- name: set_paused
 UPDATE partner SET paused = $2, pause_reason = $3 WHERE partner_id = $1 AND paused <> $2

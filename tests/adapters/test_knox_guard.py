@@ -136,10 +136,11 @@ def test_a_report_is_read():
             {"eventType": "KG_DEVICE_POLISHED", "deviceUid": TWO},
         ]
     )
-    locked, failed = _adapter().confirmations(headers, body, NOW)
+    locked, failed, other = _adapter().confirmations(headers, body, NOW)
     assert (locked.name, locked.op, locked.answer.outcome) == (ONE, Op.BLOCK, Outcome.DONE)
     assert (failed.name, failed.op, failed.answer.outcome) == (TWO, Op.RELEASE, Outcome.REFUSED)
     assert (failed.answer.code, failed.answer.words) == ("7", "off·line")
+    assert (other.answer.outcome, other.answer.code) == (Outcome.UNKNOWN, "KG_DEVICE_POLISHED")
 
 
 @pytest.mark.parametrize("late", [timedelta(minutes=6), timedelta(minutes=-6)])
@@ -157,7 +158,7 @@ def test_an_old_report_is_not_believed(late):
         [1],
         ["\ud800"],
         [{"eventType": "KG_DEVICE_LOCKED"}],
-        [{"eventType": "K", "deviceUid": "\x00"}],
+        [{"eventType": "KG_DEVICE_LOCKED", "deviceUid": "\x00"}],
     ],
 )
 def test_a_signed_report_of_another_form_is_invalid(events):

@@ -1,11 +1,15 @@
 """Adapters are found by their entry points, ours and other packages'; settings are told all their flaws."""
 
 import sys
+import traceback
+from typing import Any
 
+import msgspec
 import pytest
 
 from app.adapters import registry
-from app.core.errors import Invalid, Unavailable
+from app.adapters import settings as forms
+from app.core.errors import GatewayError, Invalid, Unavailable
 
 from .subjects import SUBJECTS
 
@@ -105,7 +109,7 @@ def test_a_broken_package_is_named(installed, module, target, words):
 )
 def test_an_adapter_that_cannot_be_made_says_so_and_repeats_no_secret(installed, was, instead, words):
     installed("their_pager", "pager", MODULE.replace(was, instead))
-    with pytest.raises(Unavailable, match=words) as caught:
+    with pytest.raises(GatewayError, match=words) as caught:
         registry.make("pager", {"token": "a-secret"})
     assert "a-secret" not in str(caught.value)
 
@@ -223,3 +227,101 @@ def test_what_nobody_knows_is_masked():
 def test_settings_that_are_no_object_are_refused():
     with pytest.raises(Invalid, match="JSON object"):
         registry.make("ceir", [])
+
+
+# A key in PEM and a message to finders may have several lines, and a line of known_hosts may end.
+LINES = {"private_key", "host_key", "message"}
+
+
+def _texts(form: Any, value: object) -> list[str]:
+    return [
+        field.encode_name
+        for field in msgspec.structs.fields(form)
+        if isinstance(value, dict)
+        and field.encode_name not in LINES
+        and isinstance(value.get(field.encode_name, field.default), str)
+    ]
+
+
+TEXTS = [(kind, name) for kind in KINDS for name in _texts(registry.adapter(kind).settings, GOOD[kind])]
+
+
+def test_texts_are_tried():
+    assert {("knox_guard", "api_token"), ("ceir", "username"), ("sftp_csv", "put_away")} <= set(TEXTS)
+
+
+@pytest.mark.parametrize(("kind", "name"), TEXTS, ids=lambda value: value)
+def test_no_text_ends_with_a_line_feed(kind, name):
+    form = registry.adapter(kind).settings
+    made: Any = msgspec.to_builtins(msgspec.convert(GOOD[kind], form))
+    with pytest.raises(Invalid) as caught:
+        registry.make(kind, made | {name: (made[name] or "x") + "\n"})
+    assert f"/{name}" in {flaw.pointer for flaw in caught.value.flaws}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_pattern_means_the_same_to_python_and_to_json_schema(kind):
+    for pattern in _patterns(msgspec.json.schema(registry.adapter(kind).settings)):
+        assert pattern.endswith(forms.END), pattern
+        assert "\\Z" not in pattern
+
+
+def _patterns(schema: object) -> list[str]:
+    inside = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    own = [schema["pattern"]] if isinstance(schema, dict) and isinstance(schema.get("pattern"), str) else []
+    return own + [pattern for part in inside for pattern in _patterns(part)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "words"),
+    [
+        ("sftp_csv", {"columns": ["IMEI=imei", "IMEI=imei15"]}, "item 2 'IMEI=imei15': its form is another"),
+        ("sftp_csv", {"columns": ["A\nB=imei"]}, "item 1 'A·B=imei': its form is another"),
+        ("sftp_csv", {"columns": [7]}, "item 1: it would be a string, not a whole number"),
+        ("sftp_csv", {"reasons": {"thft": "X"}}, "the name 'thft': it would be one of theft, robbery, loss, fraud"),
+        ("sftp_csv", {"ops": {"blok": "B"}}, "the name 'blok': it would be one of block, release"),
+        ("sftp_csv", {"reasons": {"theft": "X" * 101}}, "under 'theft' 'X"),
+        ("sftp_csv", {"reasons": {"theft": ""}}, "under 'theft' '': its form is another"),
+        ("sftp_csv", {"ack_results": {"OK": "fine"}}, "under 'OK' 'fine': it would be one of done, already, refused"),
+        ("sftp_csv", {"ack_results": {str(n): "done" for n in range(101)}}, "at most 100 items"),
+        ("ceir", {"reasons": {"thft": "X"}}, "the name 'thft': it would be one of theft, robbery, loss, fraud"),
+    ],
+)  # fmt: skip
+def test_a_wrong_part_of_a_setting_is_named(kind, setting, words):
+    with pytest.raises(Invalid) as caught:
+        registry.make(kind, GOOD[kind] | setting)
+    (flaw,) = caught.value.flaws
+    assert f"Setting '{next(iter(setting))}': {words}" in flaw.detail or words in flaw.detail
+    assert "; it would be a" in flaw.detail
+
+
+@pytest.mark.parametrize("url", ["file:///.", "file:///./", "file:////", "file:///%2E", "file:///.//./"])
+def test_the_root_of_files_is_no_partners_directory(url):
+    with pytest.raises(Invalid, match="would name a directory below"):
+        registry.make("sftp_csv", {"url": url})
+
+
+def test_nor_is_it_one_of_acknowledgements():
+    with pytest.raises(Invalid, match="ack_path would name a directory"):
+        registry.make("sftp_csv", {"url": "file:///acme", "ack_path": "/."})
+    assert registry.make("sftp_csv", {"url": "file:///acme", "ack_path": "/acme/acks"})
+
+
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [("init", "raise RuntimeError(settings.token)"), ("form", "raise KeyError(self.token)")],
+)
+def test_an_adapter_that_cannot_be_made_is_named_and_no_secret_repeated(installed, part, line):
+    module = MODULE.replace("self.settings_given = settings", line if part == "init" else "pass")
+    if part == "form":
+        module = module.replace(
+            'token: str = ""', f'token: str = ""\n    def __post_init__(self):\n        {line}'
+        )
+    installed("their_pager", "pager", module)
+    said = {"token": "-".join(["hush"] * 2)}
+    with pytest.raises(Invalid) as caught:
+        registry.make("pager", said)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "hush-hush" not in shown
+    assert "'pager' of their_pager 1.5 cannot be made of these settings: " in caught.value.detail
+    assert caught.value.detail.endswith("Error.")

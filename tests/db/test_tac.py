@@ -18,7 +18,7 @@ from app.core.errors import Conflict, Forbidden, Invalid, Missing
 from app.delivery import partners
 from app.delivery.commands import Command, order
 from app.delivery.partners import Limits
-from app.delivery.scope import PartnerScope
+from app.delivery.scope import PartnerScope, ScopeChange
 from app.devices import tac
 from app.devices.find import Wanted, find
 from app.devices.tac import TacImport
@@ -231,7 +231,7 @@ def webhook(name: str, scope: PartnerScope) -> dict:
 async def test_a_partner_that_is_told_everything_is_not_narrowed_to_brands(conn, keyring):
     number = await partners.add(conn, **webhook("all", PartnerScope(kinds=("imei",))), keyring=keyring)
     partner = await partners.find(conn, number)
-    narrow = PartnerScope(kinds=("imei",), brands=("Nordlys",))
+    narrow = ScopeChange(kinds=("imei",), brands=("Nordlys",))
     with pytest.raises(Conflict, match="only grow"):
         await partners.change(conn, partner, keyring=keyring, now=NOW, scope=narrow)
 

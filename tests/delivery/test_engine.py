@@ -10,7 +10,7 @@ from app.core.db import transaction
 from app.core.errors import Conflict, Invalid
 from app.delivery import partners
 from app.delivery.partners import Limits
-from app.delivery.scope import PartnerScope
+from app.delivery.scope import PartnerScope, ScopeChange
 from app.delivery.send import Terms
 from app.sandbox.faults import Faults
 
@@ -279,6 +279,6 @@ async def test_a_scope_that_would_leave_devices_out_silently_is_refused(town, po
     )
     async with pool.acquire() as conn:
         partner = await partners.find(conn, number)
-        smaller = PartnerScope(kinds=("imei",), tacs=("35111111",))
+        smaller = ScopeChange(kinds=("imei",), tacs=("35111111",))
         with pytest.raises(Conflict, match="only grow"):
             await partners.change(conn, partner, keyring=town.keyring, now=partner.created_at, scope=smaller)

@@ -12,7 +12,7 @@ from app.access.roles import Principal, Role
 from app.core.db import transaction
 from app.core.keyring import Keyring, Locked
 from app.delivery import partners
-from app.delivery.partners import Limits
+from app.delivery.partners import Limits, LimitsChange
 from app.delivery.reseal import reseal
 from app.sandbox.faults import Faults
 
@@ -131,7 +131,7 @@ async def test_without_a_key_no_secret_is_stored_and_all_else_can_be_changed(tow
         found = await partners.find(conn, number)
         with pytest.raises(Locked, match="IMEI_GATEWAY_SECRETS_KEY"):
             await partners.change(conn, found, keyring=NONE, now=NOW, settings={"password": "another-one"})
-        await partners.change(conn, found, keyring=NONE, now=NOW, limits=Limits(max_inflight=1))
+        await partners.change(conn, found, keyring=NONE, now=NOW, limits=LimitsChange(max_inflight=1))
         assert (await partners.find(conn, number)).limits.max_inflight == 1
     assert await _stored(pool) == before
 

@@ -189,5 +189,5 @@ async def test_every_example_of_a_request_is_taken(fresh):
     assert (await send("moveDevices.json", "/v1/movements"))["unknown"] == []
     # It must be signed, which tests of partners do; here it is only in form.
     left.discard("confirmDeliveries.json")
-    problem(await fresh["nobody"].post(f"/v1/partners/{partner['id']}/confirmations", json={}), 409)
+    problem(await fresh["nobody"].post(f"/v1/partners/{partner['id']}/confirmations", json={}), 401)
     assert left == set()

@@ -209,13 +209,13 @@ async def test_a_number_that_no_partner_can_have(admin, manager, nobody, number)
     problem(await admin.patch(f"/v1/partners/{number}", json={"paused": True}), 404, "missing")
     problem(await admin.get(f"/v1/incidents/{incident}/refusals/{number}"), 404, "missing")
     url = f"/v1/partners/{number}/confirmations"
-    problem(await nobody.post(url, content=b"{}", headers=signed(b"{}")), 404, "missing")
+    problem(await nobody.post(url, content=b"{}", headers=signed(b"{}")), 401, "unsigned")
 
 
 async def test_an_adapter_that_confirms_nothing(admin, nobody):
     url = f"/v1/partners/{(await added(admin, 'Register E'))['id']}/confirmations"
-    problem(await nobody.post(url, content=b"{}", headers=signed(b"{}")), 409, "confirms-not")
-    problem(await nobody.post("/v1/partners/999999/confirmations", content=b"{}", headers=JSON), 404)
+    problem(await nobody.post(url, content=b"{}", headers=signed(b"{}")), 401, "unsigned")
+    problem(await nobody.post("/v1/partners/999999/confirmations", content=b"{}", headers=JSON), 401)
 
 
 async def test_a_brand_reports_its_locks(gateway, admin, goods_in, manager, approver, practice, until):
@@ -347,3 +347,36 @@ async def test_a_partner_is_removed_and_its_name_is_free(admin, nobody):
 async def test_a_partner_that_cannot_be_asked_is_refused(admin):
     url = f"/v1/partners/{(await added(admin, 'Mute'))['id']}"
     problem(await admin.post(f"{url}/reconcile"), 409, "asks-not")
+
+
+async def test_what_is_left_out_of_a_scope_or_of_limits_stays(admin):
+    brands = {"kinds": ["imei"], "brands": ["nordlys"]}
+    words = {"reasons": {"theft": "S1"}, "incidents": ["theft"]}
+    limits = {"max_inflight": 2, "rate": 5.0, "burst": 3}
+    made = await added(admin, "Merged", scope={**brands, **words}, limits=limits)
+    url = f"/v1/partners/{made['id']}"
+
+    async def changed(**said: Any) -> dict[str, Any]:
+        response = await admin.patch(url, json=said)
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json()
+        return found
+
+    assert (await changed(scope={"countries": ["FR"]}))["scope"] == made["scope"] | {"countries": ["FR"]}
+    assert (await changed(limits={"rate": 20}))["limits"] == limits | {"rate": 20.0}
+    emptied = await changed(scope={"reasons": {}, "incidents": None, "countries": []}, limits={"rate": None})
+    assert emptied["scope"] == made["scope"] | {"reasons": {}, "incidents": []}
+    assert emptied["limits"] == limits | {"rate": None}
+    usual = await changed(limits={"max_inflight": None, "burst": None})
+    assert usual["limits"] == {"max_inflight": 8, "rate": None, "burst": 10}
+    for smaller in ({"brands": []}, {"brands": None}):
+        body = problem(await admin.patch(url, json={"scope": smaller}), 409, "scope-shrinks")
+        assert "brands" in body["detail"]
+
+
+async def test_what_is_wrong_in_a_change_is_told_with_its_place(admin):
+    url = f"/v1/partners/{(await added(admin, 'Misfits'))['id']}"
+    said = {"scope": {"kinds": ["fax"], "tacs": [7]}, "limits": {"burst": "1"}}
+    found = places(problem(await admin.patch(url, json=said), 400, "body-wrong"))
+    assert found["/scope/kinds/0"] == "'fax' would be one of imei, serial"
+    assert set(found) == {"/scope/kinds/0", "/scope/tacs/0", "/limits/burst"}
