@@ -105,6 +105,27 @@ async def test_what_waits_for_a_partner_is_counted_in_identifiers(
     assert 'imei_gateway_partner_pending{partner="Waits"} 0.0' in (await nobody.get("/metrics")).text
 
 
+async def test_what_is_parked_refused_or_accepted_is_shown_and_measured(admin, nobody, manager, gateway):
+    made = await added(admin, "Given up")
+    url = f"/v1/partners/{made['id']}"
+    incident = await drafted(manager, serials=["GIVEN-UP"])
+    await gateway.execute(
+        "WITH said AS (INSERT INTO command (op, incident_id, identifiers, ordered_at, ordered_by)"
+        " VALUES ('block', $1, 9, now(), 'x') RETURNING command_id)"
+        " INSERT INTO progress (command_id, partner_id, wanted, done, parked, refused, accepted)"
+        " SELECT command_id, $2, 9, 3, 1, 2, 3 FROM said",
+        incident, made["id"],
+    )  # fmt: skip
+    read = (await admin.get(url)).json()
+    assert (read["health"], read["parked"], read["refused"], read["accepted"]) == ("parked", 1, 2, 3)
+    assert read["note"].startswith("1 parked: ")
+    figures = (await nobody.get("/metrics")).text
+    for name, count in (("parked", 1), ("refused", 2), ("accepted", 3)):
+        assert f'imei_gateway_partner_{name}{{partner="Given up"}} {count}.0' in figures
+    await admin.delete(url)
+    assert '"Given up' not in (await nobody.get("/metrics")).text
+
+
 async def test_a_name_is_taken_once(admin):
     await added(admin, "Register D")
     said = {"name": "Register D", "adapter": "ceir", "settings": SETTINGS["ceir"], "scope": QUIET}
