@@ -42,7 +42,9 @@ def adapter(kind: str) -> type[Adapter]:
     known = adapters()
     if kind not in known:
         raise Invalid(
-            f"There is no adapter '{shown(kind)}'; there are {', '.join(sorted(known))}.", "adapter-unknown"
+            f"There is no adapter '{shown(kind)}'; there are {', '.join(sorted(known))}. A running gateway knows"
+            " those that were installed when it was started: restart it after another.",
+            "adapter-unknown",
         )
     return known[kind]
 
