@@ -20,6 +20,7 @@ from app.core.db import Connection, Pool, open_pool, transaction
 from app.delivery import asking, engine, tls
 from app.delivery.contacts import Contacts
 from app.delivery.partners import Partner
+from app.delivery.progress import WORKER
 from app.delivery.send import Desk, Terms
 from app.delivery.tls import Tls
 from app.delivery.wire import HttpWire
@@ -56,7 +57,7 @@ async def run(
         settings.database_url,
         size=POOL_SIZE,
         longest_transaction=LONGEST_TRANSACTION,
-        application_name="imei-gateway-worker",
+        application_name=WORKER,
     )
     desk = Desk(pool, contacts, utc_now, random.random, stopping, terms)
     for kind, wrong in registry.broken().items():

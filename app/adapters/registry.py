@@ -59,7 +59,9 @@ def adapter(kind: str) -> type[Adapter]:
     if kind in broken():
         raise Unavailable(broken()[kind], "adapter-broken")
     raise Invalid(
-        f"There is no adapter '{shown(kind)}'; there are {', '.join(sorted(known))}.", "adapter-unknown"
+        f"There is no adapter '{shown(kind)}'; there are {', '.join(sorted(known))}. A running gateway knows"
+        " those that were installed when it was started: restart it after another.",
+        "adapter-unknown",
     )
 
 

@@ -64,6 +64,9 @@ async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
 
 _GAUGES = {
     "pending": "Identifiers that the partner is still to be told",
+    "parked": "Identifiers whose orders were given up until somebody has them told again",
+    "refused": "Identifiers that the partner refused",
+    "accepted": "Identifiers that the partner accepted, and that wait for its confirmation",
     "paused": "1 while the partner is paused",
     "failures": "Failed calls in a row; from 5 on its breaker is open",
 }

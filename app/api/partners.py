@@ -23,7 +23,7 @@ from app.delivery import again, asking, partners, tls
 from app.delivery.again import Again, Replay
 from app.delivery.asking import Reconciled
 from app.delivery.partners import Limits, LimitsChange, Partner
-from app.delivery.progress import waiting
+from app.delivery.progress import Outstanding, outstanding
 from app.delivery.scope import PartnerScope, ScopeChange
 from app.delivery.tls import Tls, TlsChange
 
@@ -46,8 +46,10 @@ class TlsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PartnerAnswer(msgspec.Struct, frozen=True):
-    """One partner. Secrets among its settings, and its private key, are never shown. `pending` counts the
-    identifiers that it is still to be told."""
+    """One partner. Secrets among its settings, and its private key, are never shown. Over all incidents, `pending`
+    counts the identifiers that it is still to be told, `parked` those that were given up until somebody has them told
+    again, `refused` those that it refused, `accepted` those that wait for its word. `health` is `paused`, `failing`,
+    `parked`, `resting` or `working`, the first that is true; `note` says why, and what to do."""
 
     id: int
     name: str
@@ -59,7 +61,11 @@ class PartnerAnswer(msgspec.Struct, frozen=True):
     pause_reason: str
     health: str
     last_fault: str
+    note: str
     pending: int
+    parked: int
+    refused: int
+    accepted: int
     created_at: datetime
     reconciled: Reconciled | None
     """What came of asking it what it holds, when that was done last."""
@@ -111,28 +117,25 @@ class AdapterList(msgspec.Struct, frozen=True):
     adapters: list[AdapterAnswer]
 
 
-def _answer(partner: Partner, pending: int) -> PartnerAnswer:
-    ours = ("settings", "tls", "pending", "reconciled")
+def _answer(partner: Partner, left: Outstanding) -> PartnerAnswer:
+    ours = ("settings", "tls", "health", "note", "reconciled", *Outstanding.__struct_fields__)
     fields = {name: getattr(partner, name) for name in PartnerAnswer.__struct_fields__ if name not in ours}
+    fields |= {**msgspec.structs.asdict(left), "health": left.health(partner), "note": left.note(partner)}
     reconciled = msgspec.convert(partner.reconciled, Reconciled | None)
     spoken = TlsAnswer(**tls.public(partner.tls))
-    return PartnerAnswer(
-        **fields, settings=partner.public, tls=spoken, pending=pending, reconciled=reconciled
-    )
+    return PartnerAnswer(**fields, settings=partner.public, tls=spoken, reconciled=reconciled)
 
 
 async def _shown(conn: Connection, partner: Partner) -> PartnerAnswer:
-    return _answer(partner, (await waiting(conn, partner.id))[partner.id])
+    return _answer(partner, (await outstanding(conn, partner.id))[partner.id])
 
 
 @get("/", operation_id="listPartners", summary="List partners")
 async def everyone(actor: NamedDependency[Principal], pool: NamedDependency[Pool]) -> PartnerList:
     actor.require(Permission.PARTNERS_READ)
     async with pool.acquire(timeout=10) as conn:
-        pending = await waiting(conn)
-        return PartnerList(
-            [_answer(partner, pending[partner.id]) for partner in await partners.everyone(conn)]
-        )
+        left = await outstanding(conn)
+        return PartnerList([_answer(partner, left[partner.id]) for partner in await partners.everyone(conn)])
 
 
 @get("/{partner_id:int}", operation_id="readPartner", summary="Read a partner")

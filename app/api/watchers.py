@@ -134,7 +134,8 @@ class Watchers:
 async def _messages(watcher: Watcher) -> AsyncIterator[ServerSentEventMessage]:
     while True:
         if not await watcher.stirred():
-            yield ServerSentEventMessage(comment="nothing new")
+            # With data, be it empty, it would be an event.
+            yield ServerSentEventMessage(comment="nothing new", data=None)
             continue
         if watcher.is_over or watcher.news is None:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import rich_click as click
@@ -93,4 +94,8 @@ def new(name: str, directory: Path | None, as_json: bool) -> None:
         f"\nThe adapter '{package.kind}' is in {directory}; its README has the next steps, these first:",
         "green",
     )
-    show.say(f"  cd {directory} && python -m pip install -e '.[test]' && python -m pytest")
+    place = str(directory) if directory.is_absolute() else f"./{directory}"
+    python = skeleton.interpreter()
+    click.echo(f"  python3 -m pip --python {python} install -e {shlex.quote(f'{place}[test]')}")
+    click.echo(f"  (cd {shlex.quote(place)} && {python} -m pytest)")
+    show.say("A gateway that runs knows the adapter once it is restarted.")

@@ -4,15 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from shlex import quote
 
 import rich_click as click
 
 from app.access.roles import Permission, Principal
+from app.adapters import registry
+from app.adapters.contract import Lists
 from app.cli import desk, options, show
 from app.core.db import Connection
 from app.delivery import again as telling
 from app.delivery import asking, partners
 from app.delivery.again import Again, Replay, Which
+from app.delivery.progress import GivenUp, given_up
+
+
+@click.command()
+@options.as_json
+@options.acting
+def parked(as_json: bool) -> None:
+    """Say at which partners, and of which incidents, orders are parked: given up until somebody has them told again.
+
+    \b
+    Example
+      $ imei-gateway partner parked
+    """
+
+    async def work(conn: Connection, actor: Principal) -> list[GivenUp]:
+        actor.require(Permission.PARTNERS_READ)
+        return await given_up(conn)
+
+    found = desk.read(work)
+    if as_json:
+        show.json({"parked": found})
+        return
+    if not found:
+        show.say("Nothing is parked.", "green")
+        return
+    rows = [(it.partner, str(it.incident), it.title, f"{it.parked:,}") for it in found]
+    show.draw(show.table("", ("partner", "#incident", "title", "#identifiers"), rows), "")
+    show.say(
+        f"'imei-gateway incident {found[0].incident} --refusals' says which, and why: 'late' was tried for too long;"
+        " at 'poison' workers died, and may die again. Mend the cause first; then"
+    )
+    show.say(f"  imei-gateway partner replay {quote(found[0].partner)} --which parked")
 
 
 @click.command()
@@ -76,13 +111,15 @@ def reconcile(name: str) -> None:
       $ imei-gateway partner reconcile "Operator Nord"
     """
 
-    async def work(conn: Connection, actor: Principal, now: datetime) -> str:
+    async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[str, bool]:
         actor.require(Permission.PARTNERS_WRITE)
         found = await partners.named(conn, name)
         await asking.reconcile(conn, actor, found.id, now)
-        return found.name
+        return found.name, issubclass(registry.adapter(found.adapter), Lists)
 
-    show.say(f"{desk.change(work)} is asked, or given the whole list, as soon as a worker is free.")
+    called, lists = desk.change(work)
+    what = "is given the whole list, in place of what it has," if lists else "is asked what it holds"
+    show.say(f"{called} {what} as soon as a worker is free.")
 
 
 def _tell_again(name: str, as_json: bool, order: Callable[..., Awaitable[Again]]) -> None:

@@ -18,42 +18,65 @@ from app.delivery.progress import Refusal, Standing, refusals
 from app.incidents.incident import Claims, Incident, Report, Summary, latest, report
 
 MOST_REFUSALS = 10
+_PAGE = 1000
 
 
 @click.command()
 @click.argument("incident_id", metavar="ID", type=Number("an incident"))
+@click.option(
+    "--refusals", "everything", is_flag=True,
+    help=f"All that was refused or given up, not only the first {MOST_REFUSALS} of each partner.",
+)  # fmt: skip
 @options.as_json
 @options.acting
-def incident(incident_id: int, as_json: bool) -> None:
+def incident(incident_id: int, everything: bool, as_json: bool) -> None:
     """Show one incident: what it names, who decided what, where each partner stands, what was refused.
 
     \b
-    Example
+    Examples
       $ imei-gateway incident 7
+      $ imei-gateway incident 7 --refusals
     """
-    found, refused = desk.read(lambda conn, actor: _read(conn, actor, incident_id))
+    found, refused = desk.read(lambda conn, actor: _read(conn, actor, incident_id, everything))
     if as_json:
         fields: dict[str, Any] = msgspec.structs.asdict(found.incident)
-        show.json({**fields, "claims": found.claims, "partners": found.partners, "settled": found.settled})
+        fields |= {"claims": found.claims, "partners": found.partners, "settled": found.settled}
+        if everything:
+            fields["refusals"] = [
+                {"partner": standing.partner, **msgspec.to_builtins(it)}
+                for standing, all_ in refused
+                for it in all_
+            ]
+        show.json(fields)
     else:
-        show.draw(*_drawn(found), *_refused(refused))
+        show.draw(*_drawn(found), *_refused(incident_id, refused))
 
 
 async def _read(
-    conn: Connection, actor: Principal, incident_id: int
-) -> tuple[Report, list[tuple[str, Refusal]]]:
+    conn: Connection, actor: Principal, incident_id: int, everything: bool
+) -> tuple[Report, list[tuple[Standing, list[Refusal]]]]:
     found = await report(conn, actor, incident_id)
     refused = [
-        (standing.partner, refusal)
+        (standing, await _refusals(conn, incident_id, standing.partner_id, everything))
         for standing in found.partners
-        if _has_refused(standing)
-        for refusal in await refusals(conn, incident_id, standing.partner_id, after=0, limit=MOST_REFUSALS)
+        if _count(standing)
     ]
     return found, refused
 
 
-def _has_refused(standing: Standing) -> bool:
-    return any(tally and (tally.refused or tally.parked) for tally in (standing.block, standing.release))
+async def _refusals(conn: Connection, incident_id: int, partner_id: int, everything: bool) -> list[Refusal]:
+    if not everything:
+        return await refusals(conn, incident_id, partner_id, after=0, limit=MOST_REFUSALS)
+    found: list[Refusal] = []
+    while page := await refusals(
+        conn, incident_id, partner_id, after=found[-1].refusal if found else 0, limit=_PAGE
+    ):
+        found += page
+    return found
+
+
+def _count(standing: Standing) -> int:
+    return sum(tally.refused + tally.parked for tally in standing.tallies)
 
 
 def _drawn(found: Report) -> Iterator[RenderableType]:
@@ -90,14 +113,19 @@ def _decisions(it: Incident) -> Iterator[tuple[str, str]]:
             yield name, f"{show.moment(getattr(it, f'{name}_at'))} by {by}"
 
 
-def _refused(refused: list[tuple[str, Refusal]]) -> Iterator[RenderableType]:
-    if refused:
-        rows = [
-            (partner, it.identifier, it.op, it.state, f"{it.code} {it.words}".strip())
-            for partner, it in refused
-        ]
-        columns = ("partner", "identifier", "told", "state", "words")
-        yield from ("", show.table("What partners refused, or was given up", columns, rows))
+def _refused(incident_id: int, refused: list[tuple[Standing, list[Refusal]]]) -> Iterator[RenderableType]:
+    if not refused:
+        return
+    rows = [
+        (standing.partner, it.identifier, it.op, it.state, f"{it.code} {it.words}".strip())
+        for standing, all_ in refused
+        for it in all_
+    ]
+    columns = ("partner", "identifier", "told", "state", "words")
+    yield from ("", show.table("What partners refused, or was given up", columns, rows))
+    for standing, all_ in refused:
+        if (more := _count(standing) - len(all_)) > 0:
+            yield f"… and {more:,} more of {standing.partner}: 'imei-gateway incident {incident_id} --refusals'"
 
 
 @click.command()

@@ -19,7 +19,7 @@ from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
 from app.delivery import partners, tls
 from app.delivery.partners import Limits, Partner
-from app.delivery.progress import waiting
+from app.delivery.progress import Outstanding, is_worked, outstanding
 from app.delivery.scope import KINDS, PartnerScope
 from app.devices import tac
 
@@ -34,7 +34,15 @@ def partner() -> None:
     """
 
 
-for command in (kinds.kinds, trial.try_, again.replay, again.resync, again.reconcile, again.remove):
+for command in (
+    kinds.kinds,
+    trial.try_,
+    again.parked,
+    again.replay,
+    again.resync,
+    again.reconcile,
+    again.remove,
+):
     partner.add_command(command)
 
 
@@ -125,7 +133,7 @@ def add(
         added, unheard = desk.change(work)
     _tell(
         added,
-        0,
+        Outstanding(),
         as_json,
         f"Partner {added.id} ({added.name}) is added; it is told of everything from now on.",
     )
@@ -185,23 +193,26 @@ def _of_option(flaw: Flaw) -> Flaw:
     return msgspec.structs.replace(flaw, pointer=places.get(part, f"--{part}"))
 
 
-async def _remembered(conn: Connection, number: int, actor: Principal, now: datetime) -> tuple[Partner, int]:
+async def _remembered(
+    conn: Connection, number: int, actor: Principal, now: datetime
+) -> tuple[Partner, Outstanding]:
     changed = await partners.remember(conn, "partner.changed", number, actor, now)
-    return changed, (await waiting(conn, number))[number]
+    return changed, (await outstanding(conn, number))[number]
 
 
-def _tell(told: Partner, pending: int, as_json: bool, sentence: str) -> None:
+def _tell(told: Partner, left: Outstanding, as_json: bool, sentence: str) -> None:
     if as_json:
-        show.json(_fields(told, pending))
+        show.json(_fields(told, left))
     else:
         show.say(sentence)
 
 
-def _fields(it: Partner, pending: int) -> dict[str, Any]:
+def _fields(it: Partner, left: Outstanding) -> dict[str, Any]:
     """A partner as it may be shown: without its secrets."""
     fields: dict[str, Any] = msgspec.structs.asdict(it)
     shown = {"settings": it.public, "tls": tls.public(it.tls)}
-    return {**fields, **shown, "health": it.health, "pending": pending}
+    said = {"health": left.health(it), "note": left.note(it)}
+    return {**fields, **shown, **said, **msgspec.structs.asdict(left)}
 
 
 @partner.command("list")
@@ -215,17 +226,22 @@ def list_(as_json: bool) -> None:
       $ imei-gateway partner list
     """
 
-    async def work(conn: Connection, actor: Principal) -> list[tuple[Partner, int]]:
+    async def work(conn: Connection, actor: Principal) -> tuple[list[tuple[Partner, Outstanding]], bool]:
         actor.require(Permission.PARTNERS_READ)
-        pending = await waiting(conn)
-        return [(it, pending[it.id]) for it in await partners.everyone(conn)]
+        left = await outstanding(conn)
+        return [(it, left[it.id]) for it in await partners.everyone(conn)], await is_worked(conn)
 
-    found = desk.read(work)
+    found, worked = desk.read(work)
     if as_json:
-        show.json({"partners": [_fields(it, pending) for it, pending in found]})
+        show.json({"partners": [_fields(it, left) for it, left in found], "worked": worked})
         return
-    columns = ("#id", "name", "adapter", "health", "#identifiers waiting", "told of", "limits", "note")
-    show.draw(show.table("", columns, [_row(it, pending) for it, pending in found]))
+    columns = ("#id", "name", "adapter", "health", "#waiting", "#parked", "told of", "limits", "note")
+    show.draw(show.table("", columns, [_row(it, left) for it, left in found]))
+    if parked := sum(left.parked for _, left in found):
+        orders = show.count(parked, "order is", "orders are")
+        show.say(f"\n{orders} parked: 'imei-gateway partner parked' says where, and what to do.", "red")
+    if not worked:
+        show.say(f"\n{show.UNWORKED}", "bold red")
 
 
 def _names(scope: PartnerScope) -> tuple[str, ...]:
@@ -235,12 +251,13 @@ def _names(scope: PartnerScope) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _row(it: Partner, pending: int) -> tuple[Any, ...]:
+def _row(it: Partner, left: Outstanding) -> tuple[Any, ...]:
     told = ", ".join((*it.scope.kinds, *_names(it.scope)))
     rate = f"{it.limits.rate:g}/s" if it.limits.rate else "any rate"
-    note = it.pause_reason or it.last_fault
     limits = f"{rate}, {it.limits.max_inflight} in flight"
-    return str(it.id), it.name, it.adapter, show.state(it.health), f"{pending:,}", told, limits, note
+    note = it.pause_reason or it.last_fault
+    counts = f"{left.pending:,}", f"{left.parked:,}"
+    return str(it.id), it.name, it.adapter, show.state(left.health(it)), *counts, told, limits, note
 
 
 @partner.command()
@@ -256,14 +273,19 @@ def pause(name: str, reason: str, as_json: bool) -> None:
       $ imei-gateway partner pause "Operator Nord" --reason "Their maintenance until 06:00"
     """
 
-    async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, int]:
+    async def work(
+        conn: Connection, actor: Principal, now: datetime
+    ) -> tuple[bool, tuple[Partner, Outstanding]]:
         actor.require(Permission.PARTNERS_WRITE)
         number = (await partners.named(conn, name)).id
-        await partners.pause(conn, number, reason)
-        return await _remembered(conn, number, actor, now)
+        if await partners.pause(conn, number, reason):
+            return True, await _remembered(conn, number, actor, now)
+        return False, (await partners.find(conn, number), (await outstanding(conn, number))[number])
 
-    paused, pending = desk.change(work)
-    _tell(paused, pending, as_json, f"Partner {paused.id} ({paused.name}) is paused: {paused.pause_reason}")
+    changed, (paused, left) = desk.change(work)
+    said = "is paused" if changed else "was paused already, and the reason stays"
+    sentence = f"Partner {paused.id} ({paused.name}) {said}: {paused.pause_reason}"
+    _tell(paused, left, as_json, sentence)
 
 
 @partner.command()
@@ -278,12 +300,12 @@ def resume(name: str, as_json: bool) -> None:
       $ imei-gateway partner resume "Operator Nord"
     """
 
-    async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, int]:
+    async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, Outstanding]:
         actor.require(Permission.PARTNERS_WRITE)
         number = (await partners.named(conn, name)).id
         await partners.resume(conn, number)
         return await _remembered(conn, number, actor, now)
 
-    resumed, pending = desk.change(work)
-    waits = show.count(pending, "identifier waits", "identifiers wait")
-    _tell(resumed, pending, as_json, f"Partner {resumed.id} ({resumed.name}) is told again; {waits}.")
+    resumed, left = desk.change(work)
+    waits = show.count(left.pending, "identifier waits", "identifiers wait")
+    _tell(resumed, left, as_json, f"Partner {resumed.id} ({resumed.name}) is told again; {waits}.")

@@ -21,11 +21,12 @@ _WIDE = 160
 _ENDLESS = 10_000
 # Longer words are broken: what a partner says may be one word of any length.
 _LONGEST_WORD = 32
+UNWORKED = "No worker is running, so no partner is told anything: 'imei-gateway up' or 'imei-gateway work' starts one."
 STATES = {
     "blocked": "bold red", "suspect": "yellow", "clear": "green", "unknown": "dim",
     "draft": "dim", "submitted": "yellow", "approved": "bold red", "closed": "green",
     "rejected": "dim", "withdrawn": "dim",
-    "working": "green", "resting": "yellow", "failing": "red", "paused": "yellow",
+    "working": "green", "resting": "yellow", "failing": "red", "paused": "yellow", "parked": "red",
 }  # fmt: skip
 
 

@@ -148,7 +148,8 @@ async def remove(
     if incidents and not leave_blocks:
         raise Conflict(
             f"This partner holds blocks of {incidents:,} incident(s) that are in force; once it is removed, nobody"
-            " tells it of their release. Lift or withdraw them first, or say that the blocks are to be left there.",
+            " tells it of their release. Lift or withdraw them first, or leave the blocks there"
+            " (--leave-blocks, or ?leave_blocks=true).",
             "partner-holds-blocks",
         )
     detail = {"incidents_in_force": incidents, "untold": (await waiting(conn, partner_id))[partner_id]}

@@ -17,6 +17,10 @@ PATIENCE = 2.0
 may pause the partner."""
 
 
+class HeldBack(Denied):
+    """No call was made, for another one was turned away."""
+
+
 class Introduction:
     """How one wire is introduced. Made anew with it when the settings change."""
 
@@ -28,7 +32,7 @@ class Introduction:
         self._until = 0.0
 
     async def made(self, exchange: Callable[[], Awaitable[Reply]]) -> Reply:
-        """The reply of an exchange, in its turn. Raises Denied, without it, where another one was turned away."""
+        """The reply of an exchange, in its turn. Raises HeldBack, without it, where another one was turned away."""
         while not self._known.is_set():
             if self._is_barred():
                 await self._wait_for_another()
@@ -46,7 +50,7 @@ class Introduction:
             async with asyncio.timeout(self._until - time.monotonic()):
                 await self._known.wait()
         except TimeoutError:
-            raise Denied(
+            raise HeldBack(
                 f"HTTP {self._status}: the partner does not accept our credentials; one call has asked for all"
             ) from None
 

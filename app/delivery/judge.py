@@ -20,6 +20,7 @@ from app.adapters.contract import (
     Throttled,
 )
 from app.core.imei import shown
+from app.delivery.introduction import HeldBack
 
 LONGEST_REST = 60.0
 _NAME = attrgetter("outcome._value_")
@@ -27,13 +28,15 @@ _SETTLED = frozenset({Outcome.DONE, Outcome.ALREADY, Outcome.ACCEPTED, Outcome.R
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """One call, judged. `answers` has one for each order; a fault spoke for all of them at once."""
+    """One call, judged. `answers` has one for each order; a fault spoke for all of them at once. One that was
+    `held_back` never went out."""
 
     answers: tuple[Answer, ...]
     fault: str = ""
     rest: float = 0.0
     failed: bool = False
     pause: bool = False
+    held_back: bool = False
 
     @property
     def answered(self) -> bool:
@@ -108,6 +111,8 @@ def fault(orders: Sequence[Order], error: BaseException) -> Judgement:
             seconds = after if isinstance(after, (int, float)) and not math.isnan(after) else 1.0
             rest = min(LONGEST_REST, max(0.1, seconds))
             return _all(orders, error.outcome, text, rest=rest)
+        case HeldBack():
+            return _all(orders, Outcome.RETRY, text, pause=True, held_back=True)
         case Denied() | Gone():
             return _all(orders, Outcome.RETRY, text, pause=True)
         case NoAnswer() | PartnerFault():
@@ -133,9 +138,10 @@ def _all(
     rest: float = 0,
     failed: bool = False,
     pause: bool = False,
+    held_back: bool = False,
 ) -> Judgement:
     answers = (Answer(outcome, words=text),) * len(orders)
-    return Judgement(answers, fault=text, rest=rest, failed=failed, pause=pause)
+    return Judgement(answers, fault=text, rest=rest, failed=failed, pause=pause, held_back=held_back)
 
 
 def back_off(tries: int, chance: float, *, base: float = 0.5, cap: float = 300.0) -> float:

@@ -80,19 +80,16 @@ class Partner(msgspec.Struct, frozen=True):
             self, settings=settings, tls=sealing.tls_safe(keyring, self.id).opened(self.tls)
         )
 
-    @property
-    def health(self) -> str:
-        """See `health`."""
-        return health(paused=self.paused, failures=self.failures, resting=self.resting)
 
-
-def health(*, paused: bool, failures: int, resting: bool) -> str:
-    """`paused`, `failing` (its breaker is open: one probe at a time), `resting` (it asked for a pause, or its rate is
-    used up) or `working`."""
+def health(*, paused: bool, failures: int, resting: bool, parked: int = 0) -> str:
+    """`paused`, `failing` (its breaker is open: one probe at a time), `parked` (orders were given up that a person must
+    have told again), `resting` (it asked for a pause, or its rate is used up) or `working`."""
     if paused:
         return "paused"
     if failures >= BREAKER_OPENS_AT:
         return "failing"
+    if parked:
+        return "parked"
     return "resting" if resting else "working"
 
 

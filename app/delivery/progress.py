@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -12,12 +12,16 @@ import msgspec
 from app.core import imei
 from app.core.db import Connection
 from app.core.sql import queries
-from app.delivery.partners import health
+from app.delivery.partners import Partner, health
 
 _SQL = queries("progress")
 # A refusal's number is made of its key and op. Serials' keys count down from -1 and will not come so far.
 _LOWEST = 10**15
 _OPS = ("block", "release")
+WORKER = "imei-gateway-worker"
+"""How a worker's connections are named."""
+# It seals, and looks for what is due, every second.
+_SILENT = 15.0
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -26,8 +30,9 @@ class Tally(msgspec.Struct, frozen=True):
     `done`, `already` (it was so before) and `refused` are the partner's last words; `accepted` waits for its word;
     `superseded` orders gave way to newer ones; `not_ours` are releases that it is not told of, for it holds no block
     of ours; `parked` orders were given up until somebody has them told again; `open` is still to be told, or told
-    again. `rate` is identifiers a second over the time between its first and its latest answer, `seconds_left` how
-    long `open` takes at that; both null while nothing is known.
+    again. `rate` is identifiers a second on average, over all the time between its first and its latest answer, pauses
+    and outages too; `seconds_left` is how long `open` takes at that. Both are null while nothing is known. Who watches
+    knows better: the difference of two answers, over the time between them.
     """
 
     wanted: int
@@ -51,7 +56,7 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """One partner's progress on one incident."""
+    """One partner's progress on one incident. `last_fault` is why it is failing, resting or paused."""
 
     partner_id: int
     partner: str
@@ -66,8 +71,51 @@ class Standing(msgspec.Struct, frozen=True):
     """What it has been told once more, of either."""
 
     @property
+    def tallies(self) -> list[Tally]:
+        return [tally for tally in (self.block, self.release, self.again) if tally]
+
+    @property
     def settled(self) -> bool:
-        return all(tally is None or tally.settled for tally in (self.block, self.release, self.again))
+        return all(tally.settled for tally in self.tallies)
+
+    @property
+    def parked(self) -> int:
+        return sum(tally.parked for tally in self.tallies)
+
+
+class Outstanding(msgspec.Struct, frozen=True):
+    """What stands between us and one partner, in identifiers over all incidents: still to be told (`pending`), given up
+    until somebody has them told again (`parked`), `refused` by it, `accepted` and waiting for its word."""
+
+    pending: int = 0
+    parked: int = 0
+    refused: int = 0
+    accepted: int = 0
+
+    def health(self, partner: Partner) -> str:
+        """See `partners.health`."""
+        return health(
+            paused=partner.paused, failures=partner.failures, resting=partner.resting, parked=self.parked
+        )
+
+    def note(self, partner: Partner) -> str:
+        """What a person should know of this partner, and do; empty where there is nothing."""
+        given_up = (
+            f"{self.parked:,} parked: 'imei-gateway partner parked' says where, and what to do"
+            if self.parked
+            else ""
+        )
+        return "; ".join(filter(None, (partner.pause_reason or partner.last_fault, given_up)))
+
+
+class GivenUp(msgspec.Struct, frozen=True):
+    """How many identifiers of one incident are parked at one partner."""
+
+    partner_id: int
+    partner: str
+    incident: int
+    title: str
+    parked: int
 
 
 class Enrolment(msgspec.Struct, frozen=True):
@@ -113,14 +161,25 @@ def _standing(rows: list[asyncpg.Record]) -> Standing:
         partner_id=first["partner_id"],
         partner=first["name"],
         adapter=first["adapter"],
-        health=health(paused=first["paused"], failures=first["failures"], resting=first["resting"]),
-        last_fault=first["last_fault"] if first["failures"] or first["resting"] else "",
+        health=health(
+            paused=first["paused"],
+            failures=first["failures"],
+            resting=first["resting"],
+            parked=sum(row["parked"] for row in rows),
+        ),
+        last_fault=_why(first),
         first_at=min((row["first_at"] for row in rows if row["first_at"]), default=None),
         last_at=max((row["last_at"] for row in rows if row["last_at"]), default=None),
         block=tallies.get("block"),
         release=tallies.get("release"),
         again=tallies.get("again"),
     )
+
+
+def _why(row: asyncpg.Record) -> str:
+    if row["paused"]:
+        return str(row["pause_reason"])
+    return str(row["last_fault"]) if row["failures"] or row["resting"] else ""
 
 
 def _tally(row: asyncpg.Record) -> Tally:
@@ -150,6 +209,34 @@ async def waiting(conn: Connection, partner_id: int | None = None) -> Mapping[in
     """How many identifiers each partner (or this one) is still to be told, or told again: 0 for any other."""
     rows = await conn.fetch(_SQL.waiting, partner_id)
     return Counter({row["partner_id"]: row["identifiers"] for row in rows})
+
+
+async def outstanding(conn: Connection, partner_id: int | None = None) -> Mapping[int, Outstanding]:
+    """What stands between us and each partner (or this one): nothing for any other."""
+    pending = await waiting(conn, partner_id)
+    left = {row["partner_id"]: row for row in await conn.fetch(_SQL.left_over, partner_id)}
+    return defaultdict(
+        Outstanding,
+        {
+            number: Outstanding(pending[number], *_left_over(left.get(number)))
+            for number in pending.keys() | left.keys()
+        },
+    )
+
+
+def _left_over(row: asyncpg.Record | None) -> tuple[int, int, int]:
+    return (row["parked"], row["refused"], row["accepted"]) if row else (0, 0, 0)
+
+
+async def given_up(conn: Connection) -> list[GivenUp]:
+    """Where orders are parked: by partner and incident."""
+    return [GivenUp(**row) for row in await conn.fetch(_SQL.given_up)]
+
+
+async def is_worked(conn: Connection) -> bool:
+    """Whether a worker lives anywhere. Without one nobody is told anything."""
+    lives: bool = await conn.fetchval(_SQL.is_worked, WORKER, _SILENT)
+    return lives
 
 
 async def enrolments(conn: Connection) -> list[Enrolment]:

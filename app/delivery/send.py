@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -200,9 +201,21 @@ class _Run:
         self.leased_at, self.held = leased_at, kept and not stretch.leave
         self.probing = self.probing and not stretch.answered
         self.unsure = self.unsure and not kept
-        if not kept:
+        if kept:
+            self._tell_parked(settled)
+        else:
             _LOG.warning("delivery.stale", partner=self.lane.partner_id, lane=self.lane.lane)
         return kept
+
+    def _tell_parked(self, settled: Sequence[Settlement]) -> None:
+        codes = Counter(
+            (one.work.incident_id, answer.code) for one in settled for answer in one.parked.values()
+        )
+        for (incident, code), identifiers in codes.items():
+            _LOG.warning(
+                "delivery.parked", partner=self.lane.partner_id, incident=incident, identifiers=identifiers,
+                code=code,
+            )  # fmt: skip
 
     async def _tell_again(self, conn: Connection, stretch: Stretch) -> None:
         """We froze with a call on its way out: it may have come after what another worker told meanwhile. So the

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 
+import asyncpg
 import msgspec
 
 from app.adapters.contract import Answer, Op, Order, Outcome
@@ -95,6 +96,7 @@ async def _write(
     foreign = await _foreign(conn, lane, settled)
     await _heal(conn, lane, settled, now)
     kept = [row for one in settled for row in _kept(one, foreign)]
+    await _pass_over(conn, lane, work, kept, now)
     stands = await _items(conn, lane, work, kept, now)
     await _supersede(conn, lane, settled, now)
     return stands
@@ -147,6 +149,16 @@ async def _heal(conn: Connection, lane: Lane, settled: Sequence[Settlement], now
         await conn.execute(_SQL.heal_progress, command_id, lane.partner_id, refused, parked, now)
 
 
+async def _pass_over(
+    conn: Connection, lane: Lane, work: Work, kept: list[tuple[Order, str, Answer]], now: datetime
+) -> None:
+    """What was refused or given up before, and is so again, is counted once."""
+    keys, versions = _columns(order for order, state, _ in kept if state in ("refused", "parked"))
+    if work.doubtful and keys:
+        rows = await conn.fetch(_ITEMS.pass_over, lane.partner_id, work.op, work.command_id, keys, versions)
+        await _gave_way(conn, lane, rows, now)
+
+
 async def _items(
     conn: Connection, lane: Lane, work: Work, kept: list[tuple[Order, str, Answer]], now: datetime
 ) -> dict[int, str]:
@@ -160,16 +172,24 @@ async def _items(
 
 
 async def _supersede(conn: Connection, lane: Lane, settled: Sequence[Settlement], now: datetime) -> None:
-    """What the partner had only accepted of older decisions about the same identifiers gave way to this one."""
+    """What the partner had only accepted of older decisions about the same identifiers gave way to this one, and what
+    we had given up of them."""
     # The first decision about an identifier has none before it.
     keys, versions = _columns(
         order for one in settled for place in one.answers if (order := one.work.orders[place]).version > 1
     )
     if settled[0].work.op is Op.ENROL or not keys:
         return
-    rows = await conn.fetch(_ITEMS.supersede_accepted, lane.partner_id, keys, versions)
-    for command_id, count in sorted(Counter(row["command_id"] for row in rows).items()):
-        await conn.execute(_SQL.supersede_progress, command_id, lane.partner_id, count, now)
+    rows = await conn.fetch(_ITEMS.supersede, lane.partner_id, keys, versions)
+    await _gave_way(conn, lane, rows, now)
+
+
+async def _gave_way(conn: Connection, lane: Lane, rows: Sequence[asyncpg.Record], now: datetime) -> None:
+    """Counts what became of these items, which were of older commands, no longer there."""
+    tally = Counter((row["command_id"], row["state"]) for row in rows)
+    for command_id in sorted({command_id for command_id, _ in tally}):
+        counts = [tally[command_id, state] for state in ("accepted", "refused", "parked")]
+        await conn.execute(_SQL.supersede_progress, command_id, lane.partner_id, *counts, now)
 
 
 async def _progress(

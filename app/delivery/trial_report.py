@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import socket
-import ssl
 import time
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 from urllib.parse import quote, quote_plus, urlsplit
 
-import aiohttp
 import msgspec
 
 from app.adapters.contract import (
@@ -36,15 +33,12 @@ from app.adapters.contract import (
 from app.adapters.settings import MASK
 from app.core.imei import shown
 from app.delivery.contacts import NotReady, Witnessed
-from app.delivery.reach import NotReached
+from app.delivery.wire import NO_CONNECTION
 
 StillBlocked = Literal["no", "perhaps", "yes"]
 
 _TAKEN = frozenset({Outcome.DONE, Outcome.ALREADY, Outcome.ACCEPTED})
 # What stands behind a NoAnswer where nothing was sent.
-_NO_CONNECTION = (
-    aiohttp.ClientConnectorError, ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError, NotReached,
-)  # fmt: skip
 _NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN)
 _CONFIRMS = " What it only accepted it confirms later."
 
@@ -176,7 +170,7 @@ def never_arrived(error: BaseException) -> bool:
     """Whether there was no connection at all, so that the partner cannot have acted."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, _NO_CONNECTION) or getattr(cause, "errno", None) in _NO_WAY:
+        if isinstance(cause, NO_CONNECTION) or getattr(cause, "errno", None) in _NO_WAY:
             return True
         cause = cause.__cause__ or cause.__context__
     return False

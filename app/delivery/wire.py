@@ -29,6 +29,10 @@ from app.delivery.tls import public_context
 
 _OURS = {"accept-encoding": "identity", "user-agent": "imei-gateway"}
 
+# What is raised where there was no connection, so that nothing was sent.
+NO_CONNECTION = (
+    aiohttp.ClientConnectorError, ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError, NotReached,
+)  # fmt: skip
 # InvalidURL is no HTTPError, and aiohttp's own errors are not all translated by the transport.
 _TROUBLE = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError)
 

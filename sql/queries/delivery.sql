@@ -199,7 +199,13 @@ WHERE partner_id = $1 AND lane = $2 AND chunk_id = $3 AND state = 0
 RETURNING chunk_id, state;
 
 -- name: supersede_progress
-UPDATE progress SET accepted = accepted - $3, superseded = superseded + $3, last_at = $4
+-- $1 command, $2 partner, $3 accepted, $4 refused and $5 given up that gave way to what was told since, $6 now
+UPDATE progress SET
+    accepted = accepted - $3,
+    refused = refused - $4,
+    parked = parked - $5,
+    superseded = superseded + ($3 + $4 + $5),
+    last_at = $6
 WHERE command_id = $1 AND partner_id = $2;
 
 -- name: heal_progress

@@ -28,13 +28,34 @@ WHERE
     AND i.command_id IS NOT NULL
 RETURNING i.command_id, i.state;
 
--- name: supersede_accepted
--- $1 partner, then arrays: keys, versions that are settled now. What the partner had accepted of older
--- decisions is not waited for any longer.
+-- name: pass_over
+-- $1 partner, $2 op, $3 command, then arrays: keys, versions. What was told again and came to nothing again: refused or
+-- given up, it counts for the command that told it last, and for no other.
+WITH before AS MATERIALIZED (
+    SELECT i.key, i.version, i.command_id, i.state
+    FROM unnest($4::bigint [], $5::bigint []) AS a (key, version)
+    JOIN delivery_item AS i
+        ON i.partner_id = $1 AND i.key = a.key AND i.version = a.version AND i.op = $2
+    WHERE i.state IN ('refused', 'parked') AND i.command_id <> $3
+)
+UPDATE delivery_item AS i SET command_id = $3
+FROM before
+WHERE i.partner_id = $1 AND i.key = before.key AND i.version = before.version AND i.op = $2
+RETURNING before.command_id, before.state;
+
+-- name: supersede
+-- $1 partner, then arrays: keys, versions that are settled now. What the partner had accepted of older decisions is not
+-- waited for any longer, and what was given up of them need not be told any more.
+WITH before AS MATERIALIZED (
+    SELECT i.key, i.version, i.op, i.command_id, i.state
+    FROM unnest($2::bigint [], $3::bigint []) AS a (key, version)
+    JOIN delivery_item AS i ON i.partner_id = $1 AND i.key = a.key AND i.version < a.version
+    WHERE i.state IN ('accepted', 'parked') AND i.op <> 'enrol'
+)
 UPDATE delivery_item AS i SET state = 'superseded', changed_at = now()
-FROM unnest($2::bigint [], $3::bigint []) AS a (key, version)
-WHERE i.partner_id = $1 AND i.key = a.key AND i.version < a.version AND i.state = 'accepted' AND i.op <> 'enrol'
-RETURNING i.command_id;
+FROM before
+WHERE i.partner_id = $1 AND i.key = before.key AND i.version = before.version AND i.op = before.op
+RETURNING before.command_id, before.state;
 
 -- name: confirm
 -- $1 partner, $2 now, then arrays: keys, ops, states, codes, words, refs. Books onto what was accepted: of

@@ -5,6 +5,7 @@ SELECT
     p.name,
     p.adapter,
     p.paused,
+    p.pause_reason,
     pace.failures,
     pace.last_fault,
     pace.resume_at > now() AS resting,
@@ -26,7 +27,8 @@ JOIN progress AS g USING (command_id)
 JOIN partner AS p USING (partner_id)
 JOIN partner_pace AS pace USING (partner_id)
 WHERE c.incident_id = $1
-GROUP BY p.partner_id, p.name, p.adapter, p.paused, pace.failures, pace.last_fault, pace.resume_at, what
+GROUP BY
+    p.partner_id, p.name, p.adapter, p.paused, p.pause_reason, pace.failures, pace.last_fault, pace.resume_at, what
 ORDER BY p.partner_id, what;
 
 -- name: enrolment
@@ -55,6 +57,47 @@ FROM (
 ) AS open_command
 JOIN progress AS g USING (partner_id, command_id)
 GROUP BY g.partner_id;
+
+-- name: left_over
+-- $1 partner (null: all): of blocks and releases, how many identifiers it was told and does not simply hold now, where
+-- there are any. One row a command and partner is read, never one an identifier.
+SELECT
+    g.partner_id,
+    sum(g.parked)::bigint AS parked,
+    sum(g.refused)::bigint AS refused,
+    sum(g.accepted)::bigint AS accepted
+FROM progress AS g
+JOIN command AS c USING (command_id)
+WHERE
+    c.op <> 'enrol' AND (g.parked <> 0 OR g.refused <> 0 OR g.accepted <> 0)
+    AND ($1::integer IS NULL OR g.partner_id = $1)
+GROUP BY g.partner_id;
+
+-- name: given_up
+-- By partner and incident, where anything was given up and not told since.
+SELECT p.partner_id, p.name AS partner, i.incident_id AS incident, i.title, sum(g.parked)::bigint AS parked
+FROM progress AS g
+JOIN command AS c USING (command_id)
+JOIN incident AS i USING (incident_id)
+JOIN partner AS p USING (partner_id)
+WHERE c.op <> 'enrol' AND g.parked <> 0 AND p.removed_at IS NULL
+GROUP BY p.partner_id, p.name, i.incident_id, i.title
+HAVING sum(g.parked) > 0
+ORDER BY p.partner_id, i.incident_id;
+
+-- name: is_worked
+-- $1 the name that workers give their connections, $2 seconds within which each of them is used: whether a worker lives,
+-- on whatever machine. A connection of a machine that is gone stands for hours, but says nothing. (Another role may not be
+-- told when; then the connection counts.)
+SELECT EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE
+        datname = current_database() AND application_name = $1
+        AND (
+            state_change IS NULL OR state = 'active'
+            OR state_change > clock_timestamp() - $2::double precision * interval '1 second'
+        )
+);
 
 -- name: refusals
 -- $1 incident, $2 partner, $3 limit, $4 key and $5 op of the last one before: what this partner refused, in its

@@ -101,7 +101,7 @@ def test_a_broken_package_is_named(installed, module, target, words):
         (
             "self.settings_given = settings",
             "raise RuntimeError(settings.token)",
-            "broke when it was made: RuntimeError",
+            "cannot be made of these settings: RuntimeError",
         ),
         ("batch_size = 1", "batch_size = 0", "would tell 0 orders a call"),
         ("batch_size = 1", "batch_size = 'all'", "would tell 'all' orders a call"),

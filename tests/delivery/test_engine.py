@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiohttp import web
 
 from app.core.db import transaction
 from app.core.errors import Conflict, Invalid
@@ -143,6 +144,24 @@ async def test_refused_credentials_pause_the_partner_once(town, keys, pool):
     found = (await town.standings(incident))["ceir"]
     assert (found.health, found.block.open) == ("paused", 60)
     assert await pool.fetchval("SELECT count(*) FROM audit_entry WHERE kind = 'partner.paused'") == 1
+
+
+async def test_calls_that_were_held_back_are_not_counted(town, keys):
+    """All lanes begin at once; the first call is turned away, and the others never go out."""
+    seen: list[str] = []
+
+    async def take(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        return web.Response(status=401)
+
+    await town.listener("strict", take)
+    incident = await town.incident()
+    await town.block(incident, keys(60))
+    async with town.worker():
+        await town.until(incident, lambda all_: all_["strict"].health == "paused")
+        await asyncio.sleep(2.5)
+    block = (await town.standings(incident))["strict"].block
+    assert (block.calls, block.failed_calls) == (len(seen), len(seen)) == (1, 1)
 
 
 async def test_a_refusal_is_final_and_keeps_the_partners_words(town, keys, pool):

@@ -6,12 +6,19 @@ from datetime import timedelta
 
 import msgspec
 from aiohttp import web
+from structlog.testing import capture_logs
 
+from app.access.roles import Principal, Role
 from app.core.db import transaction
 from app.core.imei import full
-from app.delivery import partners
-from app.delivery.progress import refusals
+from app.delivery import again, partners
+from app.delivery.again import Again, Replay, Which
+from app.delivery.progress import GivenUp, Outstanding, given_up, outstanding, refusals
 from app.sandbox.faults import Faults
+
+from .conftest import utc_now
+
+ADMIN = Principal("ada", "Ada", Role.ADMIN)
 
 
 async def partner_that_chokes_on(town, imei: str) -> tuple[int, list[int]]:
@@ -160,3 +167,78 @@ async def test_the_neighbour_of_what_was_taken_back_meanwhile_is_not_to_blame(to
     async with town.worker():
         found = await town.settled(incident)
     assert (found["webhook"].block.done, found["webhook"].block.parked) == (8, 0)
+
+
+async def left(pool, number: int) -> tuple[Outstanding, str]:
+    async with pool.acquire() as conn:
+        found = (await outstanding(conn))[number]
+        return found, found.health(await partners.find(conn, number))
+
+
+async def replay(pool, number: int) -> Again:
+    wanted = Replay(which=Which.PARKED)
+    return await transaction(pool, lambda conn: again.replay(conn, ADMIN, number, wanted, utc_now()))
+
+
+async def test_what_is_parked_is_seen_without_opening_its_incident(town, pool, keys):
+    number = await town.partner("webhook")
+    incident = await town.incident()
+    await town.block(incident, keys(1))
+    await died_at(pool, 1)
+    with capture_logs() as log:
+        async with town.worker():
+            standing = (await town.settled(incident))["webhook"]
+    assert standing.health == "parked"
+    assert await left(pool, number) == (Outstanding(parked=1), "parked")
+    async with pool.acquire() as conn:
+        assert await given_up(conn) == [GivenUp(number, "webhook", incident, "t", 1)]
+        note = (await outstanding(conn))[number].note(await partners.find(conn, number))
+    assert note == "1 parked: 'imei-gateway partner parked' says where, and what to do"
+    [event] = [event for event in log if event["event"] == "delivery.parked"]
+    said = {name: event[name] for name in ("partner", "incident", "identifiers", "code")}
+    assert said == {"partner": number, "incident": incident, "identifiers": 1, "code": "poison"}
+
+
+async def test_what_is_given_up_again_counts_once_and_what_is_told_after_all_no_more(town, pool, keys):
+    number = await town.partner("webhook")
+    incident = await town.incident()
+    await town.block(incident, keys(1))
+    for _ in range(2):
+        await died_at(pool, 1, chunk="max(chunk_id)")
+        async with town.worker():
+            await town.settled(incident)
+        assert (await left(pool, number))[0] == Outstanding(parked=1)
+        assert await replay(pool, number) == Again(1, 0)
+        assert (await left(pool, number))[0] == Outstanding(pending=1, parked=1)
+    async with town.worker():
+        standing = (await town.settled(incident))["webhook"]
+    assert (standing.health, standing.parked) == ("working", 0)
+    assert await left(pool, number) == (Outstanding(), "working")
+
+
+async def test_what_is_refused_again_counts_once(town, pool, keys):
+    number = await town.partner("ceir", faults=Faults(refuse_rate=1.0))
+    incident = await town.incident()
+    await town.block(incident, keys(3))
+    async with town.worker():
+        await town.settled(incident)
+        await transaction(pool, lambda conn: again.replay(conn, ADMIN, number, Replay(), utc_now()))
+        await town.settled(incident)
+        assert (await left(pool, number))[0] == Outstanding(refused=3)
+        town.stages["ceir"].misbehaviour.order(Faults())
+        await transaction(pool, lambda conn: again.replay(conn, ADMIN, number, Replay(), utc_now()))
+        await town.settled(incident)
+    assert (await left(pool, number))[0] == Outstanding()
+
+
+async def test_a_parked_block_that_was_released_since_is_parked_no_more(town, pool, keys):
+    number = await town.partner("webhook")
+    incident = await town.incident()
+    await town.block(incident, keys(1))
+    await died_at(pool, 1)
+    async with town.worker():
+        await town.settled(incident)
+        assert (await left(pool, number))[0] == Outstanding(parked=1)
+        await town.release(incident, keys(1))
+        await town.settled(incident)
+    assert await left(pool, number) == (Outstanding(), "working")

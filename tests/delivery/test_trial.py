@@ -106,7 +106,7 @@ async def test_a_paused_partner_is_tried_and_stays_paused(town):
         await partners.pause(conn, number, "maintenance")
     assert (await tried(town, number)).taken
     async with town.pool.acquire() as conn:
-        assert (await partners.find(conn, number)).health == "paused"
+        assert (await partners.find(conn, number)).paused
 
 
 async def test_a_partner_that_does_not_know_us_is_asked_once_and_is_not_paused_by_it(town):
@@ -119,7 +119,7 @@ async def test_a_partner_that_does_not_know_us_is_asked_once_and_is_not_paused_b
     assert "No release was sent" in found.verdict
     async with town.pool.acquire() as conn:
         partner = await partners.find(conn, number)
-    assert (partner.health, partner.failures, partner.last_fault) == ("working", 0, "")
+    assert (partner.paused, partner.failures, partner.last_fault) == (False, 0, "")
 
 
 @pytest.mark.parametrize(

@@ -299,6 +299,7 @@ def test_all_that_is_wrong_with_a_partner_is_told_at_once_and_of_what_was_typed(
     assert "setting devices_per_call: it would be a whole number, at least 1; it would be" in bounded
     unknown = gateway.run("partner", "add", "Süd", "--adapter", "fax", *pairs, "--tac", "12").stderr
     assert "--adapter: There is no adapter 'fax'; there are ceir," in unknown
+    assert "restart it after another" in unknown
     assert "--tac: '12' would be 8 digits" in unknown
 
 

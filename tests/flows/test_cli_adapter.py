@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -65,6 +66,27 @@ def test_what_is_written_passes_its_own_tests_and_is_typed_and_tidy(tmp_path, ki
     assert typed.stdout == "Success: no issues found in 4 source files\n"
     for tidy in (("ruff", "check", "--no-cache", "."), ("ruff", "format", "--no-cache", "--check", ".")):
         assert (done := ran(package, *tidy)).returncode == 0, done.stdout
+
+
+def test_the_next_steps_work_where_the_environment_has_no_pip(tmp_path):
+    package = tmp_path / "their adapter"
+    done = Commands({}).run("adapter", "new", "atlantis", str(package))
+    install, test = (shlex.split(line) for line in done.stdout.splitlines() if line.startswith("  "))
+    assert install == [
+        "python3",
+        "-m",
+        "pip",
+        "--python",
+        sys.executable,
+        "install",
+        "-e",
+        f"{package}[test]",
+    ]
+    assert [word.strip("()") for word in test] == ["cd", str(package), "&&", sys.executable, "-m", "pytest"]
+    readme = (package / "README.md").read_text()
+    assert f"python3 -m pip --python {sys.executable} install -e '.[test]'" in readme
+    assert "restart the gateway" in " ".join(readme.split())
+    assert "once it is restarted" in done.stdout
 
 
 def test_its_suite_notices_what_is_broken_later(tmp_path):

@@ -59,8 +59,21 @@ def test_refusals_faults_and_rest_are_named() -> None:
 
 
 def test_a_paused_partner_says_what_makes_it_go_on() -> None:
-    text = " ".join(_drawn((0, _standing("paused", wanted=10))).split())
-    assert "paused until 'imei-gateway partner resume 1'" in text
+    text = " ".join(_drawn((0, _standing("paused", "Their maintenance", wanted=10))).split())
+    assert "paused: Their maintenance · goes on after 'imei-gateway partner resume 1'" in text
+
+
+def test_one_that_refuses_our_credentials_is_not_to_be_resumed_before_they_are_corrected() -> None:
+    fault = "HTTP 401: the partner does not accept our credentials"
+    text = " ".join(_drawn((0, _standing("paused", fault, wanted=10))).split())
+    assert f"paused: {fault} · correct its settings" in text
+    assert text.index("correct its settings") < text.index("partner resume 1")
+
+
+def test_one_at_which_orders_are_parked_is_not_called_settled() -> None:
+    text = " ".join(_drawn((0, _standing("parked", wanted=10, done=8, parked=2))).split())
+    assert "settled" not in text
+    assert "2 parked · given up until 'imei-gateway partner replay 1 --which parked'" in text
 
 
 def test_a_single_look_knows_no_rate_and_shows_none() -> None:

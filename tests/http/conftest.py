@@ -58,6 +58,11 @@ class Gateway:
         async with _connected(self.dsn) as conn:
             assert await keys.revoke(conn, key_id, "tests", datetime.now(UTC))
 
+    async def execute(self, statement: str, *values: object) -> None:
+        """For what takes two weeks, or workers that die."""
+        async with _connected(self.dsn) as conn:
+            await conn.execute(statement, *values)
+
     def bare(self) -> httpx.AsyncClient:
         """A client of its own connections, for any address."""
         return httpx.AsyncClient(timeout=30, trust_env=False)

@@ -15,7 +15,7 @@ import pytest
 
 from app.adapters import signature
 
-from .asking import JSON, problem
+from .asking import JSON, decided, drafted, problem, register, stock
 from .conftest import Gateway
 from .test_partner_reach import in_database
 from .test_partners import SECRET, added
@@ -125,3 +125,118 @@ async def test_the_example_of_the_runbook_runs(gateway, numbers):
     )  # fmt: skip
     said, wrong = await process.communicate()
     assert json.loads(said) == {"counted": 0, "ignored": 1}, wrong
+
+
+async def test_confirmations_must_be_signed(admin, nobody):
+    url = f"/v1/partners/{(await added(admin, 'Brand A', 'knox_guard'))['id']}/confirmations"
+    body = json.dumps(
+        {"events": [{"eventType": "KG_DEVICE_LOCKED", "deviceUid": "490154203237518"}]}
+    ).encode()
+    accepted = await nobody.post(url, content=body, headers=signed(body, SECRET))
+    assert (accepted.status_code, accepted.json()) == (200, {"counted": 0, "ignored": 1})
+    problem(await nobody.post(url, content=body, headers=JSON), 401)
+    problem(await nobody.post(url, content=body + b" ", headers=signed(body, SECRET)), 401)
+    problem(await nobody.post(url, content=body, headers=signed(body, "whsec_" + "b3RoZXJz" * 5)), 401)
+    problem(await admin.post(url, content=body, headers=JSON), 401)
+
+
+async def test_confirmations_that_cannot_be_read(admin, nobody):
+    url = f"/v1/partners/{(await added(admin, 'Brand B', 'knox_guard'))['id']}/confirmations"
+    for body in (
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        b"{}",
+        b'{"events": [{"eventType": 1}]}',
+        b'{"events": NaN}',
+    ):
+        problem(await nobody.post(url, content=body, headers=signed(body, SECRET)), 400)
+
+
+async def test_a_message_of_too_many_results_is_refused(admin, nobody):
+    url = f"/v1/partners/{(await added(admin, 'Brand E', 'knox_guard'))['id']}/confirmations"
+    events = [{"eventType": "KG_DEVICE_LOCKED", "deviceUid": "490154203237518"}] * 10_001
+    body = json.dumps({"events": events}, separators=(",", ":")).encode()
+    found = problem(
+        await nobody.post(url, content=body, headers=signed(body, SECRET)), 400, "confirmation-size"
+    )
+    assert "10,000 at most" in found["detail"]
+    body = b" " * (2**20 + 1)
+    problem(await nobody.post(url, content=body, headers=signed(body, SECRET)), 413, "body-too-large")
+
+
+async def test_an_adapter_that_confirms_nothing(admin, nobody):
+    url = f"/v1/partners/{(await added(admin, 'Register E'))['id']}/confirmations"
+    problem(await nobody.post(url, content=b"{}", headers=signed(b"{}", SECRET)), 401, "unsigned")
+    problem(await nobody.post("/v1/partners/999999/confirmations", content=b"{}", headers=JSON), 401)
+
+
+async def test_a_brand_reports_its_locks(gateway, admin, goods_in, manager, approver, practice, until):
+    _, settings = await practice("knox_guard")
+    goods = stock(2, tac=35_777777)
+    made = await added(
+        admin,
+        "Brand C",
+        "knox_guard",
+        settings=settings,
+        scope={"kinds": ["imei"], "tacs": ["35777777"]},
+    )
+    callback = {"url": f"{gateway.url}/v1/partners/{made['id']}/confirmations"}
+    async with gateway.bare() as client:
+        assert (await client.put(f"{settings['url']}/sandbox/callback", json=callback)).status_code == 204
+    await register(goods_in, goods)
+    incident = await drafted(manager, pallets=[goods.pallet])
+    await decided(manager, incident, "submit")
+    await decided(approver, incident, "approve")
+    read = await until(manager, f"/v1/incidents/{incident}", lambda answer: answer["settled"])
+    (standing,) = read["partners"]
+    assert (standing["partner"], standing["block"]["wanted"], standing["block"]["done"]) == ("Brand C", 4, 4)
+
+
+async def test_a_message_that_comes_twice_counts_once(
+    admin, auditor, goods_in, manager, approver, nobody, practice, until
+):
+    _, settings = await practice("knox_guard")
+    goods = stock(1, tac=35_777778)
+    scope = {"kinds": ["imei"], "tacs": ["35777778"]}
+    made = await added(admin, "Brand D", "knox_guard", settings=settings, scope=scope)
+    await register(goods_in, goods)
+
+    async def waits(op: str, accepted: int) -> None:
+        def stands(answer):
+            return answer["partners"] and answer["partners"][0][op]["accepted"] == accepted
+
+        await until(manager, f"/v1/incidents/{incident}", stands)
+
+    async def stolen() -> int:
+        number = await drafted(manager, pallets=[goods.pallet])
+        await decided(manager, number, "submit")
+        await decided(approver, number, "approve")
+        return number
+
+    async def reported(event: str, number: str) -> int:
+        events = [{"eventType": event, "deviceUid": imei} for imei in goods.imeis]
+        body = json.dumps({"events": events}).encode()
+        secret = settings["webhook_secret"]
+        headers = JSON | signature.signed(signature.keys(secret), number, datetime.now(UTC), body)
+        answer = await nobody.post(f"/v1/partners/{made['id']}/confirmations", content=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        counted: int = answer.json()["counted"]
+        return counted
+
+    incident = await stolen()
+    await waits("block", 2)
+    assert await reported("KG_DEVICE_LOCKED", "lock-1") == 2
+    lift = {"scope": {"pallets": [goods.pallet]}}
+    assert (await manager.post(f"/v1/incidents/{incident}/lift", json=lift)).status_code == 200
+    await waits("release", 2)
+    assert await reported("KG_DEVICE_UNLOCKED", "unlock-1") == 2
+    incident = await stolen()
+    await waits("block", 2)
+    subject = {"subject": f"partner:{made['id']}", "limit": 100}
+    before = (await auditor.get("/v1/audit/entries", params=subject)).json()["entries"]
+    assert await reported("KG_DEVICE_LOCKED", "lock-1") == 0
+    after = (await auditor.get("/v1/audit/entries", params=subject)).json()["entries"]
+    assert len(after) == len(before)
+    assert await reported("KG_DEVICE_LOCKED", "lock-2") == 2

@@ -6,6 +6,8 @@ What it writes works as it stands and passes the conformance suite. Nothing that
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from collections.abc import Collection
 from importlib.metadata import version
 from importlib.resources import files
@@ -47,7 +49,10 @@ class Package(msgspec.Struct, frozen=True):
     def texts(self) -> dict[str, str]:
         """The files of the package, by their paths in it."""
         names = ("kind", "name", "title", "module", "package")
-        said = {name: getattr(self, name) for name in names} | {"version": version("imei-gateway")}
+        said = {name: getattr(self, name) for name in names} | {
+            "version": version("imei-gateway"),
+            "python": interpreter(),
+        }
         read = files(__name__)
         return {
             path: Template((read / source).read_text(encoding="utf-8")).substitute(said) if source else ""
@@ -65,6 +70,11 @@ class Package(msgspec.Struct, frozen=True):
             "tests/practice.py": "practice.py.txt",
             f"tests/test_{self.kind}.py": "test.py.txt",
         }
+
+
+def interpreter() -> str:
+    """The Python of this gateway, as a shell takes it: its environment may have no pip of its own."""
+    return shlex.quote(sys.executable)
 
 
 def named(kind: str, taken: Collection[str]) -> Package:
