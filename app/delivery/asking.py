@@ -132,6 +132,7 @@ async def _claimed(desk: Desk) -> _Due | None:
 async def _due(desk: Desk) -> _Due | None:
     """A partner that is to be asked now, by us alone."""
     async with desk.pool.acquire(timeout=10) as conn:
+        await desk.contacts.forget_removed(conn)
         row = await conn.fetchrow(
             _SQL.claim_asking,
             _who_can("poll"),

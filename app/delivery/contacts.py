@@ -6,7 +6,9 @@ its row says why, and all others are told.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -28,6 +30,7 @@ from app.adapters.contract import (
     Report,
     Wire,
 )
+from app.core import log
 from app.core.db import Connection
 from app.core.errors import GatewayError
 from app.core.imei import shown
@@ -36,8 +39,10 @@ from app.delivery import partners
 from app.delivery.partners import Partner
 from app.delivery.wire import HttpWire
 
+_LOG = log.get("delivery")
 
-class Contact(msgspec.Struct, frozen=True):
+
+class Contact(msgspec.Struct, frozen=True, weakref=True):
     """A partner that can be called; `partner` is its row as it was then, its secrets sealed, and `secrets` are those
     that nothing told about it may repeat."""
 
@@ -55,19 +60,22 @@ class Contacts:
         self._open_wire = open_wire
         self._keyring = keyring
         self._known: dict[int, Contact] = {}
-        self._retired: list[Contact] = []
+        self._open: set[HttpWire] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def of(self, conn: Connection, partner_id: int) -> Contact:
-        """The contact for a partner, by its row as it stands now."""
+        """The contact for a partner, by its row as it stands now. Its connections stay open as long as anybody keeps
+        it, also when the partner has got another meanwhile: calls under way end on the wire they began on."""
         partner = await partners.find(conn, partner_id)
         known = self._known.get(partner_id)
         if known and _terms(known.partner) == _terms(partner):
             return known
         contact = self._made(partner)
         self._known[partner_id] = contact
-        if known:
-            # Calls under way end on the wire they began on.
-            self._retired.append(known)
+        self._open.add(contact.wire)
+        # Whoever calls the partner has the contact in hand. When nobody does any more, here neither, this is called.
+        close = weakref.finalize(contact, self._unused, asyncio.get_running_loop(), contact.wire)
+        close.atexit = False
         return contact
 
     def _made(self, partner: Partner) -> Contact:
@@ -81,12 +89,39 @@ class Contacts:
         except GatewayError as error:
             return Contact(partner, Unready(error.detail), HttpWire())
 
+    async def forget_removed(self, conn: Connection) -> None:
+        """Lets go of partners that were removed."""
+        if self._known:
+            for partner_id in await partners.removed(conn, list(self._known)):
+                self._known.pop(partner_id, None)
+
+    def _unused(self, loop: asyncio.AbstractEventLoop, wire: HttpWire) -> None:
+        # Python may find out in any thread, and when all is over.
+        if wire in self._open and not loop.is_closed():
+            loop.call_soon_threadsafe(self._close_aside, wire)
+
+    def _close_aside(self, wire: HttpWire) -> None:
+        if wire in self._open:
+            self._open.remove(wire)
+            closing = asyncio.ensure_future(_close(wire))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
     async def close(self) -> None:
         """Closes every connection."""
-        for contact in (*self._known.values(), *self._retired):
-            await contact.wire.close()
+        wires = list(self._open)
+        self._open.clear()
         self._known.clear()
-        self._retired.clear()
+        for wire in wires:
+            await wire.close()
+        await asyncio.gather(*self._closing)
+
+
+async def _close(wire: HttpWire) -> None:
+    try:
+        await wire.close()
+    except Exception as error:  # nobody needs it any more
+        _LOG.debug("contact.not_closed", error=repr(error))
 
 
 def _terms(partner: Partner) -> tuple[Any, ...]:

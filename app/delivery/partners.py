@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -267,6 +267,11 @@ async def named(conn: Connection, name: str) -> Partner:
     if number is None:
         raise Missing(f"There is no partner '{name}'; the list of partners has their names.")
     return await find(conn, number)
+
+
+async def removed(conn: Connection, numbers: Sequence[int]) -> list[int]:
+    """Those of these partners that were removed."""
+    return [row["partner_id"] for row in await conn.fetch(_SQL.removed, numbers)]
 
 
 async def pause(conn: Connection, partner_id: int, reason: str) -> bool:

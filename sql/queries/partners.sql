@@ -51,6 +51,10 @@ UPDATE partner SET
     name = name || ' (removed ' || partner_id || ')'
 WHERE partner_id = $1;
 
+-- name: removed
+-- $1 partners
+SELECT partner_id FROM partner WHERE partner_id = ANY ($1::bigint []) AND removed_at IS NOT NULL;
+
 -- name: choosy
 -- Those that are told of some kinds or countries of incidents only.
 SELECT partner_id FROM partner

@@ -1,9 +1,13 @@
 """Acknowledgement files as partners write them, well and badly."""
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 
 from app.adapters import registry
 from app.adapters.contract import Denied, Failing, NoAnswer, OutOfTime
+from app.delivery.timed import Timed
 
 from .conftest import SINCE
 
@@ -180,3 +184,22 @@ async def test_what_was_read_when_the_time_is_over_is_booked_and_the_rest_comes_
     assert (await _worked(adapter, shelf))[0] == ["S1", "S2", "S3"]
     over.clear()
     assert (await _worked(adapter, shelf))[0][0] == "S4"
+
+
+async def test_a_slow_place_is_read_for_its_time_only():
+    class Sluggish(Shelf):
+        async def read(self, name):
+            await asyncio.sleep(0.02)
+            return await super().read(name)
+
+    adapter, shelf = _adapter(), Sluggish()
+    booked, looks = [], 0
+    while shelf.held:
+        reports = await adapter.poll(Timed(shelf, 0.3), SINCE)
+        assert 0 < len(reports) < 20
+        booked += [said.name for report in reports for said in report.confirmations]
+        with suppress(OutOfTime):
+            await adapter.put_away([report.name for report in reports], Timed(shelf, 0.1))
+        looks += 1
+    assert looks > 5
+    assert sorted(booked) == sorted(f"S{number}" for number in range(1, 71))
