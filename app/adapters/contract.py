@@ -218,7 +218,7 @@ class Confirms(Protocol):
 
     def announced(self, headers: Mapping[str, str], now: datetime) -> None:
         """Raises errors.Unauthorised where no message of this partner has such headers: then the body, which
-        anybody may have sent, is not even read."""
+        anybody may have sent, is not looked at."""
         ...
 
     def confirmations(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Sequence[Confirmation]:

@@ -73,7 +73,7 @@ REQUESTS: dict[str, Any] = {
     },
     "changePartner": {"paused": True, "reason": "Maintenance until noon."},
     "tryPartner": {"imei": "009900990000012"},
-    "replayPartner": {"which": "failed", "incident": 7, "since": "2025-12-22T02:00:00Z"},
+    "replayPartner": {"which": "failed", "incident": 1, "since": "2025-12-22T02:00:00Z"},
     "saveMapping": {"columns": {"Handset ID": "imei", "Case": "pallet", "Internal note": "-"}},
     "moveDevices": {
         "moves": [{"to": "340123450000000018", "imeis": ["490154203237518"], "at": "2025-12-22T01:40:00Z"}]

@@ -107,11 +107,11 @@ def test_the_gateway_lists_and_shows_it(tmp_path):
     fields = {it["name"]: (it["type"], it["required"], it["secret"], it["right"]) for it in shown["fields"]}
     assert fields == {
         "url": ("string", True, False, "the partner's address, like https://partner.example"),
-        "token": ("string", True, True, "the token of our account there"),
+        "token": ("string", True, True, "the token of our account"),
         "identifiers_per_call": ("integer", False, False, "1 to 1000"),
     }
     drawn = gateway.run("adapter", "show", "atlantis_west").stdout
-    assert re.search(r"^token +required +string +secret +the token of our account there", drawn, re.MULTILINE)
+    assert re.search(r"^token +required +string +secret +the token of our account", drawn, re.MULTILINE)
     assert "atlantis_west" in gateway.run("partner", "kinds").stdout
     taken = gateway.run("adapter", "new", "atlantis_west", str(tmp_path / "again"))
     assert taken.returncode == 1
