@@ -65,6 +65,7 @@ def show_(kind: str, as_json: bool) -> None:
         show.json(kinds.described(kind, found))
         return
     kinds.draw(kind, found)
+    kinds.warn_of_files(it.right for it in kinds.settings(kind, found.settings))
 
 
 @adapter.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import product
 from typing import Annotated, Any, get_args, get_origin
@@ -14,6 +16,8 @@ from rich.text import Text
 from app.adapters import registry
 from app.adapters.contract import Adapter
 from app.cli import options, show
+
+_FILES_ROOT = "IMEI_GATEWAY_FILES_ROOT"
 
 
 @click.command()
@@ -37,6 +41,15 @@ def kinds(as_json: bool) -> None:
         draw(kind, it)
 
 
+def warn_of_files(texts: Iterable[Any]) -> None:
+    """Says so where files on our own disk are meant by one of the texts, and this shell names no directory for them."""
+    if any("file:///" in str(text) for text in texts) and not os.environ.get(_FILES_ROOT):
+        show.say(
+            f"{_FILES_ROOT} is not set here; a file:///… address only works where it is set for the workers.",
+            "yellow",
+        )
+
+
 class Setting(msgspec.Struct, frozen=True):
     """One setting as people are told of it. `default` is null where it is required."""
 
@@ -56,7 +69,7 @@ def described(kind: str, it: type[Adapter]) -> dict[str, Any]:
         "kinds": sorted(it.kinds),
         "enrols": it.enrols,
         "package": registry.origin(kind),
-        "fields": _settings(kind, it.settings),
+        "fields": settings(kind, it.settings),
         "settings": msgspec.json.schema(it.settings),
     }
 
@@ -67,7 +80,7 @@ def draw(kind: str, it: type[Adapter]) -> None:
     told = f"  {it.title}; blocks by {' and '.join(sorted(it.kinds))}{enrols}"
     show.draw(Text.assemble((kind, "bold"), told))
     columns = ("setting", "default", "type", "secret", "what it would be")
-    show.draw(show.table("", columns, map(_row, _settings(kind, it.settings))), "")
+    show.draw(show.table("", columns, map(_row, settings(kind, it.settings))), "")
 
 
 def _row(it: Setting) -> tuple[str, ...]:
@@ -82,7 +95,8 @@ def _default(it: Setting) -> str:
     return it.default if isinstance(it.default, str) else json.dumps(it.default)
 
 
-def _settings(kind: str, form: type[msgspec.Struct]) -> list[Setting]:
+def settings(kind: str, form: type[msgspec.Struct]) -> list[Setting]:
+    """The settings of a kind, one by one."""
     schema = msgspec.json.schema(form)
     properties = schema["$defs"][form.__name__]["properties"]
     return [

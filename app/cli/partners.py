@@ -137,6 +137,8 @@ def add(
         as_json,
         f"Partner {added.id} ({added.name}) is added; it is told of everything from now on.",
     )
+    if not as_json:
+        kinds.warn_of_files(settings.values())
     if unheard and not as_json:
         show.say(
             f"No TAC is known yet of: {', '.join(unheard)}. 'imei-gateway tac import' brings them.", "yellow"
@@ -188,6 +190,8 @@ def _of_option(flaw: Flaw) -> Flaw:
     if part == "settings":
         detail = flaw.detail.removeprefix(f"Setting '{name}': ")
         return Flaw(detail, f"setting {name}" if name else "--settings", flaw.code)
+    if part == "scope" and not name:
+        return Flaw(flaw.detail, "--tac, --brand, --gtin, --kind", flaw.code)
     each = "country" if name == "countries" else name.removesuffix("s")
     places = {"name": "NAME", "scope": f"--{each}", "limits": f"--{name.replace('_', '-')}"}
     return msgspec.structs.replace(flaw, pointer=places.get(part, f"--{part}"))

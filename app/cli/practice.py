@@ -132,7 +132,8 @@ async def _one_added(
 
 
 def _print(running: Sequence[Running], added: bool) -> None:
-    show.draw(show.table("", ("practice partner", "address"), [(_name(one), one.url) for one in running]))
+    rows = [(_name(one), one.settings["url"], f"{one.url}/sandbox") for one in running]
+    show.draw(show.table("", ("practice partner", "is told at", "is ordered at"), rows))
     if not added:
         show.say("\nAdd them with --add, or one by one:")
         for one in running:

@@ -37,9 +37,13 @@ class Locked(Unavailable):
 class Keyring:
     """The keys of this process. Without any it seals and opens nothing, and says which setting is missing."""
 
-    def __init__(self, keys: Sequence[bytes], random: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, keys: Sequence[bytes], random: Callable[[int], bytes], file: Path | None = None
+    ) -> None:
+        """`file` is where the keys came from, if anywhere."""
         self._keys = {_number(key): AESGCM(key) for key in keys}
         self._random = random
+        self._file = file
 
     @property
     def first(self) -> str:
@@ -74,6 +78,12 @@ class Keyring:
         return sealed.partition(".")[0] == self.first
 
     def _missing(self, number: str, place: str) -> Locked:
+        if self._file and number in _numbers_in(self._file):
+            return Locked(
+                f"The secret at {place} is sealed with the key {number}, which {self._file} holds by now; restart this"
+                " process, which has read the file before.",
+                "secrets-key-unread",
+            )
         held = ", ".join(self._keys)
         why = f"and the keys here are {held}" if held else "and there is no key here"
         return Locked(
@@ -85,17 +95,29 @@ class Keyring:
 
 def load(settings: Settings, random: Callable[[int], bytes]) -> Keyring:
     """The keys that the settings name; `random` gives as many random bytes as it is asked for. Raises Invalid."""
-    name, text = SETTING, settings.secrets_key
-    if settings.secrets_key_file:
-        if text:
-            raise Invalid(f"{SETTING} and {FILE_SETTING} are both set; it would be one of them.")
-        name, text = FILE_SETTING, _read(Path(settings.secrets_key_file))
-    return Keyring([_key(word, name) for word in re.split(r"[\s,]+", text.strip()) if word], random)
+    if not settings.secrets_key_file:
+        return Keyring(_keys(settings.secrets_key, SETTING), random)
+    if settings.secrets_key:
+        raise Invalid(f"{SETTING} and {FILE_SETTING} are both set; it would be one of them.")
+    file = Path(settings.secrets_key_file)
+    return Keyring(_keys(_read(file), FILE_SETTING), random, file)
 
 
 def new_key(random: Callable[[int], bytes]) -> str:
     """A fresh key, as the settings take it."""
     return PREFIX + _text(random(_SIZE))
+
+
+def _keys(text: str, name: str) -> list[bytes]:
+    return [_key(word, name) for word in re.split(r"[\s,]+", text.strip()) if word]
+
+
+def _numbers_in(file: Path) -> set[str]:
+    """The keys that the file holds now; none where it cannot be read."""
+    try:
+        return {_number(key) for key in _keys(_read(file), FILE_SETTING)}
+    except Invalid:
+        return set()
 
 
 def _read(path: Path) -> str:

@@ -36,7 +36,8 @@ class Places:
             raise Denied("a place for files begins with sftp:// or file:///")
         if not self._root:
             raise Denied(
-                "this worker exchanges no files on its own disk: IMEI_GATEWAY_FILES_ROOT names no directory"
+                "IMEI_GATEWAY_FILES_ROOT is not set for this process, be it a command, an API or a worker, so it"
+                " exchanges no files on its own disk; a running worker may have another setting"
             )
         self._threads = self._threads or ThreadPoolExecutor(2, thread_name_prefix="files")
         return Directory(self._root, path, self._threads, self._deadline, self._cap)

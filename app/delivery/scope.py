@@ -177,7 +177,8 @@ def check_incidents(scope: PartnerScope) -> None:
         if not (word.strip() and len(word) <= 100 and word.isprintable())
     ]
     if flaws:
-        raise Invalid("The incidents of the scope are not usable.", flaws=tuple(flaws))
+        wrong = " and ".join(sorted({flaw.pointer.split("/")[2] for flaw in flaws}))
+        raise Invalid(f"The {wrong} of the scope are not usable.", flaws=tuple(flaws))
 
 
 def _digits(values: Sequence[str], count: int, field: str) -> Sequence[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -175,6 +176,10 @@ def main() -> None:
             seed=given.seed,
             follow_input=given.follow_input,
         )
+    except BrokenPipeError:
+        # Who wanted to know our address is gone. Python would complain again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (msgspec.ValidationError, OSError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

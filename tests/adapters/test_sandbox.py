@@ -219,3 +219,12 @@ def test_they_end_when_their_parent_is_killed():
     parent.send_signal(signal.SIGKILL)
     parent.communicate()
     assert all(_gone(pid) for pid in children)
+
+
+def test_a_practice_partner_whose_owner_left_while_it_started_ends_without_a_word():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-P", "-m", "app.sandbox.server", "ceir"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -96,7 +96,9 @@ def test_a_theft_from_goods_in_to_release(
     assert "'=1+1" in row
 
     partners = ("sandbox", "--ports", ",".join("0" for _ in KINDS), "--add")
-    with Gateway(gateway.data_dir).started(*partners, until="until Ctrl-C"):
+    practising = Gateway(gateway.data_dir)
+    with practising.started(*partners, until="until Ctrl-C"):
+        assert re.search(r"practice webhook +http://\S+/webhook", practising.said)
         declared = gateway.told("declare", "--title", "Paris", "--pallet", PALLET, "--yes")
         number = str(declared["id"])
         assert (declared["state"], declared["preview"]["devices"]) == ("submitted", 5)

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from app.cli.bars import Bars
+from app.cli.bars import Bars, Paces
 from app.delivery.progress import Standing, Tally
 
 
@@ -98,3 +98,15 @@ def test_what_was_given_up_is_told_apart_from_what_is_not_ours() -> None:
     drawn = _drawn((0, _standing(wanted=100, done=50, parked=30, not_ours=20)))
     assert "30 parked · 20 not ours to release" in drawn
     assert drawn.count("▓") > drawn.count("▒") > 0
+
+
+def test_the_time_that_is_left_goes_by_the_last_seconds_and_not_by_the_first() -> None:
+    """It stood still for an hour, which an average would never forget."""
+    now = 0.0
+    paces = Paces(clock=lambda: now)
+    paces.update([_standing(wanted=1000, done=100)])
+    for now, done in ((3600.0, 100), (3605.0, 200), (3610.0, 300)):
+        paces.update([standing := _standing(wanted=1000, done=done)])
+    block = paces.recent(standing).block
+    assert block is not None
+    assert (block.rate, block.seconds_left) == (20.0, 35.0)

@@ -120,3 +120,32 @@ def test_figures_of_the_list_are_those_of_the_api(given_up: tuple[Commands, int]
     listed = json.loads(given_up[0].run("partner", "list", "--json").stdout)["partners"][0]
     figures = {name: listed[name] for name in ("health", "pending", "parked", "refused", "accepted")}
     assert figures == {"health": "parked", "pending": 0, "parked": 24, "refused": 0, "accepted": 0}
+
+
+def test_files_that_no_directory_is_named_for_are_warned_of(desk: Commands) -> None:
+    warning = "IMEI_GATEWAY_FILES_ROOT is not set here"
+    assert warning in desk.run("adapter", "show", "dirbs_file").stdout
+    assert warning not in desk.run("adapter", "show", "ceir").stdout
+    place = ("--adapter", "dirbs_file", "--setting", "url=file:///dirbs")
+    assert warning in desk.run("partner", "add", "Files", *place).stdout
+    named = Commands({**desk.environ(None), "IMEI_GATEWAY_FILES_ROOT": "/srv/partners"})
+    assert warning not in named.run("partner", "add", "More files", *place).stdout
+    tried = " ".join(desk.run("partner", "try", "Files").stdout.split())
+    assert "not set for this process" in tried
+    assert "a running worker may have another setting" in tried
+
+
+def test_what_is_wrong_with_a_scope_is_said_of_its_options(desk: Commands) -> None:
+    hook = (
+        "--adapter",
+        "webhook",
+        "--setting",
+        "url=https://x.example",
+        "--setting",
+        "secret=whsec_" + "c2VjcmV0" * 5,
+    )
+    halved = desk.run("partner", "add", "Half", *hook, "--tac", "35209900").stderr
+    assert "--: " not in halved
+    assert "--tac, --brand, --gtin, --kind: name tacs or brands" in halved
+    worded = desk.run("partner", "add", "Words", *hook, "--reason", "thef=Stolen").stderr
+    assert worded.startswith("The reasons of the scope are not usable.")

@@ -76,6 +76,22 @@ def test_keys_come_from_a_file_too(tmp_path: Path):
     assert load(settings, RANDOM).first == keyring_of(new).first
 
 
+def test_who_has_not_read_the_file_since_is_to_be_restarted(tmp_path: Path):
+    old, new = new_key(RANDOM), new_key(RANDOM)
+    file = tmp_path / "keys"
+    file.write_text(old)
+    running = load(config.load({"IMEI_GATEWAY_SECRETS_KEY_FILE": str(file)}), RANDOM)
+    sealed = keyring_of(new).seal(b"hunter2", PLACE)
+    with pytest.raises(Locked, match="set IMEI_GATEWAY_SECRETS_KEY or"):
+        running.open(sealed, PLACE)
+    file.write_text(f"{new}\n{old}\n")
+    with pytest.raises(Locked, match=f"which {file} holds by now; restart this process"):
+        running.open(sealed, PLACE)
+    file.unlink()
+    with pytest.raises(Locked, match="set IMEI_GATEWAY_SECRETS_KEY or"):
+        running.open(sealed, PLACE)
+
+
 @pytest.mark.parametrize("word", ["hunter2", "imei_s_short", "imei_s_" + "!" * 43, new_key(RANDOM) + "x"])
 def test_what_is_no_key_is_refused_and_not_repeated(word):
     with pytest.raises(Invalid, match="IMEI_GATEWAY_SECRETS_KEY holds what is no key") as caught:
