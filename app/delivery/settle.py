@@ -24,6 +24,7 @@ _SQL = queries("delivery")
 _ITEMS = queries("items")
 _LANES = queries("lanes")
 _GOOD = frozenset({Outcome.DONE, Outcome.ALREADY, Outcome.ACCEPTED})
+_WAITS = frozenset({"accepted", "refused", "parked"})
 _KEPT = {Outcome.ACCEPTED: "accepted", Outcome.REFUSED: "refused"}
 
 
@@ -152,8 +153,8 @@ async def _heal(conn: Connection, lane: Lane, settled: Sequence[Settlement], now
 async def _pass_over(
     conn: Connection, lane: Lane, work: Work, kept: list[tuple[Order, str, Answer]], now: datetime
 ) -> None:
-    """What was refused or given up before, and is so again, is counted once."""
-    keys, versions = _columns(order for order, state, _ in kept if state in ("refused", "parked"))
+    """What waits for the partner's word, was refused or given up before, and is so again, is counted once."""
+    keys, versions = _columns(order for order, state, _ in kept if state in _WAITS)
     if work.doubtful and keys:
         rows = await conn.fetch(_ITEMS.pass_over, lane.partner_id, work.op, work.command_id, keys, versions)
         await _gave_way(conn, lane, rows, now)

@@ -29,14 +29,14 @@ WHERE
 RETURNING i.command_id, i.state;
 
 -- name: pass_over
--- $1 partner, $2 op, $3 command, then arrays: keys, versions. What was told again and came to nothing again: refused or
--- given up, it counts for the command that told it last, and for no other.
+-- $1 partner, $2 op, $3 command, then arrays: keys, versions. What was told again and only accepted, refused or given up
+-- again counts for the command that told it last, and for no other.
 WITH before AS MATERIALIZED (
     SELECT i.key, i.version, i.command_id, i.state
     FROM unnest($4::bigint [], $5::bigint []) AS a (key, version)
     JOIN delivery_item AS i
         ON i.partner_id = $1 AND i.key = a.key AND i.version = a.version AND i.op = $2
-    WHERE i.state IN ('refused', 'parked') AND i.command_id <> $3
+    WHERE i.state IN ('accepted', 'refused', 'parked') AND i.command_id <> $3
 )
 UPDATE delivery_item AS i SET command_id = $3
 FROM before

@@ -28,7 +28,7 @@ from app.core.db import transaction
 from app.core.errors import Conflict
 from app.core.imei import full
 from app.core.sql import queries
-from app.delivery import asking, partners
+from app.delivery import again, asking, partners
 from app.delivery.partners import Limits
 from app.delivery.scope import PartnerScope
 from app.sandbox.faults import Faults
@@ -106,6 +106,21 @@ async def asked(pool, desk) -> None:
     await pool.execute("UPDATE partner_pace SET poll_at = now(), reconcile_at = now()")
     while await asking.step(desk):
         pass
+
+
+async def test_what_is_accepted_twice_is_waited_for_once(town, archive, keys, pool):
+    """Told again before the partner has confirmed it, it counts for the command that told it last."""
+    incident = await town.incident()
+    await town.block(incident, keys(3))
+    async with town.worker() as desk:
+        await town.until(incident, lambda all_: all_["Archive"].block.accepted == 3)
+        wanted = again.Replay(which=again.Which.ALL)
+        await transaction(pool, lambda conn: again.replay(conn, ADMIN, archive, wanted, utc_now()))
+        while await pool.fetchval("SELECT count(*) FROM delivery WHERE state = 0"):
+            await asyncio.sleep(0.02)
+        await asked(pool, desk)
+    counts = await pool.fetchrow("SELECT sum(accepted), sum(done), sum(superseded) FROM progress")
+    assert tuple(counts) == (0, 3, 3)
 
 
 async def test_a_word_that_repeats_no_reference_takes_none_away(town, archive, keys, pool):
