@@ -21,7 +21,7 @@ from app.core.db import Connection, Pool
 from app.core.keyring import Keyring
 from app.delivery import again, asking, partners, tls
 from app.delivery.again import Again, Replay
-from app.delivery.asking import Reconciled
+from app.delivery.comparing import Reconciled
 from app.delivery.partners import Limits, LimitsChange, Partner
 from app.delivery.progress import Outstanding, outstanding
 from app.delivery.scope import PartnerScope, ScopeChange

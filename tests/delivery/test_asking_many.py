@@ -22,7 +22,7 @@ from app.adapters.contract import (
     Report,
 )
 from app.core.db import transaction
-from app.delivery import asking, partners
+from app.delivery import asking, fetching, partners, turn
 from app.delivery.partners import Limits
 from app.delivery.scope import PartnerScope
 
@@ -196,8 +196,8 @@ async def test_a_worker_that_is_stopped_waits_for_no_partner_and_lets_go(town, p
 async def test_a_lease_is_short_and_lasts_as_long_as_is_asked(town, pool, partner, monkeypatch):
     await partner("hanging")
     left = "SELECT extract(EPOCH FROM asking_until - now()) FROM partner_pace"
-    assert asking.LEASE <= 120
-    monkeypatch.setattr(asking, "LEASE", 0.8)
+    assert turn.LEASE <= 120
+    monkeypatch.setattr(turn, "LEASE", 0.8)
     async with asks(town):
         await asyncio.sleep(2.5)
         assert 0 < await pool.fetchval(left) < 1
@@ -207,7 +207,7 @@ async def test_a_lease_is_short_and_lasts_as_long_as_is_asked(town, pool, partne
 async def test_a_partner_whose_worker_died_is_asked_again_when_it_is_resumed(town, pool, partner):
     number = await partner("quiet")
     async with town.worker(slots=0) as desk:
-        assert await asking._due(desk)
+        assert await turn.claimed(desk)
         assert not await asking.step(desk)
         await transaction(pool, lambda conn: partners.resume(conn, number))
         assert await asking.step(desk)
@@ -215,7 +215,7 @@ async def test_a_partner_whose_worker_died_is_asked_again_when_it_is_resumed(tow
 
 async def test_what_a_worker_hears_that_slept_is_not_booked(town, pool, partner, monkeypatch):
     number = await partner("slow")
-    monkeypatch.setattr(asking, "POLL_FOR", 0.5)
+    monkeypatch.setattr(fetching, "POLL_FOR", 0.5)
 
     async def resumed():
         await asyncio.sleep(0.2)
@@ -234,7 +234,7 @@ async def test_what_a_slow_partner_left_is_booked_as_far_as_the_time_suffices(
     town, pool, partner, monkeypatch
 ):
     await partner("slow")
-    monkeypatch.setattr(asking, "POLL_FOR", 0.5)
+    monkeypatch.setattr(fetching, "POLL_FOR", 0.5)
     async with town.worker(slots=0) as desk:
         began = time.monotonic()
         assert await asking.step(desk)
@@ -245,7 +245,7 @@ async def test_what_a_slow_partner_left_is_booked_as_far_as_the_time_suffices(
 
 async def test_a_partner_that_hangs_is_not_waited_for_long(town, pool, partner, monkeypatch):
     await partner("hanging")
-    monkeypatch.setattr(asking, "POLL_FOR", -16.5)
+    monkeypatch.setattr(fetching, "POLL_FOR", -16.5)
     async with town.worker(slots=0) as desk:
         async with asyncio.timeout(5):
             assert await asking.step(desk)

@@ -209,5 +209,7 @@ async def test_a_scope_can_only_grow(admin):
     scope = {"kinds": ["imei"], "brands": ["QUIET brand", "Other Quiet Brand"], "tacs": ["99999999"]}
     grown = await admin.patch(url, json={"scope": scope})
     assert grown.json()["scope"]["brands"] == ["other quiet brand", "quiet brand"]
-    for smaller in ({**scope, "brands": ["quiet brand"]}, {**scope, "brands": []}, {"kinds": ["imei"]}):
+    same = await admin.patch(url, json={"scope": {"kinds": ["imei"]}})
+    assert same.json()["scope"] == grown.json()["scope"]
+    for smaller in ({**scope, "brands": ["quiet brand"]}, {**scope, "brands": []}, {"brands": None}):
         problem(await admin.patch(url, json={"scope": smaller}), 409, "scope-shrinks")
