@@ -13,6 +13,7 @@ from app.core.db import Pool
 from app.core.errors import Unavailable
 from app.core.migrate import pending
 from app.core.sql import queries
+from app.delivery.progress import outstanding
 
 _SQL = queries("health")
 _OPEN = Notes(open=True, any_query=True).opt
@@ -49,12 +50,14 @@ async def ready(pool: NamedDependency[Pool]) -> Health:
 async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
     async with pool.acquire(timeout=10) as conn:
         rows = await conn.fetch(_SQL.gauges)
+        left = await outstanding(conn)
         waiting = await conn.fetchrow(_SQL.waiting)
+    partners = [{**row, **msgspec.structs.asdict(left[row["partner_id"]])} for row in rows]
     asked = CollectorRegistry()
     for name, text in _GAUGES.items():
         gauge = Gauge(f"imei_gateway_partner_{name}", text, ["partner"], registry=asked)
-        for row in rows:
-            gauge.labels(row["partner"]).set(row[name])
+        for figures in partners:
+            gauge.labels(figures["partner"]).set(figures[name])
     for name, text in _WAITING.items():
         Gauge(name, text, registry=asked).set(waiting[name.removeprefix("imei_gateway_")] if waiting else 0)
     return Response(
