@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
 from random import Random
 from uuid import uuid4
@@ -13,6 +14,10 @@ from app.core.db import Connection, Pool, open_pool
 from app.core.keyring import Keyring
 from app.core.migrate import migrate
 from app.core.postgres import running
+
+# Whoever runs the tests in the background of a script has Ctrl-C ignored, and commands inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def sibling(dsn: str, database: str) -> str:
