@@ -21,6 +21,7 @@ from app.delivery.partners import BREAKER_OPENS_AT
 
 _SQL = queries("lanes")
 _DELIVERY = queries("delivery")
+_ITEMS = queries("items")
 # Leases of a lane that lapsed in a row with nothing settled, from which it is suspect: workers may have died of it.
 CAREFUL_FROM = 3
 # Of 500 orders each, 20 MiB in all.
@@ -164,6 +165,7 @@ def _order(key: int, version: int, serials: Mapping[int, asyncpg.Record]) -> Ord
 async def doubt(conn: Connection, lane: Lane) -> None:
     """Whoever held this lane before may have made calls that nobody settled."""
     await conn.execute(_DELIVERY.doubt, lane.partner_id, lane.lane)
+    await conn.execute(_ITEMS.doubt_refusals, lane.partner_id, lane.lane)
 
 
 async def about_to_tell(conn: Connection, lane: Lane, chunk_id: int, place: int) -> None:

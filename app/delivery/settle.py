@@ -168,7 +168,10 @@ async def _items(
         return {}
     rows = [(o.key, o.version, state, a.code, a.words, a.ref) for o, state, a in kept]
     columns = [list(column) for column in zip(*rows, strict=True)]
-    found = await conn.fetch(_ITEMS.settle_items, lane.partner_id, work.op, work.command_id, now, *columns)
+    found = await conn.fetch(
+        _ITEMS.settle_items, lane.partner_id, work.op, work.command_id, now, *columns,
+        bool(work.tries or work.doubtful), work.tries > 0,
+    )  # fmt: skip
     return {row["key"]: row["state"] for row in found}
 
 

@@ -236,7 +236,8 @@ WHERE command_id = $1 AND partner_id = $2;
 
 -- name: told_before
 -- $1 partner, $2 lane, then arrays: keys, versions. The last that this partner was told of each before that version, by
--- an order that it did not refuse: what, whether somebody else had blocked it before, and its own reference. A block
+-- an order that it did not refuse: what, whether somebody else had blocked it before, and its own reference. A block that
+-- it refused when it was told again may have been taken before. A block
 -- counts as soon as it may have heard of it, a release only once it is known to have. (One that has not had its turn may
 -- have to wait until after a later one's.) The claims on an identifier tell which commands may have named it.
 WITH asked AS MATERIALIZED (
@@ -276,7 +277,7 @@ JOIN asked ON asked.key = said.key AND said.version < asked.version
 LEFT JOIN delivery_item AS i
     ON i.partner_id = $1 AND i.key = said.key AND i.version = said.version AND i.op = near.op
 WHERE
-    said.place <> ALL (near.untold) AND coalesce(i.state, '') <> 'refused'
+    said.place <> ALL (near.untold) AND (coalesce(i.state, '') <> 'refused' OR near.op = 'block' AND i.heard)
     AND NOT near.untouched AND coalesce(said.place <> ALL (near.open_at[:near.fresh]), true)
     AND (
         near.op = 'block'

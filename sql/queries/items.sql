@@ -1,11 +1,13 @@
 -- name: settle_items
 -- $1 partner, $2 op, $3 command, $4 now, then arrays: keys, versions, states, codes, words, refs. A confirmation may
 -- have come before its own order was settled (it is of no command yet): it stands, as does what was confirmed when it
--- is told again, and that somebody else had blocked it. What stands is given back.
+-- is told again, and that somebody else had blocked it. What stands is given back. $11: the partner may have heard of
+-- these before, $12: by an earlier round of these very orders. It may have taken then what it refuses now, unless it
+-- refused it then, too.
 INSERT INTO delivery_item AS i (
-    partner_id, op, command_id, changed_at, key, version, state, code, words, ref
+    partner_id, op, command_id, changed_at, key, version, state, code, words, ref, heard
 )
-SELECT $1, $2, $3, $4, a.key, a.version, a.state, a.code, a.words, a.ref
+SELECT $1, $2, $3, $4, a.key, a.version, a.state, a.code, a.words, a.ref, a.state = 'refused' AND $11::boolean
 FROM unnest(
     $5::bigint [], $6::bigint [], $7::text [], $8::text [], $9::text [], $10::text []
 ) AS a (key, version, state, code, words, ref)
@@ -16,8 +18,24 @@ ON CONFLICT (partner_id, key, version, op) DO UPDATE SET
     code = CASE WHEN i.command_id IS NULL OR i.state IN ('confirmed', 'foreign') THEN i.code ELSE excluded.code END,
     words = CASE WHEN i.command_id IS NULL OR i.state IN ('confirmed', 'foreign') THEN i.words ELSE excluded.words END,
     ref = CASE WHEN excluded.ref = '' THEN i.ref ELSE excluded.ref END,
+    heard = CASE
+        WHEN i.command_id IS NULL OR i.state IN ('confirmed', 'foreign') THEN i.heard
+        ELSE excluded.heard AND ($12::boolean OR i.heard OR i.state <> 'refused')
+    END,
     changed_at = excluded.changed_at
 RETURNING key, state;
+
+-- name: doubt_refusals
+-- $1 partner, $2 lane, whose worker went: what is told there again may have been taken by now, though it was refused.
+UPDATE delivery_item AS i SET heard = true
+FROM delivery AS d
+JOIN command AS c USING (command_id)
+JOIN chunk AS ch USING (chunk_id)
+CROSS JOIN unnest(ch.keys, ch.versions) WITH ORDINALITY AS said (key, version, place)
+WHERE
+    d.partner_id = $1 AND d.lane = $2 AND d.state = 0 AND c.again
+    AND (d.open_at IS NULL OR said.place = ANY (d.open_at))
+    AND i.partner_id = $1 AND i.key = said.key AND i.version = said.version AND i.op = c.op AND i.state = 'refused';
 
 -- name: heal
 -- $1 partner, $2 op, then arrays: keys, versions. What had been refused or given up has been taken after all.

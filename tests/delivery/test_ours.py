@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
+from app.access.roles import Principal, Role
+from app.core.clock import utc_now
 from app.core.db import transaction
 from app.core.imei import full
-from app.delivery import partners
+from app.delivery import again, partners
+from app.delivery.again import Replay, Which
 from app.sandbox.faults import Faults
 from app.sandbox.ledger import State
+
+ADMIN = Principal("k_admin", "Tests", Role.ADMIN)
 
 
 def others_block(town, name: str, numbers: list[int]) -> None:
@@ -89,6 +95,66 @@ async def test_a_block_that_was_refused_is_nothing_to_release(town, keys):
         lifted = (await town.settled(incident))["ceir"].release
     assert (refused.refused, lifted.not_ours) == (10, 10)
     assert len(town.blocked("ceir")) == 10
+
+
+async def test_what_a_partner_took_is_ours_though_it_refuses_the_repeat(town, keys):
+    """Its answer was lost, and it will not hear of the same twice."""
+    await town.partner("eir_push", faults=Faults(fail_rate=1.0, applied=True))
+    incident = await town.incident()
+    await town.block(incident, keys(4))
+    async with town.worker():
+        while len(town.blocked("eir_push")) < 4:
+            await asyncio.sleep(0.02)
+        town.stages["eir_push"].misbehaviour.order(Faults(refuse_rate=1.0))
+        told = (await town.settled(incident))["eir_push"].block
+        town.stages["eir_push"].misbehaviour.order(Faults())
+        await town.release(incident, keys(4))
+        lifted = (await town.settled(incident))["eir_push"].release
+    assert told.refused == 4
+    assert (lifted.done, lifted.not_ours) == (4, 0)
+    assert town.blocked("eir_push") == []
+
+
+@pytest.mark.parametrize("first", [Faults(), Faults(refuse_rate=1.0)], ids=["taken", "refused"])
+async def test_what_is_refused_when_a_person_has_it_told_again(town, keys, pool, first):
+    """Ours if it was taken the first time, and nobody's if it was refused then, too."""
+    number = await town.partner("eir_push", faults=first)
+    incident = await town.incident()
+    taken = 0 if first.refuse_rate else 4
+    async with town.worker():
+        await town.block(incident, keys(4))
+        await town.settled(incident)
+        town.stages["eir_push"].misbehaviour.order(Faults(refuse_rate=1.0))
+        asked = partial(
+            again.replay, actor=ADMIN, partner_id=number, wanted=Replay(which=Which.ALL), now=utc_now()
+        )
+        await transaction(pool, asked)
+        await town.settled(incident)
+        town.stages["eir_push"].misbehaviour.order(Faults())
+        await town.release(incident, keys(4))
+        lifted = (await town.settled(incident))["eir_push"].release
+    assert (lifted.done, lifted.not_ours) == (taken, 4 - taken)
+    assert town.blocked("eir_push") == []
+
+
+async def test_what_a_worker_told_again_before_it_died_is_ours_whatever_is_said_then(town, keys, pool):
+    """Refused at first, taken when it was told again by a worker that died of it, and refused to the next."""
+    number = await town.partner("eir_push", faults=Faults(refuse_rate=1.0))
+    incident = await town.incident()
+    async with town.worker():
+        await town.block(incident, keys(4))
+        await town.settled(incident)
+    asked = partial(
+        again.replay, actor=ADMIN, partner_id=number, wanted=Replay(which=Which.ALL), now=utc_now()
+    )
+    await transaction(pool, asked)
+    await pool.execute("UPDATE partner_lane SET lease_until = now() - interval '1 second' WHERE pending > 0")
+    async with town.worker():
+        await town.settled(incident)
+        town.stages["eir_push"].misbehaviour.order(Faults())
+        await town.release(incident, keys(4))
+        lifted = (await town.settled(incident))["eir_push"].release
+    assert (lifted.done + lifted.already, lifted.not_ours) == (4, 0)
 
 
 async def test_a_release_that_came_to_nothing_leaves_the_block_ours(town, keys, pool):
