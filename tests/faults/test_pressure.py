@@ -19,7 +19,7 @@ from app.delivery import lanes, send
 from app.delivery.contacts import Contacts
 from app.delivery.partners import Limits
 
-from .people import KEYRING, block, release
+from .people import KEYRING, block, new_incident, release
 from .world import FIRST_KEY, World
 
 pytestmark = pytest.mark.soak
@@ -69,16 +69,23 @@ async def drain(pool: Pool, world: World, claims: list[float]) -> None:
     await asyncio.gather(work(), work())
 
 
+async def decided(pool: Pool) -> None:
+    """The last theft is released, or the next one declared."""
+    incident = await pool.fetchval("SELECT max(incident_id) FROM incident")
+    held = await pool.fetchval("SELECT EXISTS (SELECT FROM claim WHERE incident_id = $1 AND state = 1)", incident)
+    decide, which = (release, incident) if held else (block, await new_incident(pool))
+    keys = [FIRST_KEY + which * DEVICES + number for number in range(DEVICES)]
+    await transaction(pool, lambda conn: decide(conn, which, keys))
+
+
 async def phase(name: str, pool: Pool, world: World, rounds: int = ROUNDS, backlog: int = 1) -> Phase:
-    """Rounds of: everything declared or released (`backlog` times over), then told to everybody."""
+    """Rounds of: a theft declared, or released (`backlog` times over), then told to everybody. Each is of devices of
+    its own, for what was told before of the same ones is read as well, and nobody tells of a phone forty times."""
     claims: list[float] = []
     settled, began = 0, time.perf_counter()
-    keys = [FIRST_KEY + number for number in range(DEVICES)]
     for _ in range(rounds):
         for _ in range(backlog):
-            blocked = await pool.fetchval("SELECT count(*) FROM listing WHERE blocked_by > 0")
-            decide = release if blocked else block
-            await transaction(pool, lambda conn, decide=decide: decide(conn, 1, keys))
+            await decided(pool)
         await drain(pool, world, claims)
         settled += DEVICES * PARTNERS * backlog
     took = time.perf_counter() - began
