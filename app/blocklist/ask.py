@@ -1,99 +1,104 @@
-"""Carriers ask here. Every answer is read from PostgreSQL, never from a cache, so it is never stale.
-
-Questions that arrive while one statement is under way are gathered and answered by the next one: no
-question waits for a timer, and a busy process asks the database a few hundred times a second at most.
-"""
+"""Carriers ask here. Every answer is read from PostgreSQL, never from a cache, so it is never stale."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
 
+from app.blocklist.standing import REASONS, STATUSES, ReasonClass, Status
+from app.core import imei
 from app.core.db import Connection
+from app.core.errors import Invalid
+from app.core.gather import Gathered
 from app.core.sql import queries
 
 _SQL = queries("blocklist")
 
 
-class Status(StrEnum):
-    """What a carrier is told."""
+class Serial(NamedTuple):
+    """A unit by its serial and its GTIN of 14 digits, '' where it was declared without one."""
 
-    BLOCKED = "blocked"
-    SUSPECT = "suspect"
-    CLEAR = "clear"
-    UNKNOWN = "unknown"
+    serial: str
+    gtin: str
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """One identifier's status, since when (None where it was never claimed), and its listing's version."""
+    """One identifier's status, since when (None where it was never claimed) and its listing's version; while it is
+    suspect or blocked, why, a reference to quote, and the incidents that hold it, those that block it first."""
 
     status: Status
     since: datetime | None = None
     version: int = 0
+    reason: ReasonClass | None = None
+    reference: str | None = None
+    held_by: tuple[int, ...] = ()
 
 
-UNHEARD_OF = Standing(Status.UNKNOWN)
+class Found(msgspec.Struct, frozen=True):
+    """What one reading found. `as_of` is the position of the change feed that it saw: all changes up to there are in
+    it, and none after it."""
+
+    standings: Mapping[int | Serial, Standing]
+    as_of: int
+
+    def of(self, asked: int | Serial) -> Standing:
+        return self.standings.get(asked, _UNHEARD_OF)
 
 
-async def look_up(conn: Connection, keys: Sequence[int]) -> dict[int, Standing]:
-    """The standing of each key that is listed or registered; the others are `UNHEARD_OF`."""
-    return {row["key"]: _standing(row) for row in await conn.fetch(_SQL.look_up, keys)}
+class Answer(msgspec.Struct, frozen=True):
+    """One identifier's standing, as of a position of the change feed."""
+
+    standing: Standing
+    as_of: int
+
+
+Counter = Gathered[int | Serial, Answer]
+_UNHEARD_OF = Standing(Status.UNKNOWN)
+_CLEAR = Standing(Status.CLEAR)
+
+
+def key_of(text: str) -> int:
+    """The key in a question of 14, 15 or 16 digits or an IMEI URN. Raises Invalid (`imei-malformed`)."""
+    key = imei.asked(text)
+    if key is None:
+        sentence = f"'{imei.shown(text)}' is not an identifier; it would be 14, 15 or 16 digits."
+        raise Invalid(sentence, "imei-malformed")
+    return key
+
+
+async def look_up(conn: Connection, keys: Sequence[int], units: Sequence[Serial] = ()) -> Found:
+    """The standing of each key, and of each unit. Where both are asked for, `as_of` is that of the earlier reading."""
+    rows = await conn.fetch(_SQL.look_up, keys)
+    standings: dict[int | Serial, Standing] = {
+        row["key"]: _standing(row) for row in rows if row["key"] is not None
+    }
+    if units:
+        serials, gtins = zip(*units, strict=True)
+        for row in await conn.fetch(_SQL.look_up_units, serials, gtins):
+            standings[Serial(row["serial"], row["gtin"])] = _standing(row)
+    return Found(standings, rows[0]["position"])
+
+
+async def answers(conn: Connection, asked: Sequence[int | Serial]) -> Callable[[int | Serial], Answer]:
+    """The same for those who ask for one each, and are gathered."""
+    keys = [one for one in asked if isinstance(one, int)]
+    found = await look_up(conn, keys, [one for one in asked if isinstance(one, Serial)])
+    return lambda one: Answer(found.of(one), found.as_of)
 
 
 def _standing(row: asyncpg.Record) -> Standing:
-    if row["status"] == 2:
-        return Standing(Status.BLOCKED, row["since"], row["version"])
-    if row["status"] == 1:
-        return Standing(Status.SUSPECT, row["since"], row["version"])
-    status = Status.CLEAR if row["registered"] else Status.UNKNOWN
-    return Standing(status, row["since"], row["version"])
-
-
-class Counter:
-    """Where single questions are gathered; one for each web process."""
-
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
-        self._pool = pool
-        self._waiting: dict[int, list[asyncio.Future[Standing]]] = {}
-        self._at_work: asyncio.Task[None] | None = None
-
-    async def ask(self, key: int) -> Standing:
-        """The standing of one key, read after this call began."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, []).append(future)
-        if self._at_work is None:
-            self._at_work = asyncio.create_task(self._work())
-        standing: Standing = await future
-        return standing
-
-    async def _work(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, {}
-                await self._answer(batch)
-        finally:
-            self._at_work = None
-
-    async def _answer(self, batch: dict[int, list[asyncio.Future[Standing]]]) -> None:
-        try:
-            async with self._pool.acquire(timeout=10) as conn:
-                found = await look_up(conn, list(batch))
-        except Exception as error:  # every asker hears of the fault; the counter itself goes on
-            _settle(batch, error)
-            return
-        for key, futures in batch.items():
-            for future in futures:
-                if not future.done():
-                    future.set_result(found.get(key, UNHEARD_OF))
-
-
-def _settle(batch: dict[int, list[asyncio.Future[Standing]]], error: Exception) -> None:
-    for futures in batch.values():
-        for future in futures:
-            if not future.done():
-                future.set_exception(error)
+    """Of a row of the listing, or of a device that has none."""
+    status = row["status"]
+    if status is None:
+        return _CLEAR
+    if not status:
+        state = Status.CLEAR if row["registered"] else Status.UNKNOWN
+        return Standing(state, row["since"], row["version"])
+    held_by = tuple(row["held_by"])
+    return Standing(
+        STATUSES[status], row["since"], row["version"], REASONS[row["kind"]], row["reference"], held_by
+    )

@@ -1,6 +1,7 @@
 """The block list itself: identifiers become suspect, blocked and clear as incidents claim them.
 
-A listing counts the claims on it, so an identifier stays blocked until the last incident lets go.
+A listing names the incidents that hold it, so an identifier stays blocked until the last of them lets go. Whoever
+turns listings publishes what it `told`, last in its transaction: see `feed`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from datetime import datetime
 
 import msgspec
 
+from app.blocklist.feed import Told
 from app.core.db import Connection
 from app.core.sql import queries
 
@@ -17,35 +19,38 @@ _SQL = queries("blocklist")
 
 
 class Turned(msgspec.Struct, frozen=True):
-    """The identifiers that became blocked (or stopped being it), each with its new version; same order."""
+    """The identifiers that became blocked (or stopped being it), each with its new version, in the same order; and
+    everything that is to be published of the turn."""
 
     keys: list[int]
     versions: list[int]
+    told: Told
 
 
-async def suspect(conn: Connection, keys: Sequence[int], now: datetime) -> None:
+async def suspect(conn: Connection, incident_id: int, keys: Sequence[int], now: datetime) -> Turned:
     """A submitted incident names these identifiers."""
-    await _turn(conn, keys, blocked=0, suspected=1, now=now)
+    return await _turn(conn, incident_id, keys, blocked=0, suspected=1, now=now)
 
 
-async def acquit(conn: Connection, keys: Sequence[int], now: datetime) -> None:
+async def acquit(conn: Connection, incident_id: int, keys: Sequence[int], now: datetime) -> Turned:
     """The submission was rejected or withdrawn."""
-    await _turn(conn, keys, blocked=0, suspected=-1, now=now)
+    return await _turn(conn, incident_id, keys, blocked=0, suspected=-1, now=now)
 
 
-async def block(conn: Connection, keys: Sequence[int], now: datetime) -> Turned:
+async def block(conn: Connection, incident_id: int, keys: Sequence[int], now: datetime) -> Turned:
     """The submission was approved: its suspects are blocked. Gives those that nobody had blocked before."""
-    return await _turn(conn, keys, blocked=1, suspected=-1, now=now)
+    return await _turn(conn, incident_id, keys, blocked=1, suspected=-1, now=now)
 
 
-async def release(conn: Connection, keys: Sequence[int], now: datetime) -> Turned:
+async def release(conn: Connection, incident_id: int, keys: Sequence[int], now: datetime) -> Turned:
     """An incident lets go of these. Gives those that no other incident holds."""
-    return await _turn(conn, keys, blocked=-1, suspected=0, now=now)
+    return await _turn(conn, incident_id, keys, blocked=-1, suspected=0, now=now)
 
 
 async def _turn(
-    conn: Connection, keys: Sequence[int], *, blocked: int, suspected: int, now: datetime
+    conn: Connection, incident_id: int, keys: Sequence[int], *, blocked: int, suspected: int, now: datetime
 ) -> Turned:
-    rows = await conn.fetch(_SQL.turn, keys, blocked, suspected, now)
+    rows = await conn.fetch(_SQL.turn, keys, blocked, suspected, now, incident_id)
     turned = sorted((row["key"], row["version"]) for row in rows if row["turned"])
-    return Turned([key for key, _ in turned], [version for _, version in turned])
+    told = [row for row in rows if row["told"]]
+    return Turned([key for key, _ in turned], [version for _, version in turned], Told.of(told))

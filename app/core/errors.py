@@ -6,6 +6,7 @@
     ├── Forbidden     known, but may not (403)
     ├── Missing       no such thing (404)
     ├── Conflict      not in this state (409)
+    ├── Gone          it was there, and is not kept any more (410)
     ├── TooLarge      over a limit (413)
     └── Unavailable   a part of ours is away; try again (503)
 
@@ -88,6 +89,13 @@ class Conflict(GatewayError):
 
     status = 409
     title = "Not in this state"
+
+
+class Gone(GatewayError):
+    """It was there, and is not kept any more; the message says where to begin anew."""
+
+    status = 410
+    title = "Not kept any more"
 
 
 class TooLarge(GatewayError):

@@ -19,7 +19,7 @@ from app.access.roles import Permission, Principal
 from app.adapters.contract import Op
 from app.audit.record import Entry, record
 from app.audit.record import reason as checked_reason
-from app.blocklist import listing
+from app.blocklist import feed, listing
 from app.core import country
 from app.core.db import Connection
 from app.core.errors import Conflict, Flaw, Forbidden, Invalid
@@ -146,7 +146,7 @@ async def submit(conn: Connection, actor: Principal, incident_id: int, now: date
         )
     shown, frozen = await preview(conn, unknown, named.as_of, incident_id), digest(keys)
     await conn.execute(_SQL.claim_scope, incident_id)
-    await listing.suspect(conn, keys, now)
+    turned = await listing.suspect(conn, incident_id, keys, now)
     await conn.execute(
         _SQL.submit,
         incident_id,
@@ -159,7 +159,9 @@ async def submit(conn: Connection, actor: Principal, incident_id: int, now: date
     )
     detail = {"frozen": frozen.hex(), **_counts(shown)}
     await _remember(conn, "incident.submitted", incident_id, actor, now, detail)
-    return await hold(conn, incident_id, "submitted", to="read")
+    submitted = await hold(conn, incident_id, "submitted", to="read")
+    await feed.publish(conn, turned.told, now)
+    return submitted
 
 
 async def approve(conn: Connection, actor: Principal, incident_id: int, now: datetime) -> Incident:
@@ -173,7 +175,7 @@ async def approve(conn: Connection, actor: Principal, incident_id: int, now: dat
     if incident.state == "approved":
         return _approved_already(actor, incident)
     rows = await conn.fetch(_SQL.turn_claims, incident_id, SUSPECTED, ACTIVE)
-    turned = await listing.block(conn, [row["key"] for row in rows], now)
+    turned = await listing.block(conn, incident_id, [row["key"] for row in rows], now)
     await conn.execute(_SQL.approve, incident_id, actor.label, now)
     command = Command(Op.BLOCK, now, actor.label, incident_id=incident_id)
     number = await order(conn, command, turned.keys, turned.versions)
@@ -181,7 +183,9 @@ async def approve(conn: Connection, actor: Principal, incident_id: int, now: dat
     await again.tell_choosy(conn, actor.label, incident_id, sorted(others), now)
     detail = {"identifiers": len(rows), "newly_blocked": len(turned.keys), "command": number}
     await _remember(conn, "incident.approved", incident_id, actor, now, detail)
-    return await hold(conn, incident_id, "approved", to="read")
+    approved = await hold(conn, incident_id, "approved", to="read")
+    await feed.publish(conn, turned.told, now)
+    return approved
 
 
 def _must_be_another(actor: Principal, incident: Incident, verb: str) -> None:
@@ -230,18 +234,20 @@ async def withdraw(
 
 async def _acquit(conn: Connection, incident_id: int, now: datetime) -> None:
     rows = await conn.fetch(_SQL.turn_claims, incident_id, SUSPECTED, LIFTED)
-    await listing.acquit(conn, [row["key"] for row in rows], now)
+    turned = await listing.acquit(conn, incident_id, [row["key"] for row in rows], now)
     await conn.execute(_SQL.count_lifted, incident_id, len(rows), devices_of(rows))
+    await feed.publish(conn, turned.told, now)
 
 
 async def let_go(
     conn: Connection, actor: Principal, incident_id: int, claims: list[asyncpg.Record], now: datetime
 ) -> Freed:
     """Releases what no other incident holds of these claims, and tells every partner so."""
-    turned = await listing.release(conn, [row["key"] for row in claims], now)
+    turned = await listing.release(conn, incident_id, [row["key"] for row in claims], now)
     command = Command(Op.RELEASE, now, actor.label, incident_id=incident_id)
     await order(conn, command, turned.keys, turned.versions)
     active: int = await conn.fetchval(_SQL.count_lifted, incident_id, len(claims), devices_of(claims))
+    await feed.publish(conn, turned.told, now)
     return Freed(len(turned.keys), active)
 
 

@@ -2,11 +2,8 @@
 INSERT INTO api_key (key_id, name, role, secret_hash, created_at, created_by)
 VALUES ($1, $2, $3, $4, $5, $6);
 
--- name: live_key
-SELECT key_id, name, role, secret_hash FROM api_key WHERE key_id = $1 AND revoked_at IS NULL;
-
 -- name: live_keys
-SELECT key_id FROM api_key WHERE key_id = ANY ($1::text []) AND revoked_at IS NULL;
+SELECT key_id, name, role, secret_hash FROM api_key WHERE key_id = ANY ($1::text []) AND revoked_at IS NULL;
 
 -- name: list_keys
 SELECT key_id, name, role, created_at, created_by, revoked_at, revoked_by

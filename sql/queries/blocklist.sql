@@ -1,14 +1,27 @@
 -- name: turn
--- $1 keys, $2 change of blocked_by, $3 change of suspected_by, $4 now. Rows are touched in key order, so
--- overlapping decisions wait for each other and never deadlock. What is blocked is so since its first block, whatever is
--- suspected of it besides. Answers with what became (un)blocked.
-INSERT INTO listing AS l (key, blocked_by, suspected_by, version, since)
-SELECT key, greatest($2::integer, 0), greatest($3::integer, 0), CASE WHEN $2 > 0 THEN 1 ELSE 0 END, $4
+-- $1 keys, $2 change of blocked_by, $3 change of suspected_by, $4 now, $5 the incident whose claims turn. Rows are
+-- touched in key order, so overlapping decisions wait for each other and never deadlock. What is blocked is so since its
+-- first block, whatever is suspected of it besides. Answers with what became (un)blocked, and with what may be told
+-- differently now.
+INSERT INTO listing AS l (key, blocked_by, suspected_by, held_by, version, since)
+SELECT
+    key,
+    greatest($2::integer, 0),
+    greatest($3::integer, 0),
+    CASE WHEN greatest($2, $3) > 0 THEN ARRAY[$5::bigint] ELSE '{}' END,
+    CASE WHEN $2 > 0 THEN 1 ELSE 0 END,
+    $4
 FROM unnest($1::bigint []) AS key
 ORDER BY key
 ON CONFLICT (key) DO UPDATE SET
     blocked_by = l.blocked_by + $2,
     suspected_by = l.suspected_by + $3,
+    held_by = CASE
+        WHEN $2 > 0
+            THEN l.held_by[:l.blocked_by] || $5::bigint || array_remove(l.held_by[l.blocked_by + 1:], $5::bigint)
+        WHEN $3 > 0 THEN l.held_by || $5::bigint
+        ELSE array_remove(l.held_by, $5::bigint)
+    END,
     version = l.version + CASE WHEN (l.blocked_by > 0) <> (l.blocked_by + $2 > 0) THEN 1 ELSE 0 END,
     since = CASE
         WHEN
@@ -17,20 +30,47 @@ ON CONFLICT (key) DO UPDATE SET
             THEN $4
         ELSE l.since
     END
-RETURNING key, version, (($2 > 0 AND blocked_by = $2) OR ($2 < 0 AND blocked_by = 0)) AS turned;
+RETURNING
+    key,
+    version,
+    status,
+    coalesce(held_by[1], $5) AS incident_id,
+    CASE WHEN $2 < 0 THEN 2 WHEN $3 > 0 THEN 0 ELSE 1 END AS before,
+    (($2 > 0 AND blocked_by = $2) OR ($2 < 0 AND blocked_by = 0)) AS turned,
+    CASE
+        WHEN $2 > 0 THEN blocked_by = $2
+        WHEN $2 < 0 THEN true
+        WHEN $3 > 0 THEN blocked_by = 0 AND suspected_by = $3
+        ELSE blocked_by = 0
+    END AS told;
 
 -- name: look_up
--- $1 keys; one row for each key that has a listing or is registered.
-SELECT
-    asked.key,
-    coalesce(l.status, 0) AS status,
-    l.since,
-    coalesce(l.version, 0) AS version,
-    d.key IS NOT NULL AS registered
-FROM unnest($1::bigint []) AS asked (key)
-LEFT JOIN listing AS l ON l.key = asked.key
-LEFT JOIN device_imei AS d ON d.key = asked.key
-WHERE l.key IS NOT NULL OR d.key IS NOT NULL;
+-- $1 keys; a row for each key that has a listing or is registered, and at least one, with how far the block list has
+-- come at this moment.
+SELECT h.position, found.*
+FROM blocklist_head AS h
+LEFT JOIN (
+    SELECT asked.key, l.status, l.since, l.version, l.held_by, i.kind, i.reference, d.key IS NOT NULL AS registered
+    FROM unnest($1::bigint []) AS asked (key)
+    LEFT JOIN listing AS l ON l.key = asked.key
+    LEFT JOIN incident AS i ON i.incident_id = l.held_by[1]
+    LEFT JOIN device_imei AS d ON d.key = asked.key
+    WHERE l.key IS NOT NULL OR d.key IS NOT NULL
+) AS found ON true;
+
+-- name: look_up_units
+-- $1 serials, $2 GTINs, in step; a row for each unit that is registered, or was declared without being so: the gravest
+-- of its identifiers.
+SELECT DISTINCT ON (asked.serial, asked.gtin)
+    asked.serial, asked.gtin, l.status, l.since, l.version, l.held_by, i.kind, i.reference,
+    d.device_id IS NOT NULL AS registered
+FROM unnest($1::text [], $2::text []) AS asked (serial, gtin)
+LEFT JOIN device AS d ON d.serial = asked.serial AND d.gtin = asked.gtin AND d.serial <> ''
+LEFT JOIN serial_number AS n ON n.serial = asked.serial AND n.gtin = asked.gtin
+LEFT JOIN listing AS l ON l.key = ANY (array_append(d.keys, -n.serial_id))
+LEFT JOIN incident AS i ON i.incident_id = l.held_by[1]
+WHERE d.device_id IS NOT NULL OR l.key IS NOT NULL
+ORDER BY asked.serial, asked.gtin, l.status DESC NULLS LAST, l.since;
 
 -- name: blocked_now
 SELECT count(*) FROM listing WHERE status = 2;

@@ -16,11 +16,24 @@ async def test_what_is_blocked_is_so_since_its_first_block(conn):
         return (await conn.fetchval("SELECT since FROM listing") - NIGHT) // timedelta(hours=1)
 
     seen = []
-    for turn in (
-        listing.suspect, listing.block,
-        listing.suspect, listing.block,
-        listing.release, listing.suspect, listing.release,
+    for turn, incident in (
+        (listing.suspect, 1), (listing.block, 1),
+        (listing.suspect, 2), (listing.block, 2),
+        (listing.release, 1), (listing.suspect, 3), (listing.release, 2),
     ):  # fmt: skip
-        await turn(conn, [KEY], next(hours))
+        await turn(conn, incident, [KEY], next(hours))
         seen.append(await since())
     assert seen == [0, 1, 1, 1, 1, 1, 6]
+
+
+async def test_who_blocks_comes_before_who_suspects(conn):
+    """The first incident is the one whose reason and reference carriers are told."""
+    seen = []
+    for turn, incident in (
+        (listing.suspect, 7), (listing.suspect, 3), (listing.suspect, 5),
+        (listing.block, 5), (listing.block, 3),
+        (listing.release, 5), (listing.acquit, 7), (listing.release, 3),
+    ):  # fmt: skip
+        await turn(conn, incident, [KEY], NIGHT)
+        seen.append(await conn.fetchval("SELECT held_by FROM listing"))
+    assert seen == [[7], [7, 3], [7, 3, 5], [5, 7, 3], [5, 3, 7], [3, 7], [3], []]

@@ -105,11 +105,11 @@ class Town:
         async def work(conn: Any) -> None:
             if op == Op.BLOCK:
                 await conn.execute(_CLAIM, incident, keys)
-                await listing.suspect(conn, keys, now)
-                turned = await listing.block(conn, keys, now)
+                await listing.suspect(conn, incident, keys, now)
+                turned = await listing.block(conn, incident, keys, now)
             else:
                 await conn.execute(_LIFT, incident, keys)
-                turned = await listing.release(conn, keys, now)
+                turned = await listing.release(conn, incident, keys, now)
             await commands.order(
                 conn, commands.Command(op, now, "test", incident_id=incident), turned.keys, turned.versions
             )

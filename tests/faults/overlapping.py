@@ -66,10 +66,11 @@ async def turn_at_once(pool: Pool, keys: Sequence[int], parts: int, chance: Rand
     """The same keys turned by several at once, each in an order of its own; gives the runs in vain."""
     counted = Counted(pool)
 
-    async def turn(mine: list[int]) -> None:
-        await counted.run(lambda conn: listing.suspect(conn, mine, utc_now()))
+    async def turn(incident: int, mine: list[int]) -> None:
+        await counted.run(lambda conn: listing.suspect(conn, incident, mine, utc_now()))
 
-    await asyncio.gather(*(turn(mine) for mine in shares(keys, parts, len(keys), chance)))
+    samples = shares(keys, parts, len(keys), chance)
+    await asyncio.gather(*(turn(incident, mine) for incident, mine in enumerate(samples)))
     return counted.in_vain
 
 

@@ -63,15 +63,15 @@ async def new_incident(pool: Pool) -> int:
 async def block(conn: Connection, incident: int, keys: list[int]) -> None:
     now = utc_now()
     await conn.execute(_CLAIM, incident, keys)
-    await listing.suspect(conn, keys, now)
-    turned = await listing.block(conn, keys, now)
+    await listing.suspect(conn, incident, keys, now)
+    turned = await listing.block(conn, incident, keys, now)
     await _order(conn, Op.BLOCK, incident, turned, now)
 
 
 async def release(conn: Connection, incident: int, keys: list[int]) -> None:
     now = utc_now()
     await conn.execute(_LIFT, incident, keys)
-    await _order(conn, Op.RELEASE, incident, await listing.release(conn, keys, now), now)
+    await _order(conn, Op.RELEASE, incident, await listing.release(conn, incident, keys, now), now)
 
 
 async def _order(conn: Connection, op: Op, incident: int, turned: listing.Turned, now: datetime) -> None:

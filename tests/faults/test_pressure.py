@@ -72,7 +72,9 @@ async def drain(pool: Pool, world: World, claims: list[float]) -> None:
 async def decided(pool: Pool) -> None:
     """The last theft is released, or the next one declared."""
     incident = await pool.fetchval("SELECT max(incident_id) FROM incident")
-    held = await pool.fetchval("SELECT EXISTS (SELECT FROM claim WHERE incident_id = $1 AND state = 1)", incident)
+    held = await pool.fetchval(
+        "SELECT EXISTS (SELECT FROM claim WHERE incident_id = $1 AND state = 1)", incident
+    )
     decide, which = (release, incident) if held else (block, await new_incident(pool))
     keys = [FIRST_KEY + which * DEVICES + number for number in range(DEVICES)]
     await transaction(pool, lambda conn: decide(conn, which, keys))

@@ -108,11 +108,11 @@ async def block(pool: Pool, blocked: Sequence[int]) -> Spent:
             "INSERT INTO incident (title, kind, site, police_reference, scope, state, drafted_by, drafted_at)"
             " VALUES ('load', 'theft', '', '', '{}', 'draft', 'load', now()) RETURNING incident_id"
         )
-        await listing.suspect(conn, blocked, utc_now())
+        await listing.suspect(conn, incident, blocked, utc_now())
         told, times = conn.transaction(), [time.monotonic()]
         await told.start()
         now = utc_now()
-        turned = await listing.block(conn, blocked, now)
+        turned = await listing.block(conn, incident, blocked, now)
         times.append(time.monotonic())
         command = commands.Command(Op.BLOCK, now, "load", incident_id=incident)
         number = await commands.order(conn, command, turned.keys, turned.versions)

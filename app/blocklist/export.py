@@ -1,0 +1,115 @@
+"""The whole block list as a stream of lines, all of one moment; and what a day changed, as operators exchange it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from app.blocklist.ask import Serial
+from app.blocklist.feed import head
+from app.core.db import Connection, Pool
+from app.core.errors import Conflict, Gone, Invalid
+from app.core.sql import queries
+
+_SQL = queries("export")
+# Rows that are read, and sent, at a time.
+_PAGE = 20_000
+# A decision of before midnight may still be on its way into the database, from a process whose clock is slow.
+SETTLED = timedelta(minutes=5)
+
+
+class Form(StrEnum):
+    """`operator` is the form in which operators exchange lists: blocked IMEIs only, with a date and a reason."""
+
+    NDJSON = "ndjson"
+    CSV = "csv"
+    OPERATOR = "operator"
+
+
+class Net(StrEnum):
+    """What a day did to an IMEI, in the end."""
+
+    BLOCKED = "blocked"
+    UNBLOCKED = "unblocked"
+    CHANGED = "changed"
+
+
+OPERATOR_HEADER = "imei,block_date,reasons\n"
+_HEADERS: Mapping[Form, str] = {
+    Form.NDJSON: "",
+    Form.CSV: "imei,serial,gtin,status,since,reason,reference,version\n",
+    Form.OPERATOR: OPERATOR_HEADER,
+}
+
+
+class After(msgspec.Struct, frozen=True):
+    """Where a reader goes on: after this IMEI, or after the serial of this number, which come after all IMEIs."""
+
+    key: int = -1
+    serial_id: int | None = None
+
+
+async def lines(pool: Pool, form: Form, after: After) -> AsyncIterator[str | int]:
+    """First how far the block list has come; then the list as it is there, in pieces of many lines."""
+    async with pool.acquire(timeout=10) as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        yield (await head(conn)).position
+        if after == After():
+            yield _HEADERS[form]
+        if after.serial_id is None:
+            async for piece in _imeis(conn, form, after.key):
+                yield piece
+        if form is not Form.OPERATOR:
+            async for piece in _units(conn, form, after.serial_id or 0):
+                yield piece
+
+
+async def _imeis(conn: Connection, form: Form, after: int) -> AsyncIterator[str]:
+    prefix, least = ('{"imei":"' if form is Form.NDJSON else ""), (2 if form is Form.OPERATOR else 1)
+    while True:
+        row = await conn.fetchrow(_SQL.imeis, after, _PAGE, form, prefix, least)
+        if row is None or row["last"] is None:
+            return
+        yield row["lines"]
+        after = row["last"]
+
+
+async def _units(conn: Connection, form: Form, after: int) -> AsyncIterator[str]:
+    while True:
+        row = await conn.fetchrow(_SQL.units, after, _PAGE, form)
+        if row is None or row["last"] is None:
+            return
+        yield row["lines"]
+        after = row["last"]
+
+
+async def after_unit(conn: Connection, unit: Serial) -> After:
+    """Raises Invalid for a unit that was never listed."""
+    number = await conn.fetchval(_SQL.number_of, unit.serial, unit.gtin)
+    if number is None:
+        raise Invalid("No line of the list is about this serial; it would be that of the last line.", "after")
+    return After(serial_id=number)
+
+
+async def day(conn: Connection, on: date, net: Net, now: datetime) -> str:
+    """What a day (UTC) did to IMEIs, as `imei,block_date,reasons`: those that it blocked, unblocked, or left blocked
+    for another reason or since another moment.
+
+    Raises Conflict for a day that is not over, Gone for one whose changes are forgotten.
+    """
+    begin = datetime(on.year, on.month, on.day, tzinfo=UTC)
+    end = begin + timedelta(days=1)
+    if now < end + SETTLED:
+        raise Conflict(
+            f"{on} is complete from {(end + SETTLED).isoformat()} on; ask again then.", "day-not-over"
+        )
+    if await _is_forgotten(conn, begin):
+        raise Gone(f"The changes of {on} are not kept any more; read the whole list.", "day-gone")
+    return OPERATOR_HEADER + (await conn.fetchval(_SQL.day, begin, end, net) or "")
+
+
+async def _is_forgotten(conn: Connection, begin: datetime) -> bool:
+    forgotten: bool = await conn.fetchval(_SQL.is_forgotten, begin)
+    return forgotten

@@ -1,0 +1,124 @@
+"""The change feed: what became of identifiers, in the order in which it came true.
+
+Every change of what is told of an identifier has a position of its own. A decision takes its positions last, and
+keeps the next decision from taking any until it is committed, so whoever has read up to a position has missed nothing
+before it: there is no gap that a slower transaction could still fill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+from app.blocklist.standing import REASONS, STATUSES, ReasonClass, Status
+from app.core.db import Connection
+from app.core.errors import Gone
+from app.core.sql import queries
+
+_SQL = queries("feed")
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What is to be published, in columns: identifiers, their status as the listing has it and as it was, their
+    versions, and the incident whose reason and reference are told with it."""
+
+    keys: list[int]
+    statuses: list[int]
+    before: list[int]
+    versions: list[int]
+    incidents: list[int]
+
+    @classmethod
+    def of(cls, rows: Sequence[asyncpg.Record]) -> Told:
+        names = ("key", "status", "before", "version", "incident_id")
+        return cls(*([row[name] for row in rows] for name in names))
+
+
+async def publish(conn: Connection, told: Told, now: datetime) -> None:
+    """Gives these changes their positions. The last statement of a transaction that waits for nobody: everybody else
+    who publishes waits for its end."""
+    if told.keys:
+        await conn.execute(_SQL.publish, *msgspec.structs.astuple(told), now)
+
+
+class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one identifier, at a position of its own. Of an IMEI the first 14 digits are given, which are
+    what is to be compared; a device without one has a serial, and a GTIN where it is known. A change to `clear` says
+    which incident let go of it."""
+
+    position: int
+    status: Status
+    at: datetime
+    reason: ReasonClass
+    reference: str
+    version: int
+    imei: str = ""
+    serial: str = ""
+    gtin: str = ""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Changes in the order of their positions, without a gap; the last position that they reach, and how far the
+    block list has come."""
+
+    changes: list[Change]
+    reached: int
+    as_of: int
+
+
+class Head(msgspec.Struct, frozen=True):
+    """How far the block list has come, and up to where its changes are forgotten."""
+
+    position: int
+    forgotten: int
+
+
+async def head(conn: Connection) -> Head:
+    row = await conn.fetchrow(_SQL.head)
+    assert row is not None
+    return Head(row["position"], row["forgotten"])
+
+
+async def changes(conn: Connection, after: int | None, limit: int) -> Page:
+    """Up to `limit` changes after a position (None: from the first that is kept), in a transaction that reads one
+    moment.
+
+    Raises Gone where changes after that position are forgotten, or it never was: then the whole list is to be read.
+    """
+    now = await head(conn)
+    after = now.forgotten if after is None else after
+    if not now.forgotten <= after <= now.position:
+        raise Gone(
+            f"The changes after position {after} are not there any more; read the whole list, and go on from its"
+            " position.",
+            "cursor-gone",
+        )
+    until = min(after + limit, now.position)
+    rows = await conn.fetch(_SQL.changes, after, until)
+    units = await _units(conn, [key for row in rows for key in row["keys"] if key < 0])
+    found = [change for row in rows for change in _each(row, units) if after < change.position <= until]
+    return Page(found, until, now.position)
+
+
+async def _units(conn: Connection, keys: Sequence[int]) -> dict[int, tuple[str, str]]:
+    rows = await conn.fetch(_SQL.units, keys) if keys else []
+    return {row["key"]: (row["serial"], row["gtin"]) for row in rows}
+
+
+def _each(row: asyncpg.Record, units: Mapping[int, tuple[str, str]]) -> Iterator[Change]:
+    shared = (STATUSES[row["status"]], row["at"], REASONS[row["kind"]], row["reference"])
+    for place, (key, version) in enumerate(zip(row["keys"], row["versions"], strict=True), row["first"]):
+        if key < 0:
+            yield Change(place, *shared, version, "", *units[key])
+        else:
+            yield Change(place, *shared, version, f"{key:014d}")
+
+
+async def forget(conn: Connection, before: datetime, limit: int = 1000) -> int:
+    """Removes changes from before a moment, in up to `limit` rows; says how many rows. Whoever has not read them reads
+    the whole list."""
+    gone: int = await conn.fetchval(_SQL.forget, before, limit)
+    return gone

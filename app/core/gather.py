@@ -1,0 +1,62 @@
+"""Questions to the database that many ask at once, each a small one: those that come while a statement is under way
+are answered together by the next. Nobody waits for a timer, and nobody is told what was read before he asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from app.core.db import Connection, Pool
+
+Q = TypeVar("Q", bound=Hashable)
+A = TypeVar("A")
+
+
+class Gathered(Generic[Q, A]):
+    """Where questions of one kind are gathered; one for each process. `answer` gives, from one statement, a function
+    that answers each of the questions it was given."""
+
+    def __init__(
+        self, pool: Pool, answer: Callable[[Connection, list[Q]], Awaitable[Callable[[Q], A]]]
+    ) -> None:
+        self._pool = pool
+        self._answer = answer
+        self._waiting: dict[Q, list[asyncio.Future[A]]] = {}
+        self._at_work: asyncio.Task[None] | None = None
+
+    async def ask(self, question: Q) -> A:
+        """The answer, read after this call began. Raises what the database raised."""
+        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(question, []).append(future)
+        if self._at_work is None:
+            self._at_work = asyncio.create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                asked, self._waiting = self._waiting, {}
+                await self._settle(asked)
+        finally:
+            self._at_work = None
+
+    async def _settle(self, asked: dict[Q, list[asyncio.Future[A]]]) -> None:
+        try:
+            async with self._pool.acquire(timeout=10) as conn:
+                answer = await self._answer(conn, list(asked))
+        except Exception as error:  # all who asked hear of the fault; the gathering itself goes on
+            for future in _open(asked):
+                future.set_exception(error)
+            return
+        for question, futures in asked.items():
+            told = answer(question)
+            for future in futures:
+                if not future.done():
+                    future.set_result(told)
+
+
+def _open(asked: dict[Q, list[asyncio.Future[A]]]) -> list[asyncio.Future[A]]:
+    """Those who are still there."""
+    return [future for futures in asked.values() for future in futures if not future.done()]

@@ -1,0 +1,60 @@
+-- name: publish
+-- $1 keys, $2 statuses, $3 what they were before, $4 versions, $5 incidents, $6 now. The head's row is held until the transaction ends. Its time
+-- never runs back, whatever the clocks of the processes say.
+WITH head AS (
+    UPDATE blocklist_head
+    SET position = position + cardinality($1::bigint []), at = greatest(at, $6)
+    RETURNING position - cardinality($1::bigint []) AS before, at
+),
+placed AS (
+    SELECT t.*, row_number() OVER (ORDER BY t.status, t.before, t.incident_id, t.key) AS place
+    FROM unnest($1::bigint [], $2::smallint [], $3::smallint [], $4::bigint [], $5::bigint [])
+        AS t (key, status, before, version, incident_id)
+)
+INSERT INTO blocklist_change (first, at, status, before, incident_id, keys, versions)
+SELECT
+    head.before + min(p.place),
+    head.at,
+    p.status,
+    p.before,
+    p.incident_id,
+    array_agg(p.key ORDER BY p.place),
+    array_agg(p.version ORDER BY p.place)
+FROM placed AS p
+CROSS JOIN head
+GROUP BY head.before, head.at, p.status, p.before, p.incident_id, p.place / 1000;
+
+-- name: head
+-- How far the block list has come, and up to where its changes are forgotten.
+SELECT position, forgotten, at FROM blocklist_head;
+
+-- name: changes
+-- $1 after this position, $2 up to this one. The first row may begin before.
+SELECT c.first, c.at, c.status, c.keys, c.versions, i.kind, i.reference
+FROM blocklist_change AS c
+JOIN incident AS i USING (incident_id)
+WHERE
+    c.first >= (SELECT coalesce(max(b.first), 0) FROM blocklist_change AS b WHERE b.first <= $1::bigint + 1)
+    AND c.first <= $2::bigint
+ORDER BY c.first;
+
+-- name: units
+-- $1 negative keys: the serials that they stand for.
+SELECT -n.serial_id AS key, n.serial, n.gtin
+FROM serial_number AS n
+WHERE n.serial_id IN (SELECT -key FROM unnest($1::bigint []) AS key);
+
+-- name: forget
+-- $1 before this moment, $2 rows. Gives how many rows went.
+WITH gone AS (
+    DELETE FROM blocklist_change
+    WHERE first IN (SELECT first FROM blocklist_change WHERE at < $1 ORDER BY first LIMIT $2)
+    RETURNING first + cardinality(keys) - 1 AS last, at
+),
+told AS (
+    UPDATE blocklist_head
+    SET forgotten = greatest(forgotten, g.last), forgotten_until = greatest(forgotten_until, g.until)
+    FROM (SELECT max(last) AS last, max(at) AS until FROM gone) AS g
+    WHERE g.last IS NOT NULL
+)
+SELECT count(*) FROM gone;
