@@ -12,17 +12,20 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.types import ASGIApp
 
+from app.access import keys
 from app.api.leftovers import heard_out
 from app.api.methods import every_method
 from app.api.routes import OPTIONS, application
 from app.api.silence import end_silence
 from app.api.watch import watched
 from app.api.watchers import Watchers
-from app.blocklist.ask import Counter
+from app.blocklist import ask
+from app.blocklist.tail import Tail
 from app.core import config, keyring, log
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import open_pool
+from app.core.gather import Gathered
 from app.epcis.carry import Carry
 from app.incidents.tidings import carry as carried
 
@@ -36,7 +39,9 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
     @asynccontextmanager
     async def database(app: Litestar) -> AsyncIterator[None]:
         pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-web")
-        app.state.pool, app.state.counter, app.state.watchers = pool, Counter(pool), Watchers(pool)
+        app.state.pool, app.state.watchers, app.state.tail = pool, Watchers(pool), Tail(pool)
+        app.state.doorman = Gathered(pool, keys.recognised)
+        app.state.counter = Gathered(pool, ask.answers)
         ending = asyncio.create_task(end_silence(settings.port))
         try:
             yield
@@ -44,8 +49,8 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
             ending.cancel()
             await pool.close()
 
-    keys = keyring.load(settings, secrets.token_bytes)
-    state = State({"settings": settings, "now": now, "carry": carry, "keyring": keys})
+    secret_keys = keyring.load(settings, secrets.token_bytes)
+    state = State({"settings": settings, "now": now, "carry": carry, "keyring": secret_keys})
     return application(lifespan=[database], request_max_body_size=settings.max_body, state=state)
 
 

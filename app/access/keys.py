@@ -12,6 +12,7 @@ import hmac
 import re
 from collections.abc import Callable, Collection
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -87,6 +88,19 @@ def _digest(key: str) -> bytes:
 
 async def authenticate(conn: Connection, key: str) -> Principal:
     """Whose key it is. Raises Unauthorised: `key-malformed` (the database is not asked), `key-unknown`."""
+    claimed = claim(key)
+    return known((await recognised(conn, [claimed]))(claimed))
+
+
+class Claimed(NamedTuple):
+    """Whose key somebody says he holds, and what it is known by."""
+
+    key_id: str
+    digest: bytes
+
+
+def claim(key: str) -> Claimed:
+    """Raises Unauthorised (`key-malformed`) for what cannot be a key."""
     match = _KEY.match(key)
     if match is None:
         raise Unauthorised(
@@ -94,12 +108,30 @@ async def authenticate(conn: Connection, key: str) -> Principal:
             "an underscore, and 43 more characters.",
             "key-malformed",
         )
-    row = await conn.fetchrow(_SQL.live_key, match[1])
-    if row is None or not hmac.compare_digest(row["secret_hash"], _digest(key)):
+    return Claimed(match[1], _digest(key))
+
+
+async def recognised(conn: Connection, claims: Collection[Claimed]) -> Callable[[Claimed], Principal | None]:
+    """Whose keys they are, of one moment; None for one that is unknown or revoked."""
+    rows = await conn.fetch(_SQL.live_keys, sorted({one.key_id for one in claims}))
+    live = {row["key_id"]: row for row in rows}
+
+    def whose(one: Claimed) -> Principal | None:
+        row = live.get(one.key_id)
+        if row is None or not hmac.compare_digest(row["secret_hash"], one.digest):
+            return None
+        return Principal(row["key_id"], row["name"], Role(row["role"]))
+
+    return whose
+
+
+def known(found: Principal | None) -> Principal:
+    """Raises Unauthorised (`key-unknown`) where nobody was recognised."""
+    if found is None:
         raise Unauthorised(
             "This key is unknown or revoked; an admin of the gateway can make a new one.", "key-unknown"
         )
-    return Principal(row["key_id"], row["name"], Role(row["role"]))
+    return found
 
 
 async def live(conn: Connection, key_ids: Collection[str]) -> set[str]:

@@ -25,6 +25,7 @@ class Permission(StrEnum):
     INCIDENTS_APPROVE = "incidents:approve"
     INCIDENTS_LIFT = "incidents:lift"
     STATUS_READ = "status:read"
+    BLOCKLIST_READ = "blocklist:read"
     PARTNERS_READ = "partners:read"
     PARTNERS_WRITE = "partners:write"
     AUDIT_READ = "audit:read"
@@ -49,6 +50,7 @@ _OVERVIEW = frozenset(
         Permission.DEVICES_READ,
         Permission.RECEIPTS_READ,
         Permission.STATUS_READ,
+        Permission.BLOCKLIST_READ,
         Permission.PARTNERS_READ,
     }
 )
@@ -57,7 +59,7 @@ ALLOWED: dict[Role, frozenset[Permission]] = {
     Role.GOODS_IN: frozenset({Permission.RECEIPTS_WRITE, Permission.RECEIPTS_READ, Permission.DEVICES_READ}),
     Role.INCIDENT_MANAGER: _OVERVIEW | {Permission.INCIDENTS_WRITE, Permission.INCIDENTS_LIFT},
     Role.APPROVER: _OVERVIEW | {Permission.INCIDENTS_APPROVE, Permission.INCIDENTS_LIFT},
-    Role.CARRIER: frozenset({Permission.STATUS_READ}),
+    Role.CARRIER: frozenset({Permission.STATUS_READ, Permission.BLOCKLIST_READ}),
     Role.AUDITOR: _OVERVIEW | {Permission.AUDIT_READ, Permission.KEYS_READ},
     Role.ADMIN: frozenset(Permission),
 }

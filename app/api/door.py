@@ -10,20 +10,25 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 
 from app.access import keys
+from app.access.keys import Claimed
 from app.access.roles import Permission, Principal
 from app.api import body, notes
 from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.api.watchers import Watchers
 from app.blocklist.ask import Counter
+from app.blocklist.tail import Tail
 from app.core.config import Settings
 from app.core.db import Pool
 from app.core.errors import Unauthorised
+from app.core.gather import Gathered
 from app.core.keyring import Keyring
 from app.epcis.carry import Carry
 
+Doorman = Gathered[Claimed, Principal | None]
 
-async def actor(request: AnyRequest, pool: NamedDependency[Pool]) -> Principal:
+
+async def actor(request: AnyRequest, state: State) -> Principal:
     """Whose key it is. Raises Unauthorised."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
@@ -31,8 +36,8 @@ async def actor(request: AnyRequest, pool: NamedDependency[Pool]) -> Principal:
             "No API key came with the request; it would be a header 'Authorization: Bearer imei_…'.",
             "key-missing",
         )
-    async with pool.acquire(timeout=10) as conn:
-        return await keys.authenticate(conn, key.strip())
+    doorman: Doorman = state.doorman
+    return keys.known(await doorman.ask(keys.claim(key.strip())))
 
 
 async def asker(actor: NamedDependency[Principal]) -> Principal:
@@ -55,6 +60,11 @@ async def pool(state: State) -> Pool:
 
 async def counter(state: State) -> Counter:
     found: Counter = state.counter
+    return found
+
+
+async def tail(state: State) -> Tail:
+    found: Tail = state.tail
     return found
 
 
@@ -100,6 +110,7 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "said": said,
     "pool": pool,
     "counter": counter,
+    "tail": tail,
     "watchers": watchers,
     "settings": settings,
     "carry": carry,

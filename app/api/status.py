@@ -2,46 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Router, get, post
 from litestar.di import NamedDependency
-from litestar.params import PathParameter
+from litestar.params import PathParameter, QueryParameter
+from msgspec import UNSET, UnsetType
 
 from app.access.roles import Permission, Principal
 from app.api.notes import Notes
-from app.blocklist.ask import UNHEARD_OF, Counter, Standing, Status, look_up
-from app.core import imei as imeis
+from app.blocklist.ask import Counter, Serial, Standing, key_of, look_up
+from app.blocklist.standing import ReasonClass, Status
 from app.core.db import Pool
 from app.core.errors import Flaw, Invalid
+from app.core.gs1 import BadKey
+from app.devices.naming import by_serial
 
 MOST = 10_000
 # Told to callers, and judged by `imei.asked`, which also takes other spellings of a URN.
 _PATTERN = "^([0-9]{14,16}|urn:gsma:imei:[0-9]{8}-[0-9]{6}-[0-9])$"
 Identifier = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": _PATTERN})]
+_SERIAL = "A serial with its GTIN: (01)…(21)…, an SGTIN as an EPC URI, or a GS1 Digital Link."
+T = TypeVar("T")
+Unit = Annotated[str, msgspec.Meta(description=_SERIAL)]
 
 
-class StatusAnswer(msgspec.Struct, frozen=True):
-    """One answer: the identifier as it was asked, its status, since when, and the listing's version."""
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    """Status, since when, and the listing's version; while it is suspect or blocked, why, and a reference that tells
+    us which incident is meant. Who may read incidents sees those that hold it: first those that block it."""
 
-    imei: str
     status: Status
     since: datetime | None
+    reason: ReasonClass | None
+    reference: str | None
     version: int
+    incidents: list[int] | UnsetType = UNSET
+
+
+class StatusAnswer(_Told, frozen=True):
+    """One answer: the IMEI as it was asked, its status, since when, and the listing's version; while it is suspect or
+    blocked, why, and a reference to quote. Who may read incidents sees those that hold it."""
+
+    imei: str
+
+
+class SerialAnswer(_Told, frozen=True):
+    """The same for a device by its GTIN and serial: the gravest of what its identifiers are."""
+
+    serial: str
+
+
+class OneStatus(StatusAnswer, frozen=True):
+    """The same, with how far the block list had come: all that was decided up to that position of the change feed is
+    in the answer."""
+
+    as_of: int
+
+
+class OneSerial(SerialAnswer, frozen=True):
+    """The same, with how far the block list had come."""
+
+    as_of: int
 
 
 class StatusQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Identifiers of 14, 15 or 16 digits, or IMEI URNs."""
+    """Identifiers of 14, 15 or 16 digits, or IMEI URNs; and serials, for devices without an IMEI. 10,000 in all."""
 
-    imeis: Annotated[tuple[Identifier, ...], msgspec.Meta(max_length=MOST)]
+    imeis: Annotated[tuple[Identifier, ...], msgspec.Meta(max_length=MOST)] = ()
+    serials: Annotated[tuple[Unit, ...], msgspec.Meta(max_length=MOST)] = ()
 
 
 class StatusAnswers(msgspec.Struct, frozen=True):
-    """The answers, in the order asked."""
+    """The answers, in the order asked, all of one moment: `as_of` is the position of the change feed that they saw."""
 
     results: list[StatusAnswer]
+    serials: list[SerialAnswer]
+    as_of: int
 
 
 @get("/{imei:str}", operation_id="askStatus", summary="Ask for the status of one identifier")
@@ -49,13 +88,24 @@ async def ask_one(
     imei: Annotated[str, PathParameter(description="14, 15 or 16 digits, or an IMEI URN.")],
     asker: NamedDependency[Principal],
     counter: NamedDependency[Counter],
-) -> StatusAnswer:
+) -> OneStatus:
     """`blocked` (an active claim), `suspect` (submitted, not yet approved), `clear` (registered, unclaimed)
     or `unknown`. The check digit is not judged: networks send a 0 there."""
-    key = imeis.asked(imei)
-    if key is None:
-        raise Invalid(_malformed(imei), "imei-malformed")
-    return _answer(imei, await counter.ask(key))
+    answer = await counter.ask(key_of(imei))
+    return OneStatus(imei=imei, as_of=answer.as_of, **_told(answer.standing, asker))
+
+
+@get("/", operation_id="askSerial", summary="Ask for the status of one device by GTIN and serial")
+async def ask_serial(
+    asker: NamedDependency[Principal],
+    counter: NamedDependency[Counter],
+    serial: Annotated[str | None, QueryParameter(description=f"Needed. {_SERIAL}")] = None,
+) -> OneSerial:
+    """For devices without an IMEI. A serial alone names a device only where it was declared so."""
+    if serial is None:
+        raise Invalid("The query names no device; it would have serial=(01)…(21)….", "serial-missing")
+    answer = await counter.ask(_unit(serial))
+    return OneSerial(serial=serial, as_of=answer.as_of, **_told(answer.standing, asker))
 
 
 @post(
@@ -70,27 +120,64 @@ async def ask_many(
     said: NamedDependency[StatusQuestion], asker: NamedDependency[Principal], pool: NamedDependency[Pool]
 ) -> StatusAnswers:
     """The answers come in the order asked; one that is malformed refuses the request and is named."""
-    keys = [imeis.asked(text) for text in said.imeis]
-    flaws = tuple(
-        Flaw(_malformed(text), f"/imeis/{place}", "imei-malformed")
-        for place, (text, key) in enumerate(zip(said.imeis, keys, strict=True))
-        if key is None
-    )
-    if flaws:
-        raise Invalid(f"{len(flaws)} of the identifiers cannot be right.", "imei-malformed", flaws[:1000])
+    keys, units = _read(said)
     async with pool.acquire(timeout=10) as conn:
-        found = await look_up(conn, sorted({key for key in keys if key is not None}))
-    return StatusAnswers(
-        [_answer(text, found.get(key or 0, UNHEARD_OF)) for text, key in zip(said.imeis, keys, strict=True)]
-    )
+        found = await look_up(conn, sorted({*keys}), sorted({*units}))
+    results = [
+        StatusAnswer(imei=text, **_told(found.of(key), asker))
+        for text, key in zip(said.imeis, keys, strict=True)
+    ]
+    serials = [
+        SerialAnswer(serial=text, **_told(found.of(unit), asker))
+        for text, unit in zip(said.serials, units, strict=True)
+    ]
+    return StatusAnswers(results, serials, found.as_of)
 
 
-def _answer(text: str, standing: Standing) -> StatusAnswer:
-    return StatusAnswer(text, standing.status, standing.since, standing.version)
+def _read(said: StatusQuestion) -> tuple[list[int], list[Serial]]:
+    """What is asked for, as the block list knows it. Raises Invalid, which names each that is malformed."""
+    if len(said.imeis) + len(said.serials) > MOST:
+        sentence = (
+            f"There are {len(said.imeis) + len(said.serials):,} identifiers; it would be at most {MOST:,}."
+        )
+        raise Invalid(sentence, "too-many", (Flaw(sentence, "", "too-many"),))
+    flaws: list[Flaw] = []
+    keys = [_tried(flaws, f"/imeis/{place}", key_of, text) for place, text in enumerate(said.imeis)]
+    units = [_tried(flaws, f"/serials/{place}", _unit, text) for place, text in enumerate(said.serials)]
+    if flaws:
+        sentence = f"{len(flaws)} of the identifiers cannot be right."
+        raise Invalid(sentence, flaws[0].code, tuple(flaws[:1000]))
+    return [key for key in keys if key is not None], [unit for unit in units if unit is not None]
 
 
-def _malformed(text: str) -> str:
-    return f"'{imeis.shown(text)}' is not an identifier; it would be 14, 15 or 16 digits."
+def _tried(flaws: list[Flaw], pointer: str, read: Callable[[str], T], text: str) -> T | None:
+    try:
+        return read(text)
+    except Invalid as error:
+        flaws.append(Flaw(error.detail, pointer, error.code))
+        return None
 
 
-router = Router("/v1/status", route_handlers=[ask_one, ask_many], tags=["Status"])
+def _unit(text: str) -> Serial:
+    try:
+        name = by_serial(text)
+    except BadKey as error:
+        raise Invalid(str(error), error.code) from None
+    return Serial(name.serial, name.gtin)
+
+
+def _told(standing: Standing, asker: Principal) -> dict[str, Any]:
+    """What this asker may know of it."""
+    told: dict[str, Any] = {
+        "status": standing.status,
+        "since": standing.since,
+        "reason": standing.reason,
+        "reference": standing.reference,
+        "version": standing.version,
+    }
+    if asker.may(Permission.INCIDENTS_READ):
+        told["incidents"] = standing.held_by
+    return told
+
+
+router = Router("/v1/status", route_handlers=[ask_one, ask_serial, ask_many], tags=["Status"])

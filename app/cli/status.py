@@ -5,11 +5,9 @@ from __future__ import annotations
 import rich_click as click
 
 from app.access.roles import Permission, Principal
-from app.blocklist.ask import UNHEARD_OF, Standing, look_up
+from app.blocklist.ask import Found, Standing, key_of, look_up
 from app.cli import desk, options, show
-from app.core import imei
 from app.core.db import Connection
-from app.core.errors import Invalid
 
 
 @click.command()
@@ -26,28 +24,25 @@ def status(imeis: tuple[str, ...], as_json: bool) -> None:
       $ imei-gateway status 490154203237518
       $ imei-gateway status --json 490154203237518 352099001761481
     """
-    keys = [_key(text) for text in imeis]
+    keys = [key_of(text) for text in imeis]
 
-    async def work(conn: Connection, actor: Principal) -> dict[int, Standing]:
+    async def work(conn: Connection, actor: Principal) -> Found:
         actor.require(Permission.STATUS_READ)
         return await look_up(conn, sorted(set(keys)))
 
     found = desk.read(work)
-    answers = [(text, found.get(key, UNHEARD_OF)) for text, key in zip(imeis, keys, strict=True)]
+    answers = [(text, found.of(key)) for text, key in zip(imeis, keys, strict=True)]
     if as_json:
-        show.json({"results": [{"imei": text, **_fields(standing)} for text, standing in answers]})
+        show.json(
+            {
+                "as_of": found.as_of,
+                "results": [{"imei": text, **_fields(standing)} for text, standing in answers],
+            }
+        )
         return
     rows = [(text, show.state(it.status), show.moment(it.since), str(it.version)) for text, it in answers]
     show.draw(show.table("", ("IMEI", "status", "since", "#version"), rows))
 
 
-def _key(text: str) -> int:
-    key = imei.asked(text)
-    if key is None:
-        sentence = f"'{imei.shown(text)}' is not an identifier; it would be 14, 15 or 16 digits."
-        raise Invalid(sentence, "imei-malformed")
-    return key
-
-
 def _fields(standing: Standing) -> dict[str, object]:
-    return {name: getattr(standing, name) for name in ("status", "since", "version")}
+    return {name: getattr(standing, name) for name in Standing.__struct_fields__}

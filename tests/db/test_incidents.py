@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from app.access.roles import Principal, Role
-from app.blocklist.ask import Status, look_up
+from app.blocklist.ask import look_up
+from app.blocklist.standing import Status
 from app.core import imei
 from app.core.db import Pool, transaction
 from app.core.errors import Conflict, Forbidden, Invalid
@@ -55,7 +56,7 @@ class Night:
     async def status(self, number: str) -> Status:
         async with self.pool.acquire() as conn:
             found = await look_up(conn, [int(number[:14])])
-        return found[int(number[:14])].status if found else Status.UNKNOWN
+        return found.of(int(number[:14])).status
 
 
 @pytest.fixture

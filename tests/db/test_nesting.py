@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from app.access.roles import Principal, Role
-from app.blocklist.ask import Status, look_up
+from app.blocklist.ask import look_up
+from app.blocklist.standing import Status
 from app.core import gs1, imei
 from app.core.db import transaction
 from app.core.errors import Invalid
@@ -146,7 +147,7 @@ async def test_a_theft_of_pallets_blocks_what_is_in_their_cartons(pool, tells, m
     await transaction(pool, lambda conn: decide.approve(conn, approver, made.id, NOW))
     async with pool.acquire() as conn:
         found = await look_up(conn, [key(1), key(2)])
-    assert [found[key(number)].status for number in (1, 2)] == [Status.BLOCKED, Status.CLEAR]
+    assert [found.of(key(number)).status for number in (1, 2)] == [Status.BLOCKED, Status.CLEAR]
 
 
 async def test_a_carton_that_went_elsewhere_is_left_there(tells, holds):

@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from .asking import PROBLEM, decided, drafted, places, problem, register, statuses, stock
+from .asking import CSV, PROBLEM, decided, drafted, places, problem, register, statuses, stock
 
 PEI = "/n5g-eir-eic/v1/equipment-status"
 
@@ -64,6 +64,44 @@ async def test_ten_thousand_are_taken_and_one_more_is_not(carrier):
     assert len(await statuses(carrier, many)) == 10_000
     body = problem(await carrier.post("/v1/status", json={"imeis": [*many, many[0]]}), 400)
     assert "at most 10,000" in places(body)["/imeis"]
+
+
+async def test_devices_without_an_imei_are_asked_for_by_gtin_and_serial(carrier, goods_in, manager, approver):
+    """A tablet that is registered, one that nobody registered, and a phone by its serial."""
+    known, gtin = stock(2), "08806090000003"
+    tablets = [f"TAB-{known.pallet}-{number}" for number in range(2)]
+    lines = "".join(f"{tablet},{gtin}\n" for tablet in tablets)
+    await goods_in.post("/v1/receipts", content=f"serial,gtin\n{lines}".encode(), headers=CSV)
+    await register(goods_in, known)
+    phone = known.lines[0].split(",")[2]
+    stranger = f"(01)09521234543213(21)X-{known.pallet}"
+    incident = await drafted(
+        manager, serials=[f"(01){gtin}(21){tablets[0]}", stranger], imeis=[known.phones[0][1]]
+    )
+    await decided(manager, incident, "submit")
+    await decided(approver, incident, "approve")
+    wanted = {
+        f"(01){gtin}(21){tablets[0]}": "blocked",
+        f"https://id.gs1.org/01/{gtin}/21/{phone}": "blocked",
+        stranger: "blocked",
+        f"(01){gtin}(21){tablets[1]}": "clear",
+        f"(01)09521234543213(21){tablets[0]}": "unknown",
+        tablets[0]: "unknown",
+    }
+    for serial, status in wanted.items():
+        answer = (await carrier.get("/v1/status", params={"serial": serial})).json()
+        assert (answer["serial"], answer["status"]) == (serial, status)
+    many = (await carrier.post("/v1/status", json={"serials": list(wanted)})).json()
+    assert {row["serial"]: row["status"] for row in many["serials"]} == wanted
+
+
+async def test_a_serial_that_cannot_be_right_is_refused(carrier):
+    problem(await carrier.get("/v1/status"), 400, "serial-missing")
+    problem(await carrier.get("/v1/status", params={"serial": " "}), 400, "serial-malformed")
+    body = problem(await carrier.post("/v1/status", json={"serials": ["A", ""]}), 400, "serial-malformed")
+    assert set(places(body)) == {"/serials/1"}
+    both = {"imeis": ["490154203237518"] * 9_999, "serials": ["A"] * 2}
+    problem(await carrier.post("/v1/status", json=both), 400, "too-many")
 
 
 async def test_3gpp_says_it_in_its_words(carrier, ladder):

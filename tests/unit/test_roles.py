@@ -7,12 +7,12 @@ import pytest
 from app.access.roles import ALLOWED, Permission, Principal, Role
 from app.core.errors import Forbidden
 
-OVERVIEW = "receipts:read devices:read incidents:read status:read partners:read"
+OVERVIEW = "receipts:read devices:read incidents:read status:read blocklist:read partners:read"
 TABLE = {
     "goods-in": "receipts:write receipts:read devices:read",
     "incident-manager": f"{OVERVIEW} incidents:write incidents:lift",
     "approver": f"{OVERVIEW} incidents:approve incidents:lift",
-    "carrier": "status:read",
+    "carrier": "status:read blocklist:read",
     "auditor": f"{OVERVIEW} audit:read keys:read",
     "admin": (
         f"{OVERVIEW} receipts:write incidents:write incidents:approve incidents:lift "

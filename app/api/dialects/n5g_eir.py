@@ -12,7 +12,8 @@ from litestar.params import QueryParameter
 from app.access.roles import Principal
 from app.api.notes import Notes
 from app.api.problems import respond
-from app.blocklist.ask import Counter, Status
+from app.blocklist.ask import Counter
+from app.blocklist.standing import Status
 from app.core import imei
 from app.core.config import Settings
 
@@ -70,7 +71,7 @@ async def equipment_status(
         key = imei.pei(pei)
     except imei.BadPei as error:
         return _wrong("MANDATORY_QUERY_PARAM_INCORRECT", str(error))
-    status = Status.UNKNOWN if key is None else (await counter.ask(key)).status
+    status = Status.UNKNOWN if key is None else (await counter.ask(key)).standing.status
     word = _WORDS.get(status, settings.unknown_equipment)
     return _unknown() if word == "404" else Response(EirResponseData(word))
 
