@@ -1,5 +1,5 @@
 """The background process: the delivery engine, the asking of partners, the sealer of the audit log, the captures of
-events and the removal of old replies, until it is told to stop."""
+events and the removal of what is kept no longer, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import secrets
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 
 from app.adapters import registry
 from app.audit.seal import seal
+from app.blocklist import feed
 from app.core import keyring, log, watchdog
 from app.core.clock import utc_now
 from app.core.config import Settings
@@ -65,13 +67,13 @@ async def run(
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
         with watchdog.watched():
-            await asyncio.gather(*_tasks(desk, settings.worker_slots, carry))
+            await asyncio.gather(*_tasks(desk, settings.worker_slots, settings.feed_days, carry))
     finally:
         await _closed(contacts, pool)
         _LOG.info("worker.stopped")
 
 
-def _tasks(desk: Desk, slots: int, carry: Carry) -> list[Awaitable[None]]:
+def _tasks(desk: Desk, slots: int, feed_days: int, carry: Carry) -> list[Awaitable[None]]:
     """All that a worker does, side by side."""
     repeated = partial(_again_and_again, desk.pool, stopping=desk.stopping)
     captures = partial(_capture, carry)
@@ -81,6 +83,7 @@ def _tasks(desk: Desk, slots: int, carry: Carry) -> list[Awaitable[None]]:
         repeated(_seal, SEAL_EVERY),
         repeated(captures, CAPTURE_EVERY, also=MET_ANOTHER, hindered=_capture_hindered),
         repeated(_forget, FORGET_EVERY),
+        repeated(partial(_forget_changes, timedelta(days=feed_days)), FORGET_EVERY),
     ]
 
 
@@ -128,6 +131,10 @@ async def _capture_hindered(conn: Connection) -> None:
 
 async def _forget(conn: Connection) -> int:
     return await forget(conn, utc_now())
+
+
+async def _forget_changes(kept: timedelta, conn: Connection) -> int:
+    return await feed.forget(conn, utc_now() - kept)
 
 
 async def _again_and_again(

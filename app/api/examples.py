@@ -143,7 +143,26 @@ ANSWERS: dict[str, Any] = {
         "imei": "490154203237518",
         "status": "blocked",
         "since": "2026-12-22T02:41:07.512Z",
+        "reason": "stolen",
+        "reference": "IG-5B1F0C93A7E2",
         "version": 1,
+        "as_of": 93_412,
+    },
+    "followBlocklist": {
+        "changes": [
+            {
+                "position": 93_412,
+                "status": "blocked",
+                "at": "2026-12-22T02:41:07.512Z",
+                "reason": "stolen",
+                "reference": "IG-5B1F0C93A7E2",
+                "version": 1,
+                "imei": "49015420323751",
+            }
+        ],
+        "cursor": "YmxvY2tsaXN0OjkzNDEy",
+        "reached": 93_412,
+        "as_of": 93_412,
     },
     "checkEquipment": {"status": "BLACKLISTED"},
     "tryPartner": {

@@ -13,8 +13,8 @@ from app.access.roles import Permission
 
 
 class Notes(msgspec.Struct, frozen=True):
-    """`conflict`, `missing` and `unsigned` say when the answer is 409, 404, or 401 on an `open` route, which
-    asks for no key. `answer` is the media type of the answer, if it is none of `or_else`, `form` the type of one
+    """`conflict`, `missing`, `gone` and `unsigned` say when the answer is 409, 404, 410, or 401 on an `open` route,
+    which asks for no key. `answer` is the media type of the answer, if it is none of `or_else`, `form` the type of one
     that the handler's signature does not name. `body`: the handler reads the body by itself. `problem` is the form
     of 400 and 404 where it is not ours. `any_query` passes over parameters that are not known. `headers` are the
     request headers that the route looks at, as parameters of the document; `unacceptable` says when the answer is
@@ -22,6 +22,7 @@ class Notes(msgspec.Struct, frozen=True):
 
     conflict: str = ""
     missing: str = ""
+    gone: str = ""
     unsigned: str = ""
     answer: str = "application/json"
     or_else: tuple[str, ...] = ()

@@ -48,6 +48,7 @@ _TAGS = {
     "Brands": "What a TAC stands for: the brand and model of a phone, by files that you import.",
     "Incidents": "A theft or loss: drafted, submitted, approved by a second person, lifted, or taken back.",
     "Status": "Whether an identifier is blocked, in this gateway's own form.",
+    "Block list": "The whole list for those who keep a copy of it, and what changes, in order and as it is decided.",
     "EPCIS": "What moved, as warehouses tell it in EPCIS 2.0 (GS1): captured, and asked for.",
     "3GPP N5g-eir": "The same question as a 5G core asks it (TS 29.511).",
     "Partners": "Who is told, how, and how hard each may be called.",
@@ -187,7 +188,7 @@ def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
             schema["default"] = field.default
         place = "path" if in_path else "query"
         found: dict[str, Any] = {"name": note.name or name, "in": place, "schema": schema}
-        if in_path:
+        if in_path or not field.has_default:
             found["required"] = True
         if note.description:
             found["description"] = note.description

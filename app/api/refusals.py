@@ -95,6 +95,8 @@ def of(
         found["404"] = {"description": notes.missing, "content": _PROBLEM}
     if notes.unacceptable:
         found["406"] = {"description": notes.unacceptable, "content": _PROBLEM}
+    if notes.gone:
+        found["410"] = {"description": notes.gone, "content": _PROBLEM}
     if notes.conflict:
         found["409"] = {"description": notes.conflict, "content": _PROBLEM}
     if is_once:

@@ -12,6 +12,7 @@ from litestar.types import ControllerRouterHandler
 
 from app.api import (
     audit,
+    blocklist,
     devices,
     docs,
     health,
@@ -32,7 +33,7 @@ from app.core.config import Settings
 
 _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
-    status.router, n5g_eir.router, epcis.router, partners.router,
+    status.router, blocklist.router, n5g_eir.router, epcis.router, partners.router,
     partners.kinds, audit.router, health.router,
 ]  # fmt: skip
 # Paths that answer OPTIONS with more than their methods.

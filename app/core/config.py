@@ -25,6 +25,7 @@ class Settings(msgspec.Struct, frozen=True):
     max_body: int = 64 * 1024 * 1024
     unknown_equipment: str = "404"
     idempotency_hours: int = 24
+    feed_days: int = 90
     workers: int = 2
     worker_slots: int = 64
     park_after_days: int = 14
@@ -76,6 +77,7 @@ def _checked(settings: Settings) -> Settings:
         "epcis_capture_limit": range(1, 100_001),
         "epcis_file_size_limit": range(1, 2**30 + 1),
         "idempotency_hours": range(1, 721),
+        "feed_days": range(7, 3651),
         "log_level": ("debug", "info", "warning", "error"),
         "unknown_equipment": ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"),
     }

@@ -296,7 +296,7 @@ async def test_methods(admin):
     for method, path in (
         ("DELETE", DRAFT),
         ("PUT", DRAFT),
-        ("GET", "/v1/status"),
+        ("PUT", "/v1/status"),
         ("POST", "/docs"),
         ("FROB", DRAFT),
     ):

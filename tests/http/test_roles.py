@@ -55,7 +55,11 @@ MAY: dict[str, set[Role]] = {
     "readEvent": LOOKS | {Role.GOODS_IN},
     "askStatus": LOOKS | {Role.CARRIER},
     "askStatuses": LOOKS | {Role.CARRIER},
+    "askSerial": LOOKS | {Role.CARRIER},
     "checkEquipment": LOOKS | {Role.CARRIER},
+    "downloadBlocklist": LOOKS | {Role.CARRIER},
+    "downloadBlocklistDay": LOOKS | {Role.CARRIER},
+    "followBlocklist": LOOKS | {Role.CARRIER},
     "listPartners": LOOKS,
     "addPartner": {Role.ADMIN},
     "readPartner": LOOKS,
@@ -91,6 +95,7 @@ async def ask(client, one: Operation):
         .replace("{event_id}", "urn:x:none")
         .replace("{name}", "none")
         .replace("{sscc}", "340123450000000018")
+        .replace("{day}", "2026-01-01")
     )
     for part in ("receipt_id", "import_id", "incident_id", "partner_id", "capture_id"):
         path = path.replace(f"{{{part}}}", "987654321")

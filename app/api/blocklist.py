@@ -1,0 +1,135 @@
+"""The block list as a whole, for those who keep a copy of it, and what each day changed."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from collections.abc import AsyncIterator
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from litestar import Response, Router, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, QueryParameter
+from litestar.response import Stream
+
+from app.access.roles import Permission, Principal
+from app.api import feed
+from app.api.notes import Notes
+from app.api.problems import AnyRequest
+from app.blocklist import export
+from app.blocklist.ask import Serial
+from app.blocklist.export import After, Form, Net
+from app.blocklist.feed import head
+from app.core import imei
+from app.core.db import Pool
+from app.core.errors import Flaw, Invalid
+from app.core.gs1 import BadKey
+from app.devices.naming import by_serial
+
+_TYPES = {Form.NDJSON: "application/x-ndjson", Form.CSV: "text/csv", Form.OPERATOR: "text/csv"}
+_GZIP = re.compile(r"(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)", re.IGNORECASE)
+_AFTER = "To go on where a download broke off: the IMEI, or the serial as (01)…(21)…, of the last whole line."
+
+
+@get(
+    "/",
+    operation_id="downloadBlocklist",
+    summary="The whole block list",
+    opt=Notes(answer=_TYPES[Form.NDJSON], or_else=("text/csv",)).opt,
+)
+async def download(
+    request: AnyRequest,
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    format: Annotated[
+        Form, QueryParameter(description="`operator`: the blocked IMEIs as `imei,block_date,reasons`.")
+    ] = Form.NDJSON,
+    after: Annotated[str | None, QueryParameter(description=_AFTER)] = None,
+) -> Response[Any]:
+    """Every identifier that is blocked or suspect, all of one moment: of IMEIs the first 14 digits, which are what is
+    to be compared, in their order; then serials. The header `Link` (rel="changes") leads to what changed since. A
+    download that broke off may go on with `after`: apply the changes from the **first** answer's link then, and the
+    copy is right, because each change says how an identifier stands. Compressed where `Accept-Encoding` has gzip."""
+    actor.require(Permission.BLOCKLIST_READ)
+    start, zipped = await _start(pool, after), bool(_GZIP.search(request.headers.get("accept-encoding", "")))
+    if asked := request.headers.get("if-none-match"):
+        async with pool.acquire(timeout=10) as conn:
+            tag = _tag((await head(conn)).position, format, start, zipped)
+        if asked == "*" or tag in re.split(r"\s*,\s*", asked.strip()):
+            return Response(None, status_code=304, headers={"ETag": tag})
+    pieces = export.lines(pool, format, start)
+    position = int(await anext(pieces))
+    headers = {
+        "ETag": _tag(position, format, start, zipped),
+        "Link": f'</v1/blocklist/changes?cursor={feed.cursor_of(position)}>; rel="changes"',
+        "Vary": "Accept-Encoding",
+        **({"Content-Encoding": "gzip"} if zipped else {}),
+    }
+    body = _zipped(pieces) if zipped else _plain(pieces)
+    return Stream(body, media_type=_TYPES[format], headers=headers)
+
+
+async def _start(pool: Pool, after: str | None) -> After:
+    if after is None:
+        return After()
+    key = imei.asked(after)
+    if key is not None:
+        return After(key)
+    try:
+        name = by_serial(after)
+    except BadKey as error:
+        raise Invalid(str(error), error.code, (Flaw(str(error), "after", error.code),)) from None
+    async with pool.acquire(timeout=10) as conn:
+        return await export.after_unit(conn, Serial(name.serial, name.gtin))
+
+
+def _tag(position: int, form: Form, start: After, zipped: bool) -> str:
+    return f'"{position}-{form}-{start.key}-{start.serial_id or 0}{"-gzip" if zipped else ""}"'
+
+
+async def _plain(pieces: AsyncIterator[str | int]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        yield str(piece).encode()
+
+
+async def _zipped(pieces: AsyncIterator[str | int]) -> AsyncIterator[bytes]:
+    # The fastest level, whose ratio on such lines is near that of the best; with the header of a gzip file.
+    zipper = zlib.compressobj(level=1, wbits=31)
+    async for piece in pieces:
+        # Beside the event loop: others ask meanwhile.
+        yield await asyncio.to_thread(zipper.compress, str(piece).encode())
+    yield zipper.flush()
+
+
+@get(
+    "/days/{day:date}",
+    operation_id="downloadBlocklistDay",
+    summary="What a day changed, as operators exchange it",
+    opt=Notes(
+        answer="text/csv",
+        conflict="The day is not over yet.",
+        gone="The changes of this day are not kept any more: read the whole list.",
+    ).opt,
+)
+async def download_day(
+    day: FromPath[date],
+    actor: NamedDependency[Principal],
+    pool: NamedDependency[Pool],
+    now: NamedDependency[datetime],
+    change: Annotated[
+        Net,
+        QueryParameter(description="IMEIs that the day blocked, unblocked, or left blocked in another way."),
+    ] = Net.BLOCKED,
+) -> Response[str]:
+    """`imei,block_date,reasons`: what became of each IMEI from midnight to midnight (UTC), in the end; of an IMEI the
+    first 14 digits. Complete, and the same for ever, from five minutes past midnight on."""
+    actor.require(Permission.BLOCKLIST_READ)
+    async with pool.acquire(timeout=10) as conn:
+        text = await export.day(conn, day, change, now)
+    name = f'attachment; filename="blocklist-{day}-{change}.csv"'
+    return Response(text, media_type="text/csv", headers={"Content-Disposition": name})
+
+
+router = Router("/v1/blocklist", route_handlers=[download, feed.follow, download_day], tags=["Block list"])
