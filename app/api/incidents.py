@@ -28,6 +28,7 @@ from app.incidents.preview import Preview
 from app.incidents.scope import Scope
 
 _IN_STATE = "Only those in this state: draft, submitted, approved, closed, rejected or withdrawn."
+_QUOTED = "Only the one of this reference, which carriers are given to quote: IG-…"
 _NOT_HELD = "The incident is not approved, or holds nothing of what the scope names; nothing was lifted."
 _WRONG_STATE = "The incident is not in a state in which this can be done."
 _DECIDED = Notes(conflict=_WRONG_STATE).opt
@@ -109,11 +110,14 @@ async def search(
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     in_state: Annotated[str | None, QueryParameter(name="state", description=_IN_STATE)] = None,
+    reference: Annotated[str | None, QueryParameter(description=_QUOTED)] = None,
     limit: Limit = 100,
     before: Cursor = 0,
 ) -> IncidentPage:
     async with pool.acquire(timeout=10) as conn:
-        found = await incident.latest(conn, actor, before=before or None, state=in_state, limit=limit)
+        found = await incident.latest(
+            conn, actor, before=before or None, state=in_state, limit=limit, reference=reference
+        )
     return IncidentPage(found, str(found[-1].id) if len(found) == limit else None)
 
 

@@ -85,6 +85,7 @@ def _drawn(found: Report) -> Iterator[RenderableType]:
     facts: list[tuple[str, RenderableType]] = [
         ("incident", str(it.id)), ("title", it.title), ("state", show.state(it.state)), ("kind", it.kind),
         ("site", it.site), ("happened", _between(it)), ("police reference", it.police_reference),
+        ("carriers quote", it.reference),
         *_decisions(it), ("reason", it.reason), ("identifiers", held),
     ]  # fmt: skip
     yield show.facts([(name, value) for name, value in facts if value])
@@ -130,20 +131,24 @@ def _refused(incident_id: int, refused: list[tuple[Standing, list[Refusal]]]) ->
 
 @click.command()
 @click.option("--state", "in_state", help="Only those that are draft, submitted, approved, closed, …")
+@click.option("--reference", metavar="IG-…", help="Only the one of which a carrier quotes this reference.")
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest so many."
 )
 @options.as_json
 @options.acting
-def incidents(in_state: str | None, limit: int, as_json: bool) -> None:
+def incidents(in_state: str | None, reference: str | None, limit: int, as_json: bool) -> None:
     """List incidents, the newest first.
 
     \b
     Examples
       $ imei-gateway incidents
       $ imei-gateway incidents --state submitted
+      $ imei-gateway incidents --reference IG-5B1F0C93A7E2
     """
-    found = desk.read(lambda conn, actor: latest(conn, actor, before=None, state=in_state, limit=limit))
+    found = desk.read(
+        lambda conn, actor: latest(conn, actor, before=None, state=in_state, limit=limit, reference=reference)
+    )
     if as_json:
         show.json({"incidents": found})
         return

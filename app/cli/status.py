@@ -40,8 +40,18 @@ def status(imeis: tuple[str, ...], as_json: bool) -> None:
             }
         )
         return
-    rows = [(text, show.state(it.status), show.moment(it.since), str(it.version)) for text, it in answers]
-    show.draw(show.table("", ("IMEI", "status", "since", "#version"), rows))
+    rows = [
+        (
+            text,
+            show.state(it.status),
+            show.moment(it.since),
+            it.reason or "",
+            it.reference or "",
+            str(it.version),
+        )
+        for text, it in answers
+    ]
+    show.draw(show.table("", ("IMEI", "status", "since", "why", "carriers quote", "#version"), rows))
 
 
 def _fields(standing: Standing) -> dict[str, object]:

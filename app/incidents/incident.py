@@ -40,7 +40,8 @@ class Names(msgspec.Struct, frozen=True):
 
 class Summary(msgspec.Struct, frozen=True):
     """One incident without its scope, which may name a million things. `devices` and `identifiers` are what it
-    came to when it was drafted, and again when it was submitted."""
+    came to when it was drafted, and again when it was submitted; `reference` is what whoever asks for the status of
+    an identifier is given to quote."""
 
     id: int
     title: str
@@ -50,6 +51,7 @@ class Summary(msgspec.Struct, frozen=True):
     occurred_from: datetime | None
     occurred_to: datetime | None
     police_reference: str
+    reference: str
     state: str
     drafted_by: str
     drafted_at: datetime
@@ -139,15 +141,22 @@ def _there(row: asyncpg.Record | None, incident_id: int) -> asyncpg.Record:
 
 
 async def latest(
-    conn: Connection, actor: Principal, *, before: int | None, state: str | None, limit: int
+    conn: Connection,
+    actor: Principal,
+    *,
+    before: int | None,
+    state: str | None,
+    limit: int,
+    reference: str | None = None,
 ) -> list[Summary]:
-    """Incidents, the newest first, below number `before`."""
+    """Incidents, the newest first, below number `before`; of that `reference`, as somebody quotes it."""
     actor.require(Permission.INCIDENTS_READ)
     if state is not None and state not in (
         states := ("draft", "submitted", "approved", "closed", "rejected", "withdrawn")
     ):
         raise Invalid(f"'{state}' is not a state of an incident; it would be one of {', '.join(states)}.")
-    return [_summary(row) for row in await conn.fetch(_SQL.latest, before, state, limit)]
+    quoted = reference and reference.strip().upper()
+    return [_summary(row) for row in await conn.fetch(_SQL.latest, before, state, limit, quoted)]
 
 
 async def report(conn: Connection, actor: Principal, incident_id: int) -> Report:

@@ -24,6 +24,7 @@ SELECT
     occurred_from,
     occurred_to,
     police_reference,
+    reference,
     state,
     drafted_by,
     drafted_at,
@@ -51,7 +52,7 @@ WHERE incident_id = $1;
 SELECT * FROM incident WHERE incident_id = $1 FOR UPDATE;
 
 -- name: latest
--- $1 before this number (null: from the newest), $2 state (null: any), $3 limit
+-- $1 before this number (null: from the newest), $2 state (null: any), $3 limit, $4 the reference that is quoted (null: any)
 SELECT
     incident_id,
     title,
@@ -61,6 +62,7 @@ SELECT
     occurred_from,
     occurred_to,
     police_reference,
+    reference,
     state,
     drafted_by,
     drafted_at,
@@ -78,7 +80,9 @@ SELECT
     shown_devices,
     shown_identifiers
 FROM incident
-WHERE ($1::bigint IS NULL OR incident_id < $1) AND ($2::text IS NULL OR state = $2)
+WHERE
+    ($1::bigint IS NULL OR incident_id < $1) AND ($2::text IS NULL OR state = $2)
+    AND ($4::text IS NULL OR reference = $4)
 ORDER BY incident_id DESC
 LIMIT $3;
 

@@ -114,6 +114,8 @@ async def test_the_incident_that_is_quoted_is_one_that_holds_it(carrier, manager
     assert (await carrier.get(f"/v1/status/{number}")).json()["reference"] == quoted["reference"]
     seen = (await manager.get(f"/v1/status/{number}")).json()
     assert seen["incidents"] == [first, second]
+    found = await manager.get("/v1/incidents", params={"reference": quoted["reference"].lower()})
+    assert [one["id"] for one in found.json()["incidents"]] == [first]
     await decided(manager, first, "withdraw", reason="wrong list")
     now = (await carrier.get(f"/v1/status/{number}")).json()
     assert (now["status"], now["reason"], "incidents" in now) == ("blocked", "fraud", False)
