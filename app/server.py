@@ -20,6 +20,7 @@ from app.api.silence import end_silence
 from app.api.watch import watched
 from app.api.watchers import Watchers
 from app.blocklist import ask
+from app.blocklist.export import Exports
 from app.blocklist.tail import Tail
 from app.core import config, keyring, log
 from app.core.clock import utc_now
@@ -39,7 +40,8 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
     @asynccontextmanager
     async def database(app: Litestar) -> AsyncIterator[None]:
         pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-web")
-        app.state.pool, app.state.watchers, app.state.tail = pool, Watchers(pool), Tail(pool)
+        app.state.pool, app.state.watchers = pool, Watchers(pool)
+        app.state.tail, app.state.exports = Tail(pool), Exports(pool)
         app.state.doorman = Gathered(pool, keys.recognised)
         app.state.counter = Gathered(pool, ask.answers)
         ending = asyncio.create_task(end_silence(settings.port))

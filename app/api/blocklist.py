@@ -20,7 +20,7 @@ from app.api.notes import Notes
 from app.api.problems import AnyRequest
 from app.blocklist import export
 from app.blocklist.ask import Serial
-from app.blocklist.export import After, Form, Net
+from app.blocklist.export import After, Exports, Form, Net
 from app.blocklist.feed import head
 from app.core import imei
 from app.core.db import Pool
@@ -43,6 +43,7 @@ async def download(
     request: AnyRequest,
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
+    exports: NamedDependency[Exports],
     format: Annotated[
         Form, QueryParameter(description="`operator`: the blocked IMEIs as `imei,block_date,reasons`.")
     ] = Form.NDJSON,
@@ -59,7 +60,7 @@ async def download(
             tag = _tag((await head(conn)).position, format, start, zipped)
         if asked == "*" or tag in re.split(r"\s*,\s*", asked.strip()):
             return Response(None, status_code=304, headers={"ETag": tag})
-    pieces = export.lines(pool, format, start)
+    pieces = exports.lines(format, start)
     position = int(await anext(pieces))
     headers = {
         "ETag": _tag(position, format, start, zipped),

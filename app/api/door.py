@@ -17,6 +17,7 @@ from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.api.watchers import Watchers
 from app.blocklist.ask import Counter
+from app.blocklist.export import Exports
 from app.blocklist.tail import Tail
 from app.core.config import Settings
 from app.core.db import Pool
@@ -68,6 +69,11 @@ async def tail(state: State) -> Tail:
     return found
 
 
+async def exports(state: State) -> Exports:
+    found: Exports = state.exports
+    return found
+
+
 async def watchers(state: State) -> Watchers:
     found: Watchers = state.watchers
     return found
@@ -111,6 +117,7 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "pool": pool,
     "counter": counter,
     "tail": tail,
+    "exports": exports,
     "watchers": watchers,
     "settings": settings,
     "carry": carry,

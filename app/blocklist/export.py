@@ -11,12 +11,13 @@ import msgspec
 from app.blocklist.ask import Serial
 from app.blocklist.feed import head
 from app.core.db import Connection, Pool
-from app.core.errors import Conflict, Gone, Invalid
+from app.core.errors import Conflict, Gone, Invalid, Unavailable
 from app.core.sql import queries
 
 _SQL = queries("export")
 # Rows that are read, and sent, at a time.
 _PAGE = 20_000
+AT_ONCE = 4
 # A decision of before midnight may still be on its way into the database, from a process whose clock is slow.
 SETTLED = timedelta(minutes=5)
 
@@ -52,8 +53,29 @@ class After(msgspec.Struct, frozen=True):
     serial_id: int | None = None
 
 
-async def lines(pool: Pool, form: Form, after: After) -> AsyncIterator[str | int]:
-    """First how far the block list has come; then the list as it is there, in pieces of many lines."""
+class Exports:
+    """What is being read of the list in this process; one for each web process. Each reading holds a connection for as
+    long as its reader takes, and those who ask for a status want connections, too."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._under_way = 0
+
+    async def lines(self, form: Form, after: After) -> AsyncIterator[str | int]:
+        """First how far the block list has come; then the list as it is there, in pieces of many lines. Raises
+        Unavailable where as many are under way as may be."""
+        if self._under_way >= AT_ONCE:
+            text = f"{AT_ONCE} downloads of the block list are under way here; begin yours in a moment."
+            raise Unavailable(text, "downloads-busy")
+        self._under_way += 1
+        try:
+            async for piece in _lines(self._pool, form, after):
+                yield piece
+        finally:
+            self._under_way -= 1
+
+
+async def _lines(pool: Pool, form: Form, after: After) -> AsyncIterator[str | int]:
     async with pool.acquire(timeout=10) as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         yield (await head(conn)).position
         if after == After():

@@ -9,9 +9,9 @@ from random import Random
 import pytest
 
 from app.blocklist import export, feed, listing
-from app.blocklist.export import Net
+from app.blocklist.export import Form, Net
 from app.core.db import transaction
-from app.core.errors import Conflict, Gone
+from app.core.errors import Conflict, Gone, Unavailable
 
 KEY = 35_555555_000000
 NIGHT = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)
@@ -102,6 +102,20 @@ async def test_a_day_is_told_when_it_is_over(pool):
     async with pool.acquire() as conn:
         with pytest.raises(Conflict, match="2026-11-22T00:05"):
             await export.day(conn, date(2026, 11, 21), Net.BLOCKED, datetime(2026, 11, 22, 0, 4, tzinfo=UTC))
+
+
+async def test_slow_readers_leave_connections_for_those_who_ask(pool):
+    exports = export.Exports(pool)
+    reading = [exports.lines(Form.NDJSON, export.After()) for _ in range(export.AT_ONCE)]
+    for one in reading:
+        assert await anext(one) == 0
+    with pytest.raises(Unavailable, match="under way"):
+        await anext(exports.lines(Form.NDJSON, export.After()))
+    await reading[0].aclose()
+    again = exports.lines(Form.NDJSON, export.After())
+    assert await anext(again) == 0
+    for one in (*reading, again):
+        await one.aclose()
 
 
 async def test_what_is_forgotten_is_gone_and_nothing_else(pool, turn):
