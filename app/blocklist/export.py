@@ -10,11 +10,14 @@ import msgspec
 
 from app.blocklist.ask import Serial
 from app.blocklist.feed import head
+from app.blocklist.standing import REASONS
 from app.core.db import Connection, Pool
-from app.core.errors import Conflict, Gone, Invalid, Unavailable
+from app.core.errors import Conflict, Flaw, Gone, Invalid, Unavailable
 from app.core.sql import queries
 
 _SQL = queries("export")
+# Kinds of incidents, and the classes of their reasons, in step.
+_CLASSES = (list(REASONS), list(REASONS.values()))
 # Rows that are read, and sent, at a time.
 _PAGE = 20_000
 AT_ONCE = 4
@@ -91,7 +94,7 @@ async def _lines(pool: Pool, form: Form, after: After) -> AsyncIterator[str | in
 async def _imeis(conn: Connection, form: Form, after: int) -> AsyncIterator[str]:
     prefix, least = ('{"imei":"' if form is Form.NDJSON else ""), (2 if form is Form.OPERATOR else 1)
     while True:
-        row = await conn.fetchrow(_SQL.imeis, after, _PAGE, form, prefix, least)
+        row = await conn.fetchrow(_SQL.imeis, after, _PAGE, form, prefix, least, *_CLASSES)
         if row is None or row["last"] is None:
             return
         yield row["lines"]
@@ -100,7 +103,7 @@ async def _imeis(conn: Connection, form: Form, after: int) -> AsyncIterator[str]
 
 async def _units(conn: Connection, form: Form, after: int) -> AsyncIterator[str]:
     while True:
-        row = await conn.fetchrow(_SQL.units, after, _PAGE, form)
+        row = await conn.fetchrow(_SQL.units, after, _PAGE, form, *_CLASSES)
         if row is None or row["last"] is None:
             return
         yield row["lines"]
@@ -111,7 +114,8 @@ async def after_unit(conn: Connection, unit: Serial) -> After:
     """Raises Invalid for a unit that was never listed."""
     number = await conn.fetchval(_SQL.number_of, unit.serial, unit.gtin)
     if number is None:
-        raise Invalid("No line of the list is about this serial; it would be that of the last line.", "after")
+        sentence = "No line of the list is about this serial; it would be that of the last line that came."
+        raise Invalid(sentence, "serial-unknown", (Flaw(sentence, "after", "serial-unknown"),))
     return After(serial_id=number)
 
 
@@ -127,11 +131,6 @@ async def day(conn: Connection, on: date, net: Net, now: datetime) -> str:
         raise Conflict(
             f"{on} is complete from {(end + SETTLED).isoformat()} on; ask again then.", "day-not-over"
         )
-    if await _is_forgotten(conn, begin):
+    if await conn.fetchval(_SQL.is_forgotten, begin):
         raise Gone(f"The changes of {on} are not kept any more; read the whole list.", "day-gone")
-    return OPERATOR_HEADER + (await conn.fetchval(_SQL.day, begin, end, net) or "")
-
-
-async def _is_forgotten(conn: Connection, begin: datetime) -> bool:
-    forgotten: bool = await conn.fetchval(_SQL.is_forgotten, begin)
-    return forgotten
+    return OPERATOR_HEADER + (await conn.fetchval(_SQL.day, begin, end, net, *_CLASSES) or "")

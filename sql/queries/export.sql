@@ -1,6 +1,7 @@
 -- name: imeis
--- $1 after this key, $2 rows, $3 form, $4 what comes before an IMEI in that form, $5 the least status that is listed. Many
--- rows share all but the IMEI, so the rest is made once for all of them.
+-- $1 after this key, $2 rows, $3 form, $4 what comes before an IMEI in that form, $5 the least status that is listed, $6 kinds
+-- of incidents and $7 the classes of their reasons, in step. Many rows share all but the IMEI, so the rest is made once
+-- for all of them.
 WITH page AS MATERIALIZED (
     SELECT l.key, l.status, l.since, l.version, l.held_by[1] AS incident_id
     FROM listing AS l
@@ -13,10 +14,11 @@ word AS MATERIALIZED (
         p.*,
         (ARRAY['suspect', 'blocked'])[p.status] AS called,
         to_char(p.since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS moment,
-        CASE i.kind WHEN 'loss' THEN 'lost' WHEN 'fraud' THEN 'fraud' ELSE 'stolen' END AS reason,
+        class.reason,
         i.reference
     FROM (SELECT DISTINCT status, since, version, incident_id FROM page) AS p
     JOIN incident AS i USING (incident_id)
+    JOIN unnest($6::text [], $7::text []) AS class (kind, reason) USING (kind)
 ),
 said AS MATERIALIZED (
     SELECT
@@ -40,7 +42,7 @@ FROM page
 JOIN said USING (status, since, version, incident_id);
 
 -- name: units
--- $1 after this number of a serial, $2 rows, $3 form: devices that are listed by GTIN and serial.
+-- $1 after this number of a serial, $2 rows, $3 form, $4 kinds and $5 classes: devices that are listed by GTIN and serial.
 WITH page AS MATERIALIZED (
     SELECT
         n.serial_id,
@@ -49,11 +51,12 @@ WITH page AS MATERIALIZED (
         l.version,
         (ARRAY['suspect', 'blocked'])[l.status] AS called,
         to_char(l.since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS moment,
-        CASE i.kind WHEN 'loss' THEN 'lost' WHEN 'fraud' THEN 'fraud' ELSE 'stolen' END AS reason,
+        class.reason,
         i.reference
     FROM listing AS l
     JOIN serial_number AS n ON n.serial_id = -l.key
     JOIN incident AS i ON i.incident_id = l.held_by[1]
+    JOIN unnest($4::text [], $5::text []) AS class (kind, reason) USING (kind)
     WHERE l.key < -$1::bigint AND l.status > 0
     ORDER BY l.key DESC
     LIMIT $2
@@ -79,7 +82,8 @@ FROM page AS p;
 SELECT serial_id FROM serial_number WHERE serial = $1 AND gtin = $2;
 
 -- name: day
--- $1 from this moment, $2 until before that one: what became of each IMEI in between, in the end.
+-- $1 from this moment, $2 until before that one, $3 what the day did, $4 kinds and $5 classes: what became of each IMEI
+-- in between, in the end.
 WITH told AS (
     SELECT u.key, c.first, c.at, c.before, c.status, c.incident_id
     FROM blocklist_change AS c
@@ -100,11 +104,12 @@ SELECT
     string_agg(
         concat(
             lpad(n.key::text, 14, '0'), ',', to_char(n.at AT TIME ZONE 'UTC', 'YYYYMMDD'), ',',
-            CASE i.kind WHEN 'loss' THEN 'lost' WHEN 'fraud' THEN 'fraud' ELSE 'stolen' END, E'\n'
+            class.reason, E'\n'
         ), '' ORDER BY n.key
     ) AS lines
 FROM net AS n
 JOIN incident AS i USING (incident_id)
+JOIN unnest($4::text [], $5::text []) AS class (kind, reason) USING (kind)
 WHERE CASE $3
     WHEN 'blocked' THEN n.before < 2 AND n.status = 2
     WHEN 'unblocked' THEN n.before = 2 AND n.status < 2

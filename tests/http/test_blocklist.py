@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .asking import decided, problem, register, stock
+from .asking import decided, places, problem, register, stock
 
 CHANGES = "/v1/blocklist/changes"
 
@@ -215,6 +215,8 @@ async def test_a_download_goes_on_where_it_broke_off(carrier, declare):
     whole = (await carrier.get("/v1/blocklist")).text.splitlines()
     last = json.loads(whole[2])["imei"]
     assert (await carrier.get("/v1/blocklist", params={"after": last})).text.splitlines() == whole[3:]
+    nobodys = await carrier.get("/v1/blocklist", params={"after": "(01)09521234543213(21)never listed"})
+    assert "after" in places(problem(nobodys, 400, "serial-unknown"))
 
 
 async def test_a_day_that_is_not_over_is_not_told(carrier, gateway):
