@@ -71,16 +71,24 @@ def key_of(text: str) -> int:
 
 
 async def look_up(conn: Connection, keys: Sequence[int], units: Sequence[Serial] = ()) -> Found:
-    """The standing of each key, and of each unit. Where both are asked for, `as_of` is that of the earlier reading."""
+    """The standing of each key and of each unit, all of one moment. With units, on a connection that is in no
+    transaction."""
+    if not units:
+        return await _by_key(conn, keys)
+    async with conn.transaction(isolation="repeatable_read", readonly=True):
+        found = await _by_key(conn, keys)
+        return Found({**found.standings, **await _by_unit(conn, units)}, found.as_of)
+
+
+async def _by_key(conn: Connection, keys: Sequence[int]) -> Found:
     rows = await conn.fetch(_SQL.look_up, keys)
-    standings: dict[int | Serial, Standing] = {
-        row["key"]: _standing(row) for row in rows if row["key"] is not None
-    }
-    if units:
-        serials, gtins = zip(*units, strict=True)
-        for row in await conn.fetch(_SQL.look_up_units, serials, gtins):
-            standings[Serial(row["serial"], row["gtin"])] = _standing(row)
-    return Found(standings, rows[0]["position"])
+    return Found({row["key"]: _standing(row) for row in rows if row["key"] is not None}, rows[0]["position"])
+
+
+async def _by_unit(conn: Connection, units: Sequence[Serial]) -> dict[int | Serial, Standing]:
+    serials, gtins = zip(*units, strict=True)
+    rows = await conn.fetch(_SQL.look_up_units, serials, gtins)
+    return {Serial(row["serial"], row["gtin"]): _standing(row) for row in rows}
 
 
 async def answers(conn: Connection, asked: Sequence[int | Serial]) -> Callable[[int | Serial], Answer]:
