@@ -12,6 +12,7 @@ import pytest
 from app.core.db import Connection, Pool
 from app.core.errors import Conflict
 from app.core.migrate import migrate, pending, statements
+from app.core.sql import sql_root
 
 SITE = "CREATE TABLE test_site (id int PRIMARY KEY);"
 AISLE = "CREATE TABLE test_aisle (site int REFERENCES test_site); INSERT INTO test_site VALUES (1);"
@@ -159,3 +160,31 @@ async def test_a_database_that_forgets_is_refused(conn: Connection, root: Path) 
         await migrate(conn, root)
     assert refused.value.code == "database-forgets"
     assert not await has(conn, "schema_migration")
+
+
+async def test_a_list_of_before_learns_who_holds_it(conn: Connection, tmp_path: Path) -> None:
+    """0035, on a database in which one phone is blocked by two incidents, one suspect, and one free again."""
+    (tmp_path / "migrations").mkdir()
+    for file in sorted((sql_root() / "migrations").glob("*.sql")):
+        if file.name < "0035":
+            write(tmp_path, file.stem, file.read_text())
+    await migrate(conn, tmp_path)
+    await conn.execute(
+        "INSERT INTO incident (title, kind, site, police_reference, scope, state, drafted_by, drafted_at,"
+        " submitted_by, approved_by, approved_at)"
+        " SELECT 't', 'theft', '', '', '{}', 'approved', 'x', now(), 'x', 'y', now() - at * interval '1 hour'"
+        " FROM generate_series(1, 3) AS at"
+    )
+    await conn.execute(
+        "INSERT INTO claim (incident_id, key, state) VALUES (1, 7, 1), (2, 7, 1), (3, 7, 0), (3, 8, 0), (1, 9, 2)"
+    )
+    await conn.execute(
+        "INSERT INTO listing (key, blocked_by, suspected_by, version, since)"
+        " VALUES (7, 2, 1, 1, now()), (8, 0, 1, 0, now()), (9, 0, 0, 2, now())"
+    )
+    await migrate(conn)
+    held = await conn.fetch("SELECT key, held_by FROM listing ORDER BY key")
+    assert [tuple(row) for row in held] == [(7, [2, 1, 3]), (8, [3]), (9, [])]
+    assert (
+        await conn.fetchval("SELECT count(DISTINCT reference) FROM incident WHERE reference LIKE 'IG-%'") == 3
+    )

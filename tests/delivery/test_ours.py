@@ -25,6 +25,19 @@ def others_block(town, name: str, numbers: list[int]) -> None:
         town.stages[name].ledger.tell(full(number), State.BLOCKED)
 
 
+async def unanswered(town, numbers: list[int]) -> int:
+    """An incident of which a partner does all that it is told, and whose answers are lost."""
+    await town.partner("eir_push", faults=Faults(fail_rate=1.0, applied=True))
+    incident: int = await town.incident()
+    await town.block(incident, numbers)
+    return incident
+
+
+async def taken(town, count: int) -> None:
+    while len(town.blocked("eir_push")) < count:
+        await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize("kind", ["ceir", "eir_push"])
 async def test_a_block_of_somebody_else_is_left_to_him(town, keys, kind):
     await town.partner(kind)
@@ -42,12 +55,9 @@ async def test_a_block_of_somebody_else_is_left_to_him(town, keys, kind):
 
 async def test_what_had_been_told_before_an_answer_was_lost_is_ours(town, keys):
     """The partner had blocked it by our own call, and says so at the second one."""
-    await town.partner("eir_push", faults=Faults(fail_rate=1.0, applied=True))
-    incident = await town.incident()
-    await town.block(incident, keys(4))
+    incident = await unanswered(town, keys(4))
     async with town.worker():
-        while len(town.blocked("eir_push")) < 4:
-            await asyncio.sleep(0.02)
+        await taken(town, 4)
         town.stages["eir_push"].misbehaviour.order(Faults())
         told = (await town.settled(incident))["eir_push"].block
         await town.release(incident, keys(4))
@@ -99,12 +109,9 @@ async def test_a_block_that_was_refused_is_nothing_to_release(town, keys):
 
 async def test_what_a_partner_took_is_ours_though_it_refuses_the_repeat(town, keys):
     """Its answer was lost, and it will not hear of the same twice."""
-    await town.partner("eir_push", faults=Faults(fail_rate=1.0, applied=True))
-    incident = await town.incident()
-    await town.block(incident, keys(4))
+    incident = await unanswered(town, keys(4))
     async with town.worker():
-        while len(town.blocked("eir_push")) < 4:
-            await asyncio.sleep(0.02)
+        await taken(town, 4)
         town.stages["eir_push"].misbehaviour.order(Faults(refuse_rate=1.0))
         told = (await town.settled(incident))["eir_push"].block
         town.stages["eir_push"].misbehaviour.order(Faults())
