@@ -168,6 +168,7 @@ async def _items(
         return {}
     rows = [(o.key, o.version, state, a.code, a.words, a.ref) for o, state, a in kept]
     columns = [list(column) for column in zip(*rows, strict=True)]
+    # Several deliveries are settled at once only where none was told before, so the first speaks for all.
     found = await conn.fetch(
         _ITEMS.settle_items, lane.partner_id, work.op, work.command_id, now, *columns,
         bool(work.tries or work.doubtful), work.tries > 0,
