@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from litestar import Router, get, post
@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from app.access.roles import Permission, Principal
 from app.api.notes import Notes
-from app.blocklist.ask import Counter, Serial, Standing, key_of, look_up
+from app.blocklist.ask import Counter, Serial, key_of, look_up, told
 from app.blocklist.standing import ReasonClass, Status
 from app.core.db import Pool
 from app.core.errors import Flaw, Invalid
@@ -92,7 +92,7 @@ async def ask_one(
     """`blocked` (an active claim), `suspect` (submitted, not yet approved), `clear` (registered, unclaimed)
     or `unknown`. The check digit is not judged: networks send a 0 there."""
     answer = await counter.ask(key_of(imei))
-    return OneStatus(imei=imei, as_of=answer.as_of, **_told(answer.standing, asker))
+    return OneStatus(imei=imei, as_of=answer.as_of, **told(answer.standing, asker))
 
 
 @get("/", operation_id="askSerial", summary="Ask for the status of one device by GTIN and serial")
@@ -105,7 +105,7 @@ async def ask_serial(
     if serial is None:
         raise Invalid("The query names no device; it would have serial=(01)…(21)….", "serial-missing")
     answer = await counter.ask(_unit(serial))
-    return OneSerial(serial=serial, as_of=answer.as_of, **_told(answer.standing, asker))
+    return OneSerial(serial=serial, as_of=answer.as_of, **told(answer.standing, asker))
 
 
 @post(
@@ -124,11 +124,11 @@ async def ask_many(
     async with pool.acquire(timeout=10) as conn:
         found = await look_up(conn, sorted({*keys}), sorted({*units}))
     results = [
-        StatusAnswer(imei=text, **_told(found.of(key), asker))
+        StatusAnswer(imei=text, **told(found.of(key), asker))
         for text, key in zip(said.imeis, keys, strict=True)
     ]
     serials = [
-        SerialAnswer(serial=text, **_told(found.of(unit), asker))
+        SerialAnswer(serial=text, **told(found.of(unit), asker))
         for text, unit in zip(said.serials, units, strict=True)
     ]
     return StatusAnswers(results, serials, found.as_of)
@@ -164,20 +164,6 @@ def _unit(text: str) -> Serial:
     except BadKey as error:
         raise Invalid(str(error), error.code) from None
     return Serial(name.serial, name.gtin)
-
-
-def _told(standing: Standing, asker: Principal) -> dict[str, Any]:
-    """What this asker may know of it."""
-    told: dict[str, Any] = {
-        "status": standing.status,
-        "since": standing.since,
-        "reason": standing.reason,
-        "reference": standing.reference,
-        "version": standing.version,
-    }
-    if asker.may(Permission.INCIDENTS_READ):
-        told["incidents"] = standing.held_by
-    return told
 
 
 router = Router("/v1/status", route_handlers=[ask_one, ask_serial, ask_many], tags=["Status"])

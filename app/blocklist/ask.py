@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 
+from app.access.roles import Permission, Principal
 from app.blocklist.standing import REASONS, STATUSES, ReasonClass, Status
 from app.core import imei
 from app.core.db import Connection
@@ -89,6 +90,13 @@ async def _by_unit(conn: Connection, units: Sequence[Serial]) -> dict[int | Seri
     serials, gtins = zip(*units, strict=True)
     rows = await conn.fetch(_SQL.look_up_units, serials, gtins)
     return {Serial(row["serial"], row["gtin"]): _standing(row) for row in rows}
+
+
+def told(standing: Standing, asker: Principal) -> dict[str, Any]:
+    """What this asker may know of it: nobody but those who may read incidents is told which hold it."""
+    fields = msgspec.structs.asdict(standing)
+    incidents = fields.pop("held_by")
+    return {**fields, "incidents": incidents} if asker.may(Permission.INCIDENTS_READ) else fields
 
 
 async def answers(conn: Connection, asked: Sequence[int | Serial]) -> Callable[[int | Serial], Answer]:

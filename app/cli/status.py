@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rich_click as click
+from rich.console import RenderableType
 
 from app.access.roles import Permission, Principal
-from app.blocklist.ask import Found, Standing, key_of, look_up
+from app.blocklist.ask import Found, Standing, key_of, look_up, told
 from app.cli import desk, options, show
 from app.core.db import Connection
 
@@ -26,33 +29,20 @@ def status(imeis: tuple[str, ...], as_json: bool) -> None:
     """
     keys = [key_of(text) for text in imeis]
 
-    async def work(conn: Connection, actor: Principal) -> Found:
+    async def work(conn: Connection, actor: Principal) -> tuple[Found, list[dict[str, Any]]]:
         actor.require(Permission.STATUS_READ)
-        return await look_up(conn, sorted(set(keys)))
+        found = await look_up(conn, sorted(set(keys)))
+        return found, [told(found.of(key), actor) for key in keys]
 
-    found = desk.read(work)
-    answers = [(text, found.of(key)) for text, key in zip(imeis, keys, strict=True)]
+    found, answers = desk.read(work)
     if as_json:
-        show.json(
-            {
-                "as_of": found.as_of,
-                "results": [{"imei": text, **_fields(standing)} for text, standing in answers],
-            }
-        )
+        results = [{"imei": text, **answer} for text, answer in zip(imeis, answers, strict=True)]
+        show.json({"results": results, "as_of": found.as_of})
         return
-    rows = [
-        (
-            text,
-            show.state(it.status),
-            show.moment(it.since),
-            it.reason or "",
-            it.reference or "",
-            str(it.version),
-        )
-        for text, it in answers
-    ]
+    rows = [_row(text, found.of(key)) for text, key in zip(imeis, keys, strict=True)]
     show.draw(show.table("", ("IMEI", "status", "since", "why", "carriers quote", "#version"), rows))
 
 
-def _fields(standing: Standing) -> dict[str, object]:
-    return {name: getattr(standing, name) for name in Standing.__struct_fields__}
+def _row(text: str, it: Standing) -> tuple[RenderableType, ...]:
+    why = (it.reason or "", it.reference or "")
+    return text, show.state(it.status), show.moment(it.since), *why, str(it.version)

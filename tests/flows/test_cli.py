@@ -109,6 +109,13 @@ def test_a_theft_from_goods_in_to_release(
         assert "somebody else must approve" in alone.stderr
         assert gateway.told("approve", number, key=approver)["state"] == "approved"
         assert gateway.told("status", STOLEN[:14], STOLEN)["results"][0]["status"] == "blocked"
+        carrier = gateway.told("key", "create", "--name", "Carrier", "--role", "carrier")["key"]
+        ours, theirs = (gateway.told("status", STOLEN, key=key)["results"][0] for key in (approver, carrier))
+        assert ours == {**theirs, "incidents": [declared["id"]]}
+        assert (
+            gateway.told("incidents", "--reference", theirs["reference"])["incidents"][0]["id"]
+            == declared["id"]
+        )
         _assert_everybody_is_told(gateway, number)
 
         lifted = gateway.told("lift", number, "--imei", STOLEN, key=approver)
