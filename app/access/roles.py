@@ -14,7 +14,8 @@ from app.core.errors import Forbidden
 
 
 class Permission(StrEnum):
-    """What a role may allow. `incidents:write` is to draft, submit and withdraw; `approve` also rejects."""
+    """What a role may allow, and a scope of a token narrow it to. `incidents:write` is to draft, submit and withdraw;
+    `approve` also rejects. Two bear the names that their standards give the scopes: TS 29.511's and CAMARA's."""
 
     RECEIPTS_WRITE = "receipts:write"
     RECEIPTS_READ = "receipts:read"
@@ -25,6 +26,8 @@ class Permission(StrEnum):
     INCIDENTS_APPROVE = "incidents:approve"
     INCIDENTS_LIFT = "incidents:lift"
     STATUS_READ = "status:read"
+    N5G_EIR = "n5g-eir-eic"
+    DEVICE_AUTHENTICITY = "device-authenticity:check-status"
     BLOCKLIST_READ = "blocklist:read"
     PARTNERS_READ = "partners:read"
     PARTNERS_WRITE = "partners:write"
@@ -44,33 +47,39 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-_OVERVIEW = frozenset(
+_ASKING = frozenset(
     {
-        Permission.INCIDENTS_READ,
-        Permission.DEVICES_READ,
-        Permission.RECEIPTS_READ,
         Permission.STATUS_READ,
+        Permission.N5G_EIR,
+        Permission.DEVICE_AUTHENTICITY,
         Permission.BLOCKLIST_READ,
-        Permission.PARTNERS_READ,
     }
 )
+_OVERVIEW = _ASKING | {
+    Permission.INCIDENTS_READ,
+    Permission.DEVICES_READ,
+    Permission.RECEIPTS_READ,
+    Permission.PARTNERS_READ,
+}
 
 ALLOWED: dict[Role, frozenset[Permission]] = {
     Role.GOODS_IN: frozenset({Permission.RECEIPTS_WRITE, Permission.RECEIPTS_READ, Permission.DEVICES_READ}),
     Role.INCIDENT_MANAGER: _OVERVIEW | {Permission.INCIDENTS_WRITE, Permission.INCIDENTS_LIFT},
     Role.APPROVER: _OVERVIEW | {Permission.INCIDENTS_APPROVE, Permission.INCIDENTS_LIFT},
-    Role.CARRIER: frozenset({Permission.STATUS_READ, Permission.BLOCKLIST_READ}),
+    Role.CARRIER: _ASKING,
     Role.AUDITOR: _OVERVIEW | {Permission.AUDIT_READ, Permission.KEYS_READ},
     Role.ADMIN: frozenset(Permission),
 }
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who is acting. Two principals are the same person exactly if their `key_id` is the same."""
+    """Who is acting. Two principals are the same person exactly if their `key_id` is the same. One who came with a
+    token may do no more than its `scopes`."""
 
     key_id: str
     name: str
     role: Role
+    scopes: frozenset[Permission] | None = None
 
     @property
     def label(self) -> str:
@@ -78,14 +87,21 @@ class Principal(msgspec.Struct, frozen=True):
         return f"key:{self.key_id} ({self.name})"
 
     def may(self, permission: Permission) -> bool:
-        return permission in ALLOWED[self.role]
+        return permission in ALLOWED[self.role] and (self.scopes is None or permission in self.scopes)
 
     def require(self, permission: Permission) -> None:
-        """Raises Forbidden (`permission-missing`) unless the role has the permission."""
-        if not self.may(permission):
-            having = ", ".join(role for role, allowed in ALLOWED.items() if permission in allowed)
+        """Raises Forbidden: `permission-missing` unless the role has the permission, `scope-missing` where only the
+        token lacks it."""
+        if self.may(permission):
+            return
+        if permission in ALLOWED[self.role]:
             raise Forbidden(
-                f"The role {self.role} of {self.label} lacks the permission {permission}. "
-                f"Roles that have it: {having}.",
-                "permission-missing",
+                f"This token of {self.label} lacks the scope {permission}; a new token may have it.",
+                "scope-missing",
             )
+        having = ", ".join(role for role, allowed in ALLOWED.items() if permission in allowed)
+        raise Forbidden(
+            f"The role {self.role} of {self.label} lacks the permission {permission}. "
+            f"Roles that have it: {having}.",
+            "permission-missing",
+        )

@@ -41,9 +41,9 @@ async def actor(request: AnyRequest, state: State) -> Principal:
     return keys.known(await doorman.ask(keys.claim(key.strip())))
 
 
-async def asker(actor: NamedDependency[Principal]) -> Principal:
-    """A key that may ask for the status of identifiers."""
-    actor.require(Permission.STATUS_READ)
+async def asker(request: AnyRequest, actor: NamedDependency[Principal]) -> Principal:
+    """Somebody who may ask for the status of identifiers, in the dialect of this route."""
+    actor.require(notes.of(request.route_handler).needs or Permission.STATUS_READ)
     return actor
 
 

@@ -7,12 +7,13 @@ import pytest
 from app.access.roles import ALLOWED, Permission, Principal, Role
 from app.core.errors import Forbidden
 
-OVERVIEW = "receipts:read devices:read incidents:read status:read blocklist:read partners:read"
+ASKING = "status:read n5g-eir-eic device-authenticity:check-status blocklist:read"
+OVERVIEW = f"{ASKING} receipts:read devices:read incidents:read partners:read"
 TABLE = {
     "goods-in": "receipts:write receipts:read devices:read",
     "incident-manager": f"{OVERVIEW} incidents:write incidents:lift",
     "approver": f"{OVERVIEW} incidents:approve incidents:lift",
-    "carrier": "status:read blocklist:read",
+    "carrier": ASKING,
     "auditor": f"{OVERVIEW} audit:read keys:read",
     "admin": (
         f"{OVERVIEW} receipts:write incidents:write incidents:approve incidents:lift "
@@ -37,7 +38,7 @@ def test_every_permission_is_in_somebodys_hands_and_admin_has_all() -> None:
 
 
 def test_an_auditor_reads_everything_and_writes_nothing() -> None:
-    assert ALLOWED[Role.AUDITOR] == {p for p in Permission if p.endswith(":read")}
+    assert ALLOWED[Role.AUDITOR] == {p for p in Permission if p.endswith((":read", *ASKING.split()))}
 
 
 def test_one_role_short_of_admin_never_both_submits_and_approves() -> None:
@@ -57,3 +58,16 @@ def test_the_refusal_says_who_lacks_what_and_who_has_it() -> None:
 
 def test_what_is_allowed_passes() -> None:
     somebody(Role.APPROVER).require(Permission.INCIDENTS_APPROVE)
+
+
+def test_a_token_allows_no_more_than_its_scopes_and_no_more_than_the_role() -> None:
+    scopes = frozenset({Permission.STATUS_READ, Permission.INCIDENTS_APPROVE})
+    asker = Principal("k_mfzwizlt", "Night shift", Role.CARRIER, scopes)
+    assert [p for p in Permission if asker.may(p)] == [Permission.STATUS_READ]
+    with pytest.raises(Forbidden) as refusal:
+        asker.require(Permission.BLOCKLIST_READ)
+    assert refusal.value.code == "scope-missing"
+    assert "lacks the scope blocklist:read" in refusal.value.detail
+    with pytest.raises(Forbidden) as refusal:
+        asker.require(Permission.INCIDENTS_APPROVE)
+    assert refusal.value.code == "permission-missing"

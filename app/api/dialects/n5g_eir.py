@@ -9,7 +9,7 @@ from litestar import Response, Router, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from app.access.roles import Principal
+from app.access.roles import Permission, Principal
 from app.api.notes import Notes
 from app.api.problems import respond
 from app.blocklist.ask import Counter
@@ -54,7 +54,9 @@ _UNKNOWN = "The equipment is unknown, and unknown is not configured to be answer
     "/equipment-status",
     operation_id="checkEquipment",
     summary="3GPP equipment identity check",
-    opt=Notes(missing=_UNKNOWN, problem=EirProblem, form=EirResponseData, any_query=True).opt,
+    opt=Notes(
+        missing=_UNKNOWN, problem=EirProblem, form=EirResponseData, any_query=True, needs=Permission.N5G_EIR
+    ).opt,
 )
 async def equipment_status(
     asker: NamedDependency[Principal],
