@@ -12,7 +12,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.types import ASGIApp
 
-from app.access import keys
+from app.access import bearers
 from app.api.leftovers import heard_out
 from app.api.methods import every_method
 from app.api.routes import OPTIONS, application
@@ -42,7 +42,7 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
         pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-web")
         app.state.pool, app.state.watchers = pool, Watchers(pool)
         app.state.tail, app.state.exports = Tail(pool), Exports(pool)
-        app.state.doorman = Gathered(pool, keys.recognised)
+        app.state.doorman = Gathered(pool, bearers.recognised)
         app.state.counter = Gathered(pool, ask.answers)
         ending = asyncio.create_task(end_silence(settings.port))
         try:
@@ -52,7 +52,8 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
             await pool.close()
 
     secret_keys = keyring.load(settings, secrets.token_bytes)
-    state = State({"settings": settings, "now": now, "carry": carry, "keyring": secret_keys})
+    given = {"settings": settings, "now": now, "carry": carry, "keyring": secret_keys}
+    state = State({**given, "proxies": config.networks(settings)})
     return application(lifespan=[database], request_max_body_size=settings.max_body, state=state)
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
+from app.access import tokens
 from app.adapters import registry
 from app.audit.seal import seal
 from app.blocklist import feed
@@ -83,6 +84,7 @@ def _tasks(desk: Desk, slots: int, feed_days: int, carry: Carry) -> list[Awaitab
         repeated(_seal, SEAL_EVERY),
         repeated(captures, CAPTURE_EVERY, also=MET_ANOTHER, hindered=_capture_hindered),
         repeated(_forget, FORGET_EVERY),
+        repeated(tokens.forget, FORGET_EVERY),
         repeated(partial(_forget_changes, timedelta(days=feed_days)), FORGET_EVERY),
     ]
 

@@ -90,18 +90,24 @@ class Principal(msgspec.Struct, frozen=True):
         return permission in ALLOWED[self.role] and (self.scopes is None or permission in self.scopes)
 
     def require(self, permission: Permission) -> None:
-        """Raises Forbidden: `permission-missing` unless the role has the permission, `scope-missing` where only the
+        """Raises Forbidden (`permission-missing`) unless the role has the permission, and ScopeMissing where only the
         token lacks it."""
         if self.may(permission):
             return
         if permission in ALLOWED[self.role]:
-            raise Forbidden(
-                f"This token of {self.label} lacks the scope {permission}; a new token may have it.",
-                "scope-missing",
-            )
+            raise ScopeMissing(self, permission)
         having = ", ".join(role for role, allowed in ALLOWED.items() if permission in allowed)
         raise Forbidden(
             f"The role {self.role} of {self.label} lacks the permission {permission}. "
             f"Roles that have it: {having}.",
             "permission-missing",
         )
+
+
+class ScopeMissing(Forbidden):
+    """The role has the permission, and the token does not."""
+
+    def __init__(self, who: Principal, scope: Permission) -> None:
+        text = f"This token of {who.label} lacks the scope {scope}; a new token may have it."
+        super().__init__(text, "scope-missing")
+        self.scope = scope

@@ -9,10 +9,10 @@ from typing import Any
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 
-from app.access import keys
-from app.access.keys import Claimed
+from app.access import bearers
+from app.access.bearers import Doorman
 from app.access.roles import Permission, Principal
-from app.api import body, notes
+from app.api import body, certificate, notes
 from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.api.watchers import Watchers
@@ -22,15 +22,12 @@ from app.blocklist.tail import Tail
 from app.core.config import Settings
 from app.core.db import Pool
 from app.core.errors import Unauthorised
-from app.core.gather import Gathered
 from app.core.keyring import Keyring
 from app.epcis.carry import Carry
 
-Doorman = Gathered[Claimed, Principal | None]
-
 
 async def actor(request: AnyRequest, state: State) -> Principal:
-    """Whose key it is. Raises Unauthorised."""
+    """Whose key or token it is. Raises Unauthorised."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise Unauthorised(
@@ -38,7 +35,7 @@ async def actor(request: AnyRequest, state: State) -> Principal:
             "key-missing",
         )
     doorman: Doorman = state.doorman
-    return keys.known(await doorman.ask(keys.claim(key.strip())))
+    return await bearers.known(doorman, bearers.claim(key.strip(), certificate.thumbprint(request)))
 
 
 async def asker(request: AnyRequest, actor: NamedDependency[Principal]) -> Principal:
@@ -52,6 +49,11 @@ async def said(request: AnyRequest, actor: NamedDependency[Principal]) -> Any:
     if needs := notes.of(request.route_handler).needs:
         actor.require(needs)
     return await body.read(request, request.route_handler.parsed_fn_signature.parameters["said"].annotation)
+
+
+async def doorman(state: State) -> Doorman:
+    found: Doorman = state.doorman
+    return found
 
 
 async def pool(state: State) -> Pool:
@@ -114,6 +116,7 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "actor": actor,
     "asker": asker,
     "said": said,
+    "doorman": doorman,
     "pool": pool,
     "counter": counter,
     "tail": tail,

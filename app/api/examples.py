@@ -257,6 +257,26 @@ BODIES: dict[str, Any] = {
     "importTacs": {"text/csv": {"schema": {"type": "string"}, "example": _TACS}},
     "captureEvents": schema.DOCUMENT,
     "captureEvent": schema.EVENT,
+    "issueToken": {
+        "application/x-www-form-urlencoded": {
+            "schema": {
+                "type": "object",
+                "required": ["grant_type"],
+                "properties": {
+                    "grant_type": {"const": "client_credentials"},
+                    "client_id": {"type": "string", "description": "The id of a key."},
+                    "client_secret": {"type": "string", "description": "The whole key."},
+                    "scope": {"type": "string", "description": "Scopes, with spaces between."},
+                },
+            },
+            "example": {
+                "grant_type": "client_credentials",
+                "client_id": "k_mfzwizlt",
+                "client_secret": f"imei_k_mfzwizlt_{'x' * 43}",
+                "scope": "n5g-eir-eic status:read",
+            },
+        }
+    },
     "confirmDeliveries": {
         "application/json": {
             "schema": {

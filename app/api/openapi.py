@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import NoneType
 from typing import Any, NamedTuple, get_args
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Litestar
@@ -21,7 +22,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from litestar.routes import HTTPRoute
 
-from app.api import examples, form, notes, once, refusals
+from app.api import examples, form, notes, oauth, once, refusals
 from app.api.notes import Notes
 from app.api.problems import Problem
 from app.api.schemas import Schemas
@@ -29,16 +30,16 @@ from app.api.schemas import Schemas
 _ABOUT = """IMEI registry and stolen-device blocking gateway: goods-in registers devices, an incident declares
 them stolen with two people deciding, and every partner is told.
 
-Every request carries an API key as `Authorization: Bearer imei_…`, but for the health routes, `/docs`,
-`/openapi.json` and a partner's signed confirmations. Every refusal is a problem document (RFC 9457,
-`application/problem+json`) that says what is wrong, where, and what would be right. Every answer carries an
-`x-request-id`. Where there is GET, there is HEAD.
+Every request carries an API key, or a token that was had for one at `/oauth2/token`, as `Authorization: Bearer imei_…`,
+but for the health routes, `/docs`, `/openapi.json` and a partner's signed confirmations. Every refusal is a problem
+document (RFC 9457, `application/problem+json`) that says what is wrong, where, and what would be right. Every answer
+carries an `x-request-id`. Where there is GET, there is HEAD.
 
 A request that changes something may carry an `Idempotency-Key`, and can then be sent again for a day without being
 done again: it is given the same answer, refusals by a rule among them, with the header `Idempotency-Replayed: true`.
 A key belongs to the API key, the method and the path that it was sent with. What did not come to be done (400, 401,
-413, 415, 5xx) leaves it unused. Three take no such key: `POST /v1/status` changes nothing, a try of a partner is made
-anew each time, and a partner's confirmations count once as they are.
+413, 415, 5xx) leaves it unused. Four take no such key: `POST /v1/status` changes nothing, a token and a try of a
+partner are made anew each time, and a partner's confirmations count once as they are.
 
 What is no HTTP at all, or has a head of more than 64 KB, is refused by the server before it comes here: with 400, 414
 or 431, and without a body."""
@@ -49,6 +50,7 @@ _TAGS = {
     "Incidents": "A theft or loss: drafted, submitted, approved by a second person, lifted, or taken back.",
     "Status": "Whether an identifier is blocked, in this gateway's own form.",
     "Block list": "The whole list for those who keep a copy of it, and what changes, in order and as it is decided.",
+    "Tokens": "A key's holder is given a token for a while, as OAuth 2.0 has it (RFC 6749, client credentials).",
     "EPCIS": "What moved, as warehouses tell it in EPCIS 2.0 (GS1): captured, and asked for.",
     "3GPP N5g-eir": "The same question as a 5G core asks it (TS 29.511).",
     "Partners": "Who is told, how, and how hard each may be called.",
@@ -61,6 +63,7 @@ _ENDINGS = {
     "application/x-ndjson": "ndjson",
     "application/edifact": "edi",
     "text/csv": "csv",
+    oauth.FORM: "form",
     form.TYPE: "multipart",
 }
 
@@ -274,6 +277,8 @@ def files(app: Litestar) -> dict[str, bytes]:
                 name = f"examples/{operation['operationId']}.{_ENDINGS[kind]}"
                 if kind == form.TYPE:
                     found[name] = examples.as_form(sent)
+                elif kind == oauth.FORM:
+                    found[name] = urlencode(sent).encode()
                 else:
                     found[name] = sent.encode() if isinstance(sent, str) else _json(sent)
     return found

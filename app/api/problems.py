@@ -13,6 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
+from app.access.roles import ScopeMissing
 from app.api import notes
 from app.api.flaws import said
 from app.core import disk, log
@@ -22,6 +23,9 @@ from app.core.imei import shown
 
 _SPACED_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\S* \d\d:?\d\d")
 MEDIA_TYPE = "application/problem+json"
+# What RFC 6750 wants to be said, clause 3.
+_BEARER = 'Bearer realm="imei-gateway"'
+_INVALID = ', error="invalid_token"'
 _LOG = log.get("api")
 AnyRequest = Request[Any, Any, Any]
 
@@ -70,7 +74,9 @@ def from_error(error: GatewayError) -> Response[bytes]:
 
 def _headers(error: GatewayError) -> dict[str, str]:
     if error.status == 401:
-        return {"WWW-Authenticate": 'Bearer realm="imei-gateway"'}
+        return {"WWW-Authenticate": _BEARER + _INVALID if error.code.endswith("-unknown") else _BEARER}
+    if isinstance(error, ScopeMissing):
+        return {"WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{error.scope}"'}
     return {"Retry-After": str(error.wait)} if error.wait else {}
 
 

@@ -19,6 +19,7 @@ from app.api import (
     incidents,
     mappings,
     movements,
+    oauth,
     openapi,
     partners,
     receipts,
@@ -34,7 +35,7 @@ from app.core.config import Settings
 _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
     status.router, blocklist.router, n5g_eir.router, epcis.router, partners.router,
-    partners.kinds, audit.router, health.router,
+    partners.kinds, oauth.router, audit.router, health.router,
 ]  # fmt: skip
 # Paths that answer OPTIONS with more than their methods.
 OPTIONS = frozenset(("/epcis/capture",))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import msgspec
 
 from app.core.errors import Invalid
 
+Network = IPv4Network | IPv6Network
 ROOT_STATE = Path("/var/lib/imei-gateway")
 
 
@@ -34,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True):
     files_root: str = ""
     epcis_capture_limit: int = 10_000
     epcis_file_size_limit: int = 64 * 1024 * 1024
+    token_seconds: int = 3600
+    trusted_proxies: str = ""
     secrets_key: str = ""
     secrets_key_file: str = ""
 
@@ -78,6 +83,7 @@ def _checked(settings: Settings) -> Settings:
         "epcis_file_size_limit": range(1, 2**30 + 1),
         "idempotency_hours": range(1, 721),
         "feed_days": range(7, 3651),
+        "token_seconds": range(60, 86_401),
         "log_level": ("debug", "info", "warning", "error"),
         "unknown_equipment": ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"),
     }
@@ -90,7 +96,22 @@ def _checked(settings: Settings) -> Settings:
                 f"{values[0]} to {values[-1]}" if isinstance(values, range) else ", ".join(map(str, values))
             )
             raise Invalid(f"IMEI_GATEWAY_{name.upper()} is '{value}'; it would be one of: {right}.")
+    networks(settings)
     return settings
+
+
+def networks(settings: Settings) -> tuple[Network, ...]:
+    """The addresses of proxies whose word is taken for what they say of a client. Raises Invalid."""
+    found = []
+    for text in re.split(r"[\s,]+", settings.trusted_proxies.strip(" ,")):
+        try:
+            found += [ip_network(text)] if text else []
+        except ValueError as error:
+            raise Invalid(
+                f"IMEI_GATEWAY_TRUSTED_PROXIES holds '{text}' ({error}); it would be addresses or networks with"
+                " commas between, such as 10.0.0.7, 10.1.0.0/16."
+            ) from None
+    return tuple(found)
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:

@@ -70,9 +70,10 @@ class Gateway:
 
 @asynccontextmanager
 async def serving(
-    cluster: str, template: str, data_dir: Path, *names: str, through: str = ""
+    cluster: str, template: str, data_dir: Path, *names: str, through: str = "", **more: Any
 ) -> AsyncIterator[Gateway]:
-    """A gateway of these processes, which may reach its database `through` another folder of sockets."""
+    """A gateway of these processes, which may reach its database `through` another folder of sockets, with `more`
+    settings."""
     database = f"http_{uuid4().hex}"
     await administer(cluster, f"CREATE DATABASE {database} TEMPLATE {template}")
     dsn = sibling(cluster, database)
@@ -88,6 +89,7 @@ async def serving(
         epcis_file_size_limit=MAX_FILE,
         secrets_key=new_key(secrets.token_bytes),
         log_level="error",
+        **more,
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(administer, cluster, f"DROP DATABASE {database} WITH (FORCE)")

@@ -24,9 +24,9 @@ from app.replies.reply import Call, Reply, forget, once
 from .asking import CSV, decided, drafted, problem, register, stock
 from .conftest import Gateway, serving
 
-# POST /v1/status changes nothing; a try calls a partner, which no transaction may span; a partner's confirmations carry
-# no API key, and count once as they are.
-WITHOUT = {"askStatuses", "tryPartner", "confirmDeliveries"}
+# POST /v1/status changes nothing; a token is not kept, so it cannot be told again; a try calls a partner, which no
+# transaction may span; a partner's confirmations carry no API key, and count once as they are.
+WITHOUT = {"askStatuses", "issueToken", "tryPartner", "confirmDeliveries"}
 REPLAYED = "idempotency-replayed"
 PARTNER = {
     "adapter": "ceir",
