@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -13,6 +14,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 
 from app.access import bearers
+from app.access.quotas import Quotas
 from app.api.leftovers import heard_out
 from app.api.methods import every_method
 from app.api.routes import OPTIONS, application
@@ -42,6 +44,7 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
         pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name="imei-gateway-web")
         app.state.pool, app.state.watchers = pool, Watchers(pool)
         app.state.tail, app.state.exports = Tail(pool), Exports(pool)
+        app.state.quotas = Quotas(pool, time.monotonic)
         app.state.doorman = Gathered(pool, bearers.recognised)
         app.state.counter = Gathered(pool, ask.answers)
         ending = asyncio.create_task(end_silence(settings.port))

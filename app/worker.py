@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
-from app.access import tokens
+from app.access import quotas, tokens
 from app.adapters import registry
 from app.audit.seal import seal
 from app.blocklist import feed
@@ -85,6 +85,7 @@ def _tasks(desk: Desk, slots: int, feed_days: int, carry: Carry) -> list[Awaitab
         repeated(captures, CAPTURE_EVERY, also=MET_ANOTHER, hindered=_capture_hindered),
         repeated(_forget, FORGET_EVERY),
         repeated(tokens.forget, FORGET_EVERY),
+        repeated(quotas.forget, FORGET_EVERY),
         repeated(partial(_forget_changes, timedelta(days=feed_days)), FORGET_EVERY),
     ]
 

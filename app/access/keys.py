@@ -38,7 +38,8 @@ class NewKey(msgspec.Struct, frozen=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """What is known of a key; live until `revoked_at` is set."""
+    """What is known of a key; live until `revoked_at` is set. `quota`: identifiers a minute; 0: any number, None: as
+    many as is usual."""
 
     key_id: str
     name: str
@@ -47,6 +48,7 @@ class Key(msgspec.Struct, frozen=True):
     created_by: str
     revoked_at: datetime | None
     revoked_by: str | None
+    quota: int | None
 
 
 async def create(
@@ -120,7 +122,7 @@ async def recognised(conn: Connection, claims: Collection[Claimed]) -> Callable[
         row = live.get(one.key_id)
         if row is None or not hmac.compare_digest(row["secret_hash"], one.digest):
             return None
-        return Principal(row["key_id"], row["name"], Role(row["role"]))
+        return Principal(row["key_id"], row["name"], Role(row["role"]), quota=row["quota"])
 
     return whose
 
@@ -160,6 +162,13 @@ async def revoke(conn: Connection, key_id: str, by: str, now: datetime) -> bool:
     if await conn.fetchval(_SQL.key_exists, key_id):
         return False
     raise Missing("There is no key of that id; the list of keys shows all ids.", "key-missing")
+
+
+async def set_quota(conn: Connection, key_id: str, quota: int | None) -> None:
+    """How many identifiers a minute a key may ask for; 0: any number, None: as many as is usual. Raises Missing where
+    there is no live key of that id."""
+    if not await conn.fetchval(_SQL.set_quota, key_id, quota):
+        raise Missing("There is no live key of that id; the list of keys shows all ids.", "key-missing")
 
 
 async def has_admin(conn: Connection) -> bool:

@@ -74,12 +74,13 @@ ALLOWED: dict[Role, frozenset[Permission]] = {
 
 class Principal(msgspec.Struct, frozen=True):
     """Who is acting. Two principals are the same person exactly if their `key_id` is the same. One who came with a
-    token may do no more than its `scopes`."""
+    token may do no more than its `scopes`. `quota`: identifiers a minute; 0: any number, None: as many as is usual."""
 
     key_id: str
     name: str
     role: Role
     scopes: frozenset[Permission] | None = None
+    quota: int | None = None
 
     @property
     def label(self) -> str:

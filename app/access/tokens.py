@@ -94,7 +94,8 @@ async def recognised(conn: Connection, claims: Collection[Shown]) -> Callable[[S
             return None
         # A permission that this release does not know is none.
         scopes = frozenset(Permission) & frozenset(row["scopes"])
-        return Principal(row["key_id"], row["name"], Role(row["role"]), frozenset(map(Permission, scopes)))
+        granted = frozenset(map(Permission, scopes))
+        return Principal(row["key_id"], row["name"], Role(row["role"]), granted, row["quota"])
 
     return whose
 

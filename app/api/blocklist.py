@@ -41,7 +41,7 @@ _AFTER = "To go on where a download broke off: the IMEI, or the serial as (01)â€
 )
 async def download(
     request: AnyRequest,
-    actor: NamedDependency[Principal],
+    asker: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     exports: NamedDependency[Exports],
     format: Annotated[
@@ -53,7 +53,6 @@ async def download(
     to be compared, in their order; then serials. The header `Link` (rel="changes") leads to what changed since. A
     download that broke off may go on with `after`: apply the changes from the **first** answer's link then, and the
     copy is right, because each change says how an identifier stands. Compressed where `Accept-Encoding` has gzip."""
-    actor.require(Permission.BLOCKLIST_READ)
     start, zipped = await _start(pool, after), bool(_GZIP.search(request.headers.get("accept-encoding", "")))
     if asked := request.headers.get("if-none-match"):
         async with pool.acquire(timeout=10) as conn:
@@ -109,6 +108,7 @@ async def _zipped(pieces: AsyncIterator[str | int]) -> AsyncIterator[bytes]:
     operation_id="downloadBlocklistDay",
     summary="What a day changed, as operators exchange it",
     opt=Notes(
+        needs=Permission.BLOCKLIST_READ,
         answer="text/csv",
         conflict="The day is not over yet.",
         gone="The changes of this day are not kept any more: read the whole list.",
@@ -116,7 +116,7 @@ async def _zipped(pieces: AsyncIterator[str | int]) -> AsyncIterator[bytes]:
 )
 async def download_day(
     day: FromPath[date],
-    actor: NamedDependency[Principal],
+    asker: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     now: NamedDependency[datetime],
     change: Annotated[
@@ -126,7 +126,6 @@ async def download_day(
 ) -> Response[str]:
     """`imei,block_date,reasons`: what became of each IMEI from midnight to midnight (UTC), in the end; of an IMEI the
     first 14 digits. Complete, and the same for ever, from five minutes past midnight on."""
-    actor.require(Permission.BLOCKLIST_READ)
     async with pool.acquire(timeout=10) as conn:
         text = await export.day(conn, day, change, now)
     name = f'attachment; filename="blocklist-{day}-{change}.csv"'

@@ -13,6 +13,7 @@ from app.access import bearers
 from app.access.bearers import Doorman
 from app.access.roles import Permission, Principal
 from app.api import body, certificate, notes
+from app.api.allowance import Allowance
 from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.api.watchers import Watchers
@@ -38,9 +39,21 @@ async def actor(request: AnyRequest, state: State) -> Principal:
     return await bearers.known(doorman, bearers.claim(key.strip(), certificate.thumbprint(request)))
 
 
-async def asker(request: AnyRequest, actor: NamedDependency[Principal]) -> Principal:
-    """Somebody who may ask for the status of identifiers, in the dialect of this route."""
+async def allowance(
+    request: AnyRequest, actor: NamedDependency[Principal], settings: NamedDependency[Settings], state: State
+) -> Allowance:
+    """What the asker may still ask for."""
+    quota = settings.quota if actor.quota is None else actor.quota
+    return Allowance(state.quotas, actor.key_id, quota, request.scope)
+
+
+async def asker(
+    request: AnyRequest, actor: NamedDependency[Principal], allowance: NamedDependency[Allowance]
+) -> Principal:
+    """Somebody who may ask what this route answers, and whose quota allows it: a request counts for one identifier at
+    least."""
     actor.require(notes.of(request.route_handler).needs or Permission.STATUS_READ)
+    await allowance.spend(1)
     return actor
 
 
@@ -114,6 +127,7 @@ async def once(
 
 _PROVIDERS: dict[str, Callable[..., Any]] = {
     "actor": actor,
+    "allowance": allowance,
     "asker": asker,
     "said": said,
     "doorman": doorman,

@@ -70,6 +70,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many chang
     operation_id="followBlocklist",
     summary="What changed on the block list, in order",
     opt=Notes(
+        needs=Permission.BLOCKLIST_READ,
         gone="The changes after this cursor are not kept any more: read the whole list, and go on from there.",
         form=Changes,
         or_else=(CLOUDEVENTS,),
@@ -77,7 +78,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many chang
 )
 async def follow(
     request: AnyRequest,
-    actor: NamedDependency[Principal],
+    asker: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     tail: NamedDependency[Tail],
     cursor: Cursor = None,
@@ -86,7 +87,6 @@ async def follow(
 ) -> Response[Any]:
     """With `wait`, the answer comes as soon as something changes. As a batch of CloudEvents where `Accept` asks for
     `application/cloudevents-batch+json`; the cursor is then in the header `Link` (rel="next") alone."""
-    actor.require(Permission.BLOCKLIST_READ)
     after = None if cursor is None else _position(cursor)
     page = await _page(pool, after, limit)
     if not page.changes and wait:

@@ -102,6 +102,11 @@ class Operation(NamedTuple):
         return "once" in self.handler.parsed_fn_signature.parameters
 
     @property
+    def is_limited(self) -> bool:
+        """Whether it spends the quota of who asks."""
+        return "asker" in self.handler.parsed_fn_signature.parameters
+
+    @property
     def answer(self) -> Any:
         """The type of its JSON answer; None where that is no JSON."""
         kind = self.handler.parsed_fn_signature.return_type.annotation
@@ -175,6 +180,7 @@ def _operation(one: Operation, schemas: Schemas) -> dict[str, Any]:
             if parameter["in"] == "path"
         ),
         is_once=one.is_once,
+        is_limited=one.is_limited,
         problem=schemas.of(one.notes.problem) if one.notes.problem else None,
     )
     return described
@@ -235,7 +241,7 @@ def _form(one: Operation) -> dict[str, Any]:
 
 def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
     name = str(one.handler.operation_id)
-    kind, headers = one.notes.answer, _location(one)
+    kind, headers = one.notes.answer, _location(one) | (refusals.RATE if one.is_limited else {})
     if one.answer is NoneType:
         found: dict[str, Any] = {"description": "The answer, in its headers"}
         return found | {"headers": headers} if headers else found

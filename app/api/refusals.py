@@ -17,6 +17,15 @@ def _text(description: str, **example: Any) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}, **example}
 
 
+RATE = {
+    "RateLimit-Policy": _text(
+        'How many identifiers the key may ask for in how many seconds: `"default";q=600000;w=60`. Absent where it may'
+        " ask for any number."
+    ),
+    "RateLimit": _text(
+        'How many of them are left, and in how many seconds none is missing: `"default";r=599;t=1`.'
+    ),
+}
 RESPONSES: dict[str, Any] = {
     "Wrong": {
         "description": "What was sent is wrong; `errors` name each place.",
@@ -70,6 +79,11 @@ RESPONSES: dict[str, Any] = {
         "description": "This `Idempotency-Key` came with another query, content type, content coding or body before.",
         "content": _PROBLEM,
     },
+    "Exhausted": {
+        "description": "The key's quota is used up.",
+        "headers": RATE | {"Retry-After": _text("Seconds until there is enough of it again.")},
+        "content": _PROBLEM,
+    },
     "Unavailable": {
         "description": "A part of ours is away for now; the same request may succeed in a moment.",
         "headers": {"Retry-After": _text("Seconds to wait.")},
@@ -79,7 +93,13 @@ RESPONSES: dict[str, Any] = {
 
 
 def of(
-    notes: Notes, *, has_body: bool, has_id: bool, is_once: bool, problem: dict[str, Any] | None
+    notes: Notes,
+    *,
+    has_body: bool,
+    has_id: bool,
+    is_once: bool,
+    is_limited: bool,
+    problem: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """The refusals of one route, by status."""
     found: dict[str, Any] = {}
@@ -104,6 +124,8 @@ def of(
     # For its key, a body is read even where it says nothing.
     if has_body or is_once:
         found |= {"408": _ref("TooSlow"), "413": _ref("TooLarge"), "415": _ref("NotTaken")}
+    if is_limited:
+        found["429"] = _ref("Exhausted")
     if problem:
         own = {"content": {_TYPE: {"schema": problem}}}
         found["400"] = {"description": "The parameter is missing or malformed."} | own

@@ -13,6 +13,7 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import UNSET, UnsetType
 
 from app.access.roles import Permission, Principal
+from app.api.allowance import Allowance
 from app.api.notes import Notes
 from app.blocklist.ask import Counter, Serial, key_of, look_up, told
 from app.blocklist.standing import ReasonClass, Status
@@ -83,7 +84,10 @@ class StatusAnswers(msgspec.Struct, frozen=True):
     as_of: int
 
 
-@get("/{imei:str}", operation_id="askStatus", summary="Ask for the status of one identifier")
+_ASKS = Notes(needs=Permission.STATUS_READ)
+
+
+@get("/{imei:str}", operation_id="askStatus", summary="Ask for the status of one identifier", opt=_ASKS.opt)
 async def ask_one(
     imei: Annotated[str, PathParameter(description="14, 15 or 16 digits, or an IMEI URN.")],
     asker: NamedDependency[Principal],
@@ -95,7 +99,7 @@ async def ask_one(
     return OneStatus(imei=imei, as_of=answer.as_of, **told(answer.standing, asker))
 
 
-@get("/", operation_id="askSerial", summary="Ask for the status of one device by GTIN and serial")
+@get("/", operation_id="askSerial", summary="Ask for the status of one device by serial", opt=_ASKS.opt)
 async def ask_serial(
     asker: NamedDependency[Principal],
     counter: NamedDependency[Counter],
@@ -114,13 +118,17 @@ async def ask_serial(
     status_code=200,
     request_max_body_size=2**20,
     summary="Ask for the status of many identifiers",
-    opt=Notes(needs=Permission.STATUS_READ).opt,
+    opt=_ASKS.opt,
 )
 async def ask_many(
-    said: NamedDependency[StatusQuestion], asker: NamedDependency[Principal], pool: NamedDependency[Pool]
+    said: NamedDependency[StatusQuestion],
+    asker: NamedDependency[Principal],
+    allowance: NamedDependency[Allowance],
+    pool: NamedDependency[Pool],
 ) -> StatusAnswers:
     """The answers come in the order asked; one that is malformed refuses the request and is named."""
     keys, units = _read(said)
+    await allowance.spend(len(keys) + len(units) - 1)
     async with pool.acquire(timeout=10) as conn:
         found = await look_up(conn, sorted({*keys}), sorted({*units}))
     results = [

@@ -1,4 +1,4 @@
-"""What is noted of every request: a request id, a figure, a log line.
+"""What is noted of every request: a request id, a figure, a log line; and what every answer to it is to tell.
 
 Never a path parameter, a header or a body.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from typing import Any, cast
 
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
@@ -26,6 +27,7 @@ _SECONDS = Histogram(
 _LOG = log.get("api")
 # Anybody can send any word as a method, and each new one would be a figure for ever.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_HEADERS = "imei_gateway.headers"
 _UNSEEN = ("/health/live", "/health/ready", "/metrics")
 
 
@@ -42,7 +44,9 @@ def watched(app: ASGIApp) -> ASGIApp:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableScopeHeaders.from_message(message)["x-request-id"] = request_id
+                headers = MutableScopeHeaders.from_message(message)
+                headers["x-request-id"] = request_id
+                headers.update(told(scope))
             await send(message)
 
         try:
@@ -51,6 +55,12 @@ def watched(app: ASGIApp) -> ASGIApp:
             _note(scope, status, time.perf_counter() - began, request_id)
 
     return watch
+
+
+def told(scope: Scope) -> dict[str, str]:
+    """The headers that the answer to this request will have, whatever it is."""
+    found: dict[str, str] = cast("dict[str, Any]", scope).setdefault(_HEADERS, {})
+    return found
 
 
 def _note(scope: HTTPScope, status: int, took: float, request_id: str) -> None:

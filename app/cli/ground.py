@@ -105,10 +105,16 @@ async def first_key(pool: Pool, data_dir: Path) -> str | None:
     return await transaction(pool, work)
 
 
-async def new_key(conn: Connection, *, name: str, role: str, by: str, now: datetime) -> NewKey:
-    """A new key, on the record."""
+async def new_key(
+    conn: Connection, *, name: str, role: str, by: str, now: datetime, quota: int | None = None
+) -> NewKey:
+    """A new key, on the record; for `quota` see `keys.set_quota`."""
     made = await keys.create(conn, name=name, role=role, by=by, now=now, random=secrets.token_bytes)
-    await record(conn, [Entry("key.created", f"key:{made.key_id}", by, now, {"name": name, "role": role})])
+    detail: dict[str, str | int] = {"name": name, "role": role}
+    if quota is not None:
+        await keys.set_quota(conn, made.key_id, quota)
+        detail["quota"] = quota
+    await record(conn, [Entry("key.created", f"key:{made.key_id}", by, now, detail)])
     return made
 
 

@@ -1,4 +1,4 @@
-"""API keys, from the command line: created, listed, revoked; each on the audit log."""
+"""API keys, from the command line: created, listed, limited, revoked; each on the audit log."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, transaction
 
+_QUOTA = click.IntRange(0, 10**9)
+
 
 @click.group()
 def key() -> None:
-    """Create, list and revoke API keys. A key is what makes a person, or a machine, somebody here.
+    """Create, list, limit and revoke API keys. A key is what makes a person, or a machine, somebody here.
 
     \b
     Example
@@ -32,9 +34,14 @@ def key() -> None:
 @click.option(
     "--role", required=True, type=click.Choice([role.value for role in Role]), help="What it may do."
 )
+@click.option(
+    "--quota",
+    type=_QUOTA,
+    help="How many identifiers it may ask for in a minute; 0: any number. Else what is usual.",
+)
 @options.as_json
 @options.acting
-def create(name: str, role: str, as_json: bool) -> None:
+def create(name: str, role: str, quota: int | None, as_json: bool) -> None:
     """Create a key and print it, once: only its hash is kept.
 
     Acts with --key, or the administrator's key of the data directory. Where there is neither, the operator
@@ -45,7 +52,7 @@ def create(name: str, role: str, as_json: bool) -> None:
       $ imei-gateway key create --name "Marie, night shift" --role approver
       $ imei-gateway key create --name "Operator Nord" --role carrier --json
     """
-    made = ending.run(_create(desk.settings(), name, role))
+    made = ending.run(_create(desk.settings(), name, role, quota))
     if as_json:
         show.json({"id": made.key_id, "key": made.key})
         return
@@ -53,12 +60,12 @@ def create(name: str, role: str, as_json: bool) -> None:
     click.echo(made.key)
 
 
-async def _create(settings: Settings, name: str, role: str) -> NewKey:
+async def _create(settings: Settings, name: str, role: str, quota: int | None) -> NewKey:
     given = options.key()
 
     async def work(conn: Connection) -> NewKey:
         by = await _creator(conn, settings, given)
-        return await ground.new_key(conn, name=name, role=role, by=by, now=utc_now())
+        return await ground.new_key(conn, name=name, role=role, by=by, now=utc_now(), quota=quota)
 
     async with ground.opened(settings) as pool:
         return await transaction(pool, work)
@@ -92,13 +99,47 @@ def list_(as_json: bool) -> None:
     if as_json:
         show.json({"keys": found})
         return
-    columns = ("id", "name", "role", "created", "by", "revoked")
+    columns = ("id", "name", "role", "#quota", "created", "by", "revoked")
     show.draw(show.table("", columns, map(_row, found)))
 
 
 def _row(found: Key) -> tuple[str, ...]:
     revoked = f"{show.moment(found.revoked_at)} by {found.revoked_by}" if found.revoked_at else ""
-    return found.key_id, found.name, found.role, show.moment(found.created_at), found.created_by, revoked
+    quota = "usual" if found.quota is None else f"{found.quota:,}" if found.quota else "none"
+    made = (show.moment(found.created_at), found.created_by)
+    return found.key_id, found.name, found.role, quota, *made, revoked
+
+
+@key.command("quota")
+@click.argument("key_id", metavar="ID")
+@click.argument("quota", metavar="N|usual")
+@options.as_json
+@options.acting
+def quota_(key_id: str, quota: str, as_json: bool) -> None:
+    """Say how many identifiers a key may ask for in a minute; 0: any number, usual: as many as most keys.
+
+    \b
+    Example
+      $ imei-gateway key quota k_mfzwizlt 1200000
+    """
+    most = None if quota == "usual" else _QUOTA(quota)
+
+    async def work(conn: Connection, actor: Principal, now: datetime) -> None:
+        actor.require(Permission.KEYS_WRITE)
+        await keys.set_quota(conn, key_id, most)
+        await record(conn, [Entry("key.limited", f"key:{key_id}", actor.label, now, {"quota": most})])
+
+    desk.change(work)
+    if as_json:
+        show.json({"id": key_id, "quota": most})
+        return
+    show.say(f"Key {key_id} may ask for {_in_words(most)} a minute.")
+
+
+def _in_words(quota: int | None) -> str:
+    if quota is None:
+        return "as many identifiers as is usual"
+    return f"{quota:,} identifiers" if quota else "any number of identifiers"
 
 
 @key.command()

@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True):
     files_root: str = ""
     epcis_capture_limit: int = 10_000
     epcis_file_size_limit: int = 64 * 1024 * 1024
+    quota: int = 600_000
     token_seconds: int = 3600
     trusted_proxies: str = ""
     secrets_key: str = ""
@@ -83,6 +84,7 @@ def _checked(settings: Settings) -> Settings:
         "epcis_file_size_limit": range(1, 2**30 + 1),
         "idempotency_hours": range(1, 721),
         "feed_days": range(7, 3651),
+        "quota": range(10**9 + 1),
         "token_seconds": range(60, 86_401),
         "log_level": ("debug", "info", "warning", "error"),
         "unknown_equipment": ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"),

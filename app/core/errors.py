@@ -8,6 +8,7 @@
     ├── Conflict      not in this state (409)
     ├── Gone          it was there, and is not kept any more (410)
     ├── TooLarge      over a limit (413)
+    ├── Exhausted     more than the quota allows; later (429)
     └── Unavailable   a part of ours is away; try again (503)
 
 Every error says what is wrong, where, and what would be right. Rooms raise these; `api/problems.py`
@@ -103,6 +104,17 @@ class TooLarge(GatewayError):
 
     status = 413
     title = "Too large"
+
+
+class Exhausted(GatewayError):
+    """The quota is used up; there is more after `wait` seconds."""
+
+    status = 429
+    title = "Too many questions"
+
+    def __init__(self, detail: str, wait: int) -> None:
+        super().__init__(detail, "quota-exhausted")
+        self.wait = wait
 
 
 class Unavailable(GatewayError):

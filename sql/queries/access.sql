@@ -3,10 +3,10 @@ INSERT INTO api_key (key_id, name, role, secret_hash, created_at, created_by)
 VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: live_keys
-SELECT key_id, name, role, secret_hash FROM api_key WHERE key_id = ANY ($1::text []) AND revoked_at IS NULL;
+SELECT key_id, name, role, quota, secret_hash FROM api_key WHERE key_id = ANY ($1::text []) AND revoked_at IS NULL;
 
 -- name: list_keys
-SELECT key_id, name, role, created_at, created_by, revoked_at, revoked_by
+SELECT key_id, name, role, created_at, created_by, revoked_at, revoked_by, quota
 FROM api_key
 ORDER BY created_at, key_id;
 
@@ -18,6 +18,9 @@ SELECT key_id FROM api_key WHERE role = 'admin' AND revoked_at IS NULL ORDER BY 
 UPDATE api_key SET revoked_at = $2, revoked_by = $3
 WHERE key_id = $1 AND revoked_at IS NULL
 RETURNING true;
+
+-- name: set_quota
+UPDATE api_key SET quota = $2 WHERE key_id = $1 AND revoked_at IS NULL RETURNING true;
 
 -- name: key_exists
 SELECT EXISTS (SELECT FROM api_key WHERE key_id = $1);

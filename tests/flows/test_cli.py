@@ -254,6 +254,25 @@ def test_a_tac_database_is_imported_listed_and_found(gateway: Gateway, tmp_path:
     )
 
 
+def test_a_key_has_a_quota_of_its_own(gateway: Gateway) -> None:
+    made = gateway.told("key", "create", "--name", "Carrier", "--role", "carrier", "--quota", "50")
+
+    def quota() -> int | None:
+        return next(
+            key["quota"] for key in gateway.told("key", "list")["keys"] if key["key_id"] == made["id"]
+        )
+
+    assert quota() == 50
+    assert gateway.told("key", "quota", made["id"], "1000")["quota"] == quota() == 1000
+    assert gateway.told("key", "quota", made["id"], "usual")["quota"] is quota() is None
+    assert (
+        "lacks the permission keys:write"
+        in gateway.run("key", "quota", made["id"], "0", key=made["key"]).stderr
+    )
+    assert gateway.run("key", "quota", made["id"], "many").returncode == 2
+    assert "no live key" in gateway.run("key", "quota", "k_aaaaaaaa", "5").stderr
+
+
 def test_a_revoked_key_is_refused(gateway: Gateway) -> None:
     made = gateway.told("key", "create", "--name", "Short", "--role", "auditor")
     listed = gateway.told("key", "list", key=made["key"])["keys"]

@@ -1,0 +1,43 @@
+"""What somebody may still ask for. Every answer to him tells it, in the fields RateLimit and RateLimit-Policy
+(draft-ietf-httpapi-ratelimit-headers)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from litestar.types import Scope
+
+from app.access.quotas import WINDOW, Left, Quotas
+from app.api.watch import told
+from app.core.errors import Exhausted
+
+
+class Allowance:
+    """The quota of one who asks, in one request."""
+
+    def __init__(self, quotas: Quotas, key_id: str, quota: int, scope: Scope) -> None:
+        self._quotas = quotas
+        self._key_id = key_id
+        self._quota = quota
+        self._scope = scope
+
+    async def spend(self, identifiers: int) -> None:
+        """Raises Exhausted, or TooLarge where so many are never allowed at once."""
+        if not self._quota or identifiers < 1:
+            return
+        try:
+            left = await self._quotas.spend(self._key_id, self._quota, identifiers)
+        except Exhausted as error:
+            self._tell(Left(self._quota, 0, error.wait))
+            raise
+        self._tell(left)
+
+    def _tell(self, left: Left) -> None:
+        headers = told(self._scope)
+        headers["ratelimit-policy"] = _policy(left.most)
+        headers["ratelimit"] = f'"default";r={left.units};t={left.full_in}'
+
+
+@lru_cache
+def _policy(most: int) -> str:
+    return f'"default";q={most};w={WINDOW}'
