@@ -21,9 +21,10 @@ from app.api.routes import OPTIONS, application
 from app.api.silence import end_silence
 from app.api.watch import watched
 from app.api.watchers import Watchers
-from app.blocklist import ask
+from app.blocklist.enquiry import Enquiries
 from app.blocklist.export import Exports
 from app.blocklist.tail import Tail
+from app.blocklist.witness import Witness
 from app.core import config, keyring, log
 from app.core.clock import utc_now
 from app.core.config import Settings
@@ -46,12 +47,16 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
         app.state.tail, app.state.exports = Tail(pool), Exports(pool)
         app.state.quotas = Quotas(pool, time.monotonic)
         app.state.doorman = Gathered(pool, bearers.recognised)
-        app.state.counter = Gathered(pool, ask.answers)
+        witness, stopping = Witness(pool, now), asyncio.Event()
+        app.state.enquiries = Enquiries(pool, witness)
         ending = asyncio.create_task(end_silence(settings.port))
+        writing = asyncio.create_task(witness.run(stopping))
         try:
             yield
         finally:
             ending.cancel()
+            stopping.set()
+            await writing
             await pool.close()
 
     secret_keys = keyring.load(settings, secrets.token_bytes)

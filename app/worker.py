@@ -15,7 +15,7 @@ from functools import partial
 from app.access import quotas, tokens
 from app.adapters import registry
 from app.audit.seal import seal
-from app.blocklist import feed
+from app.blocklist import enumeration, feed, sightings
 from app.core import keyring, log, watchdog
 from app.core.clock import utc_now
 from app.core.config import Settings
@@ -37,6 +37,7 @@ POOL_SIZE = 12
 SEAL_EVERY = 1.0
 CAPTURE_EVERY = 0.2
 FORGET_EVERY = 60.0
+JUDGE_EVERY = 10.0
 CLOSE_WITHIN = 5.0
 # A capture of ten thousand events that must all be stored, or none, on a slow machine.
 LONGEST_TRANSACTION = 300.0
@@ -83,7 +84,9 @@ def _tasks(desk: Desk, slots: int, feed_days: int, carry: Carry) -> list[Awaitab
         asking.run(desk),
         repeated(_seal, SEAL_EVERY),
         repeated(captures, CAPTURE_EVERY, also=MET_ANOTHER, hindered=_capture_hindered),
+        repeated(_judge, JUDGE_EVERY),
         repeated(_forget, FORGET_EVERY),
+        repeated(_forget_enumeration, FORGET_EVERY),
         repeated(tokens.forget, FORGET_EVERY),
         repeated(quotas.forget, FORGET_EVERY),
         repeated(partial(_forget_changes, timedelta(days=feed_days)), FORGET_EVERY),
@@ -134,6 +137,14 @@ async def _capture_hindered(conn: Connection) -> None:
 
 async def _forget(conn: Connection) -> int:
     return await forget(conn, utc_now())
+
+
+async def _judge(conn: Connection) -> int:
+    return await sightings.judge(conn, utc_now())
+
+
+async def _forget_enumeration(conn: Connection) -> int:
+    return await enumeration.forget(conn, utc_now())
 
 
 async def _forget_changes(kept: timedelta, conn: Connection) -> int:

@@ -29,6 +29,8 @@ class Permission(StrEnum):
     N5G_EIR = "n5g-eir-eic"
     DEVICE_AUTHENTICITY = "device-authenticity:check-status"
     BLOCKLIST_READ = "blocklist:read"
+    SIGHTINGS_WRITE = "sightings:write"
+    ALERTS_WRITE = "alerts:write"
     PARTNERS_READ = "partners:read"
     PARTNERS_WRITE = "partners:write"
     AUDIT_READ = "audit:read"
@@ -61,12 +63,13 @@ _OVERVIEW = _ASKING | {
     Permission.RECEIPTS_READ,
     Permission.PARTNERS_READ,
 }
+_DECIDING = _OVERVIEW | {Permission.INCIDENTS_LIFT, Permission.ALERTS_WRITE, Permission.SIGHTINGS_WRITE}
 
 ALLOWED: dict[Role, frozenset[Permission]] = {
     Role.GOODS_IN: frozenset({Permission.RECEIPTS_WRITE, Permission.RECEIPTS_READ, Permission.DEVICES_READ}),
-    Role.INCIDENT_MANAGER: _OVERVIEW | {Permission.INCIDENTS_WRITE, Permission.INCIDENTS_LIFT},
-    Role.APPROVER: _OVERVIEW | {Permission.INCIDENTS_APPROVE, Permission.INCIDENTS_LIFT},
-    Role.CARRIER: _ASKING,
+    Role.INCIDENT_MANAGER: _DECIDING | {Permission.INCIDENTS_WRITE},
+    Role.APPROVER: _DECIDING | {Permission.INCIDENTS_APPROVE},
+    Role.CARRIER: _ASKING | {Permission.SIGHTINGS_WRITE},
     Role.AUDITOR: _OVERVIEW | {Permission.AUDIT_READ, Permission.KEYS_READ},
     Role.ADMIN: frozenset(Permission),
 }

@@ -17,7 +17,7 @@ from app.api.allowance import Allowance
 from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.api.watchers import Watchers
-from app.blocklist.ask import Counter
+from app.blocklist.enquiry import Enquiries
 from app.blocklist.export import Exports
 from app.blocklist.tail import Tail
 from app.core.config import Settings
@@ -74,8 +74,8 @@ async def pool(state: State) -> Pool:
     return found
 
 
-async def counter(state: State) -> Counter:
-    found: Counter = state.counter
+async def enquiries(state: State) -> Enquiries:
+    found: Enquiries = state.enquiries
     return found
 
 
@@ -132,7 +132,7 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "said": said,
     "doorman": doorman,
     "pool": pool,
-    "counter": counter,
+    "enquiries": enquiries,
     "tail": tail,
     "exports": exports,
     "watchers": watchers,

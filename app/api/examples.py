@@ -51,6 +51,16 @@ _TACS = "tac,brand,model\n49015420,Nordlys,Phone X\n35209900,Nordlys,Phone Y\n"
 _NDJSON = "".join(json.dumps(device) + "\n" for device in (_PHONE, _TABLET))
 
 REQUESTS: dict[str, Any] = {
+    "reportSightings": {
+        "sightings": [
+            {
+                "imei": "490154203237518",
+                "at": "2026-01-05T11:20:00+01:00",
+                "place": "Repair shop, Lyon",
+                "note": "Brought in for a new screen; the customer left when asked for a receipt.",
+            }
+        ]
+    },
     "draftIncident": {
         "title": "Paris, night of 22 December",
         "kind": "theft",

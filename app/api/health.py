@@ -7,6 +7,7 @@ from litestar import Response, Router, get
 from litestar.di import NamedDependency
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
+from app.alerts.alert import open_
 from app.api.notes import Notes
 from app.api.watch import REGISTRY
 from app.core.db import Pool
@@ -52,6 +53,7 @@ async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
         rows = await conn.fetch(_SQL.gauges)
         left = await outstanding(conn)
         waiting = await conn.fetchrow(_SQL.waiting)
+        alerts = await open_(conn)
     partners = [{**row, **msgspec.structs.asdict(left[row["partner_id"]])} for row in rows]
     asked = CollectorRegistry()
     for name, text in _GAUGES.items():
@@ -60,6 +62,7 @@ async def metrics(pool: NamedDependency[Pool]) -> Response[bytes]:
             gauge.labels(figures["partner"]).set(figures[name])
     for name, text in _WAITING.items():
         Gauge(name, text, registry=asked).set(waiting[name.removeprefix("imei_gateway_")] if waiting else 0)
+    Gauge("imei_gateway_alerts_open", "Alerts that nobody has looked at", registry=asked).set(alerts)
     return Response(
         generate_latest(REGISTRY) + generate_latest(asked), headers={"content-type": CONTENT_TYPE_LATEST}
     )

@@ -62,12 +62,13 @@ class IncidentPage(msgspec.Struct, frozen=True):
 
 
 class IncidentAnswer(Incident, frozen=True):
-    """An incident, what it holds, and where each partner stands. `settled`: every partner has given its
-    last word."""
+    """An incident, what it holds, and where each partner stands. `settled`: every partner has given its last word.
+    `sightings`: how many there were of its devices; 10,000 means that there may be more."""
 
     claims: Claims
     partners: list[Standing]
     settled: bool
+    sightings: int
 
 
 class RefusalPage(msgspec.Struct, frozen=True):
@@ -79,7 +80,8 @@ class RefusalPage(msgspec.Struct, frozen=True):
 
 def _answer(found: Report) -> IncidentAnswer:
     fields = msgspec.structs.asdict(found.incident)
-    return IncidentAnswer(**fields, claims=found.claims, partners=found.partners, settled=found.settled)
+    follows = {name: getattr(found, name) for name in ("claims", "partners", "settled", "sightings")}
+    return IncidentAnswer(**fields, **follows)
 
 
 @post(

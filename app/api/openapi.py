@@ -51,6 +51,8 @@ _TAGS = {
     "Status": "Whether an identifier is blocked, in this gateway's own form.",
     "Block list": "The whole list for those who keep a copy of it, and what changes, in order and as it is decided.",
     "Tokens": "A key's holder is given a token for a while, as OAuth 2.0 has it (RFC 6749, client credentials).",
+    "Sightings": "Who asked about stolen devices, or about stock that should not be out; and what was reported.",
+    "Alerts": "What a person should look at now.",
     "EPCIS": "What moved, as warehouses tell it in EPCIS 2.0 (GS1): captured, and asked for.",
     "3GPP N5g-eir": "The same question as a 5G core asks it (TS 29.511).",
     "Partners": "Who is told, how, and how hard each may be called.",

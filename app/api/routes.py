@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.types import ControllerRouterHandler
 
 from app.api import (
+    alerts,
     audit,
     blocklist,
     devices,
@@ -23,6 +24,7 @@ from app.api import (
     openapi,
     partners,
     receipts,
+    sightings,
     status,
     tacs,
 )
@@ -34,7 +36,7 @@ from app.core.config import Settings
 
 _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
-    status.router, blocklist.router, n5g_eir.router, epcis.router, partners.router,
+    status.router, blocklist.router, sightings.router, alerts.router, n5g_eir.router, epcis.router, partners.router,
     partners.kinds, oauth.router, audit.router, health.router,
 ]  # fmt: skip
 # Paths that answer OPTIONS with more than their methods.

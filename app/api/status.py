@@ -15,9 +15,10 @@ from msgspec import UNSET, UnsetType
 from app.access.roles import Permission, Principal
 from app.api.allowance import Allowance
 from app.api.notes import Notes
-from app.blocklist.ask import Counter, Serial, key_of, look_up, told
+from app.blocklist.ask import Serial, key_of, told
+from app.blocklist.enquiry import Enquiries
 from app.blocklist.standing import ReasonClass, Status
-from app.core.db import Pool
+from app.blocklist.witness import Via
 from app.core.errors import Flaw, Invalid
 from app.core.gs1 import BadKey
 from app.devices.naming import by_serial
@@ -84,6 +85,7 @@ class StatusAnswers(msgspec.Struct, frozen=True):
     as_of: int
 
 
+_API = Via("api")
 _ASKS = Notes(needs=Permission.STATUS_READ)
 
 
@@ -91,24 +93,24 @@ _ASKS = Notes(needs=Permission.STATUS_READ)
 async def ask_one(
     imei: Annotated[str, PathParameter(description="14, 15 or 16 digits, or an IMEI URN.")],
     asker: NamedDependency[Principal],
-    counter: NamedDependency[Counter],
+    enquiries: NamedDependency[Enquiries],
 ) -> OneStatus:
     """`blocked` (an active claim), `suspect` (submitted, not yet approved), `clear` (registered, unclaimed)
     or `unknown`. The check digit is not judged: networks send a 0 there."""
-    answer = await counter.ask(key_of(imei))
+    answer = await enquiries.one(asker, key_of(imei), _API)
     return OneStatus(imei=imei, as_of=answer.as_of, **told(answer.standing, asker))
 
 
 @get("/", operation_id="askSerial", summary="Ask for the status of one device by serial", opt=_ASKS.opt)
 async def ask_serial(
     asker: NamedDependency[Principal],
-    counter: NamedDependency[Counter],
+    enquiries: NamedDependency[Enquiries],
     serial: Annotated[str | None, QueryParameter(description=f"Needed. {_SERIAL}")] = None,
 ) -> OneSerial:
     """For devices without an IMEI. A serial alone names a device only where it was declared so."""
     if serial is None:
         raise Invalid("The query names no device; it would have serial=(01)…(21)….", "serial-missing")
-    answer = await counter.ask(_unit(serial))
+    answer = await enquiries.one(asker, unit_of(serial), _API)
     return OneSerial(serial=serial, as_of=answer.as_of, **told(answer.standing, asker))
 
 
@@ -124,13 +126,12 @@ async def ask_many(
     said: NamedDependency[StatusQuestion],
     asker: NamedDependency[Principal],
     allowance: NamedDependency[Allowance],
-    pool: NamedDependency[Pool],
+    enquiries: NamedDependency[Enquiries],
 ) -> StatusAnswers:
     """The answers come in the order asked; one that is malformed refuses the request and is named."""
     keys, units = _read(said)
     await allowance.spend(len(keys) + len(units) - 1)
-    async with pool.acquire(timeout=10) as conn:
-        found = await look_up(conn, sorted({*keys}), sorted({*units}))
+    found = await enquiries.many(asker, keys, units, _API)
     results = [
         StatusAnswer(imei=text, **told(found.of(key), asker))
         for text, key in zip(said.imeis, keys, strict=True)
@@ -151,7 +152,7 @@ def _read(said: StatusQuestion) -> tuple[list[int], list[Serial]]:
         raise Invalid(sentence, "too-many", (Flaw(sentence, "", "too-many"),))
     flaws: list[Flaw] = []
     keys = [_tried(flaws, f"/imeis/{place}", key_of, text) for place, text in enumerate(said.imeis)]
-    units = [_tried(flaws, f"/serials/{place}", _unit, text) for place, text in enumerate(said.serials)]
+    units = [_tried(flaws, f"/serials/{place}", unit_of, text) for place, text in enumerate(said.serials)]
     if flaws:
         sentence = f"{len(flaws)} of the identifiers cannot be right."
         raise Invalid(sentence, flaws[0].code, tuple(flaws[:1000]))
@@ -166,7 +167,8 @@ def _tried(flaws: list[Flaw], pointer: str, read: Callable[[str], T], text: str)
         return None
 
 
-def _unit(text: str) -> Serial:
+def unit_of(text: str) -> Serial:
+    """The unit in a question. Raises Invalid."""
     try:
         name = by_serial(text)
     except BadKey as error:

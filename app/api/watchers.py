@@ -29,6 +29,7 @@ class IncidentProgress(Summary, frozen=True):
     claims: Claims
     partners: list[Standing]
     settled: bool
+    sightings: int
 
 
 class News(msgspec.Struct, frozen=True):
@@ -157,5 +158,11 @@ async def _read_for(conn: Connection, incident_id: int, watching: set[Watcher]) 
 
 def _news(found: Glance) -> News:
     fields = msgspec.structs.asdict(found.incident)
-    said = IncidentProgress(**fields, claims=found.claims, partners=found.partners, settled=found.settled)
+    said = IncidentProgress(
+        **fields,
+        claims=found.claims,
+        partners=found.partners,
+        settled=found.settled,
+        sightings=found.sightings,
+    )
     return News(msgspec.json.encode(said).decode(), found.ended)

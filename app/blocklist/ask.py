@@ -29,7 +29,8 @@ class Serial(NamedTuple):
 
 class Standing(msgspec.Struct, frozen=True):
     """One identifier's status, since when (None where it was never claimed) and its listing's version; while it is
-    suspect or blocked, why, a reference to quote, and the incidents that hold it, those that block it first."""
+    suspect or blocked, why, a reference to quote, and the incidents that hold it, those that block it first.
+    `device_id` is the registered device's; `key` is the one by which a unit stands in the listing, or would."""
 
     status: Status
     since: datetime | None = None
@@ -37,6 +38,8 @@ class Standing(msgspec.Struct, frozen=True):
     reason: ReasonClass | None = None
     reference: str | None = None
     held_by: tuple[int, ...] = ()
+    device_id: int | None = None
+    key: int | None = None
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -59,7 +62,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 Counter = Gathered[int | Serial, Answer]
 _UNHEARD_OF = Standing(Status.UNKNOWN)
-_CLEAR = Standing(Status.CLEAR)
+_TOLD = ("status", "since", "version", "reason", "reference")
 
 
 def key_of(text: str) -> int:
@@ -94,9 +97,10 @@ async def _by_unit(conn: Connection, units: Sequence[Serial]) -> dict[int | Seri
 
 def told(standing: Standing, asker: Principal) -> dict[str, Any]:
     """What this asker may know of it: nobody but those who may read incidents is told which hold it."""
-    fields = msgspec.structs.asdict(standing)
-    incidents = fields.pop("held_by")
-    return {**fields, "incidents": incidents} if asker.may(Permission.INCIDENTS_READ) else fields
+    fields = {name: getattr(standing, name) for name in _TOLD}
+    if asker.may(Permission.INCIDENTS_READ):
+        fields["incidents"] = standing.held_by
+    return fields
 
 
 async def answers(conn: Connection, asked: Sequence[int | Serial]) -> Callable[[int | Serial], Answer]:
@@ -108,13 +112,17 @@ async def answers(conn: Connection, asked: Sequence[int | Serial]) -> Callable[[
 
 def _standing(row: asyncpg.Record) -> Standing:
     """Of a row of the listing, or of a device that has none."""
-    status = row["status"]
-    if status is None:
-        return _CLEAR
+    status, device_id, key = row["status"], row["device_id"], row["key"]
     if not status:
-        state = Status.CLEAR if row["registered"] else Status.UNKNOWN
-        return Standing(state, row["since"], row["version"])
-    held_by = tuple(row["held_by"])
+        state = Status.UNKNOWN if device_id is None else Status.CLEAR
+        return Standing(state, row["since"], row["version"] or 0, device_id=device_id, key=key)
     return Standing(
-        STATUSES[status], row["since"], row["version"], REASONS[row["kind"]], row["reference"], held_by
+        STATUSES[status],
+        row["since"],
+        row["version"],
+        REASONS[row["kind"]],
+        row["reference"],
+        tuple(row["held_by"]),
+        device_id,
+        key,
     )

@@ -40,7 +40,7 @@ def incident(incident_id: int, everything: bool, as_json: bool) -> None:
     found, refused = desk.read(lambda conn, actor: _read(conn, actor, incident_id, everything))
     if as_json:
         fields: dict[str, Any] = msgspec.structs.asdict(found.incident)
-        fields |= {"claims": found.claims, "partners": found.partners, "settled": found.settled}
+        fields |= {name: getattr(found, name) for name in ("claims", "partners", "settled", "sightings")}
         if everything:
             fields["refusals"] = [
                 {"partner": standing.partner, **msgspec.to_builtins(it)}
@@ -87,6 +87,7 @@ def _drawn(found: Report) -> Iterator[RenderableType]:
         ("site", it.site), ("happened", _between(it)), ("police reference", it.police_reference),
         ("carriers quote", it.reference),
         *_decisions(it), ("reason", it.reason), ("identifiers", held),
+        ("sightings", _counted(found)),
     ]  # fmt: skip
     yield show.facts([(name, value) for name, value in facts if value])
     if it.preview:
@@ -95,6 +96,14 @@ def _drawn(found: Report) -> Iterator[RenderableType]:
         bars = Bars()
         bars.update(found.partners)
         yield from ("", "Partners (confirmed/wanted):", bars)
+
+
+def _counted(found: Report) -> str:
+    return (
+        f"{found.sightings:,}; 'sightings --incident {found.incident.id}' lists them"
+        if found.sightings
+        else ""
+    )
 
 
 def _held(it: Incident, claims: Claims) -> str:

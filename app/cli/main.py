@@ -41,11 +41,13 @@ _COMMANDS = {
     "watch": ("app.cli.watch:watch", "Watch the partners being told, live."),
     "incident": ("app.cli.incident:incident", "Show one incident and where each partner stands."),
     "incidents": ("app.cli.incident:incidents", "List incidents."),
+    "sightings": ("app.cli.sightings:sightings", "Who asked about stolen devices, and about stock."),
+    "alerts": ("app.cli.sightings:alerts", "What a person should look at now."),
     "partner": ("app.cli.partners:partner", "Add, try, list, pause and resume partners."),
     "adapter": ("app.cli.adapters:adapter", "List and show adapters; begin one of your own."),
     "secrets": ("app.cli.secret_keys:secrets", "Seal partners' secrets with another key."),
     "sandbox": ("app.cli.practice:sandbox", "Start practice partners to play with."),
-    "key": ("app.cli.keys:key", "Create, list and revoke API keys."),
+    "key": ("app.cli.keys:key", "Create, list, limit and revoke API keys."),
     "audit": ("app.cli.audit:audit", "Verify the audit log."),
 }
 

@@ -121,7 +121,7 @@ def _fields(found: Seen) -> dict[str, Any]:
     it = found.glance
     return {
         "id": it.incident.id, "state": it.incident.state, "claims": it.claims, "partners": it.partners,
-        "settled": it.settled, "worked": found.worked,
+        "settled": it.settled, "sightings": it.sightings, "worked": found.worked,
     }  # fmt: skip
 
 

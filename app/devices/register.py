@@ -16,6 +16,7 @@ import msgspec
 
 from app.access.roles import Permission, Principal
 from app.adapters.contract import Op
+from app.alerts.alert import AlertKind, Raised, raise_
 from app.audit.record import Entry, record
 from app.core.db import Connection
 from app.core.errors import Conflict, Unavailable
@@ -93,7 +94,8 @@ async def register(
     await _check_declared(conn, number, terms, tally)
     receipt = await receipts.close(conn, number, tally.counts)
     await _enrol(conn, actor, receipt, tally.added, now)
-    await record(conn, _entries(actor, receipt, terms, tally, now))
+    await record(conn, [_entry(actor, receipt, terms, now)])
+    await raise_(conn, _alerts(receipt, tally), actor.label, now)
     return receipt
 
 
@@ -187,19 +189,22 @@ async def _check_declared(conn: Connection, receipt_id: int, terms: Terms, tally
         tally.warnings += 1
 
 
-def _entries(actor: Principal, receipt: Receipt, terms: Terms, tally: _Tally, now: datetime) -> list[Entry]:
-    subject = f"receipt:{receipt.receipt_id}"
+def _entry(actor: Principal, receipt: Receipt, terms: Terms, now: datetime) -> Entry:
     detail = msgspec.to_builtins(receipt) | {"sha256": terms.digest.hex()}
-    entries = [Entry("receipt.registered", subject, actor.label, now, detail)]
+    return Entry("receipt.registered", f"receipt:{receipt.receipt_id}", actor.label, now, detail)
+
+
+def _alerts(receipt: Receipt, tally: _Tally) -> list[Raised]:
+    subject = f"receipt:{receipt.receipt_id}"
+    alerts = []
     if tally.alarming:
         # Somebody may be giving stolen goods a new owner.
         devices = sorted(set(tally.alarming))
-        detail = {"devices": devices[:1000], "count": len(devices), "reason": "contradicts-stolen"}
-        entries.append(Entry("alert.raised", subject, actor.label, now, detail))
+        detail = {"devices": devices[:1000], "count": len(devices)}
+        alerts.append(Raised(AlertKind.CONTRADICTS_STOLEN, subject, detail))
     if tally.listed:
-        detail = {"count": tally.listed, "reason": "registered-while-stolen"}
-        entries.append(Entry("alert.raised", subject, actor.label, now, detail))
-    return entries
+        alerts.append(Raised(AlertKind.REGISTERED_WHILE_STOLEN, subject, {"count": tally.listed}))
+    return alerts
 
 
 async def _enrol(

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from app.access.roles import Permission, Principal
+from app.blocklist import sightings
 from app.core.db import Connection
 from app.core.errors import Conflict, Invalid, Missing
 from app.core.sql import queries
@@ -75,11 +76,13 @@ class Incident(Summary, frozen=True):
 
 
 class Glance(msgspec.Struct, frozen=True):
-    """An incident's summary with what it holds and where each partner stands."""
+    """An incident's summary with what it holds, where each partner stands, and how many sightings there were (10,000
+    means that there may be more)."""
 
     incident: Summary
     claims: Claims
     partners: list[Standing]
+    sightings: int
 
     @property
     def settled(self) -> bool:
@@ -163,14 +166,18 @@ async def report(conn: Connection, actor: Principal, incident_id: int) -> Report
     """The whole incident, what it holds, and each partner's progress."""
     actor.require(Permission.INCIDENTS_READ)
     row = _there(await conn.fetchrow(_SQL.find, incident_id), incident_id)
-    return Report(_whole(row), _claims(row), await progress(conn, incident_id))
+    return Report(_whole(row), _claims(row), *await _follows(conn, incident_id))
 
 
 async def glance(conn: Connection, actor: Principal, incident_id: int) -> Glance:
     """The same without the scope; cheap enough to be watched."""
     actor.require(Permission.INCIDENTS_READ)
     row = _there(await conn.fetchrow(_SQL.glance, incident_id), incident_id)
-    return Glance(_summary(row), _claims(row), await progress(conn, incident_id))
+    return Glance(_summary(row), _claims(row), *await _follows(conn, incident_id))
+
+
+async def _follows(conn: Connection, incident_id: int) -> tuple[list[Standing], int]:
+    return await progress(conn, incident_id), await sightings.count(conn, incident_id)
 
 
 def _claims(row: asyncpg.Record) -> Claims:

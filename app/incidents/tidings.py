@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from app.access.roles import Principal
-from app.audit.record import Entry, record
+from app.alerts.alert import AlertKind, Raised, raise_
 from app.core import imei
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
@@ -66,7 +66,7 @@ async def carry(
             case ReportedStolen():
                 await _draft(conn, actor, effect, source, now)
             case ReportedRecovered():
-                await _alert(conn, actor, "reported-recovered", effect, source, now)
+                await _alert(conn, actor, AlertKind.REPORTED_RECOVERED, effect, source, now)
             case Withdrawn():
                 await moves.withdraw(conn, f"event:{effect.event_id}")
                 await decide.drop_reported(conn, actor, f"event:{effect.event_id}", effect.reason, now)
@@ -162,16 +162,16 @@ async def _draft(
     )
     said = decide.Draft(title=f"Reported stolen {told.at:%Y-%m-%d %H:%M}", scope=scope, site=told.site[:200])
     await decide.report(conn, actor, said, source, now)
-    await _alert(conn, actor, "reported-stolen", told, source, now)
+    await _alert(conn, actor, AlertKind.REPORTED_STOLEN, told, source, now)
 
 
 async def _alert(
     conn: Connection,
     actor: Principal,
-    reason: str,
+    kind: AlertKind,
     told: ReportedStolen | ReportedRecovered,
     source: str,
     now: datetime,
 ) -> None:
-    detail = {"reason": reason, "devices": len(told.devices), "pallets": list(told.pallets)[:1000]}
-    await record(conn, [Entry("alert.raised", source, actor.label, now, detail)])
+    detail = {"devices": len(told.devices), "pallets": list(told.pallets)[:1000]}
+    await raise_(conn, [Raised(kind, source, detail)], actor.label, now)

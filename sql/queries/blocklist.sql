@@ -50,7 +50,7 @@ RETURNING
 SELECT h.position, found.*
 FROM blocklist_head AS h
 LEFT JOIN (
-    SELECT asked.key, l.status, l.since, l.version, l.held_by, i.kind, i.reference, d.key IS NOT NULL AS registered
+    SELECT asked.key, l.status, l.since, l.version, l.held_by, i.kind, i.reference, d.device_id
     FROM unnest($1::bigint []) AS asked (key)
     LEFT JOIN listing AS l ON l.key = asked.key
     LEFT JOIN incident AS i ON i.incident_id = l.held_by[1]
@@ -62,8 +62,8 @@ LEFT JOIN (
 -- $1 serials, $2 GTINs, in step; a row for each unit that is registered, or was declared without being so: the gravest
 -- of its identifiers.
 SELECT DISTINCT ON (asked.serial, asked.gtin)
-    asked.serial, asked.gtin, l.status, l.since, l.version, l.held_by, i.kind, i.reference,
-    d.device_id IS NOT NULL AS registered
+    asked.serial, asked.gtin, l.status, l.since, l.version, l.held_by, i.kind, i.reference, d.device_id,
+    coalesce(l.key, d.keys[1]) AS key
 FROM unnest($1::text [], $2::text []) AS asked (serial, gtin)
 LEFT JOIN device AS d ON d.serial = asked.serial AND d.gtin = asked.gtin AND d.serial <> ''
 LEFT JOIN serial_number AS n ON n.serial = asked.serial AND n.gtin = asked.gtin

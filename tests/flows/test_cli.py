@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,6 +118,7 @@ def test_a_theft_from_goods_in_to_release(
             == declared["id"]
         )
         _assert_everybody_is_told(gateway, number)
+        _assert_a_question_is_noted(gateway, number, carrier)
 
         lifted = gateway.told("lift", number, "--imei", STOLEN, key=approver)
         assert (lifted["released"], lifted["state"]) == (1, "approved")
@@ -136,6 +138,25 @@ def _assert_everybody_is_told(gateway: Gateway, number: str) -> None:
     last = json.loads(watched.stdout.splitlines()[-1])
     assert last["settled"]
     assert len(last["partners"]) == len(KINDS)
+
+
+def _assert_a_question_is_noted(gateway: Gateway, number: str, carrier: str) -> None:
+    headers = {"Authorization": f"Bearer {carrier}"}
+    asked = urllib.request.Request(f"{gateway.url}/v1/status/{STOLEN}", headers=headers)
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert json.load(answer)["status"] == "blocked"
+    seen: list[dict[str, Any]] = []
+    until = time.monotonic() + 20
+    while not seen and time.monotonic() < until:
+        seen = gateway.told("sightings", "--incident", number)["sightings"]
+    assert [(it["imei"], it["status"], it["way"]) for it in seen] == [(STOLEN[:14], "blocked", "api")]
+    assert "blocked" in gateway.run("sightings", STOLEN).stdout
+    assert "1; 'sightings --incident" in gateway.run("incident", number).stdout
+    (raised,) = gateway.told("alerts")["alerts"]
+    assert (raised["kind"], raised["subject"]) == ("sighting", f"incident:{number}")
+    assert "sighting" in gateway.run("alerts").stdout
+    assert gateway.told("alerts", "see", str(raised["id"]))["changed"]
+    assert gateway.told("alerts")["alerts"] == []
 
 
 def test_practice_partners_join_only_where_a_gateway_answers(gateway: Gateway) -> None:

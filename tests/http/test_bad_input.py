@@ -26,6 +26,7 @@ BODIES = {
     "changePartner": ("PATCH", "/v1/partners/987654321", {"reason": "r"}),
     "tryPartner": ("POST", "/v1/partners/987654321/try", {}),
     "replayPartner": ("POST", "/v1/partners/987654321/replay", {"which": "refused"}),
+    "reportSightings": ("POST", "/v1/sightings", {"sightings": [{"imei": "490154203237518"}]}),
     "moveDevices": ("POST", "/v1/movements", {"moves": [{"to": "", "serials": ["A"]}]}),
     "saveMapping": ("PUT", "/v1/mappings/none", {"columns": {"Handset": "imei"}}),
 }

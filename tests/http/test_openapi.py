@@ -177,6 +177,7 @@ async def test_every_example_of_a_request_is_taken(fresh):
     await decided(fresh["approver"], draft["id"], "approve")
     answers = await send("askStatuses.json", "/v1/status")
     assert [answer["status"] for answer in answers["results"]] == ["blocked"] * 3
+    assert (await send("reportSightings.json", "/v1/sightings"))["taken"] == 1
     assert (await send("liftDevices.json", f"{path}/lift"))["devices"] == 1
     assert (await send("withdrawIncident.json", f"{path}/withdraw"))["state"] == "withdrawn"
     other = await drafted(fresh["incident-manager"], serials=["OTHER"])

@@ -60,6 +60,10 @@ MAY: dict[str, set[Role]] = {
     "downloadBlocklist": LOOKS | {Role.CARRIER},
     "downloadBlocklistDay": LOOKS | {Role.CARRIER},
     "followBlocklist": LOOKS | {Role.CARRIER},
+    "reportSightings": DRAFTS | DECIDES | {Role.CARRIER},
+    "listSightings": LOOKS,
+    "listAlerts": LOOKS,
+    "seeAlert": DRAFTS | DECIDES,
     "listPartners": LOOKS,
     "addPartner": {Role.ADMIN},
     "readPartner": LOOKS,
@@ -97,7 +101,7 @@ async def ask(client, one: Operation):
         .replace("{sscc}", "340123450000000018")
         .replace("{day}", "2026-01-01")
     )
-    for part in ("receipt_id", "import_id", "incident_id", "partner_id", "capture_id"):
+    for part in ("receipt_id", "import_id", "incident_id", "partner_id", "capture_id", "alert_id"):
         path = path.replace(f"{{{part}}}", "987654321")
     sent: dict[str, Any] = {}
     if one.form is not None:

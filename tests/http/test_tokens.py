@@ -62,6 +62,7 @@ async def test_a_token_may_what_its_key_may(gateway, nobody):
         "blocklist:read",
         "device-authenticity:check-status",
         "n5g-eir-eic",
+        "sightings:write",
         "status:read",
     ]
     assert (await nobody.get(ASK, headers=bearer(told["access_token"]))).status_code == 200

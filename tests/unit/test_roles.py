@@ -11,12 +11,12 @@ ASKING = "status:read n5g-eir-eic device-authenticity:check-status blocklist:rea
 OVERVIEW = f"{ASKING} receipts:read devices:read incidents:read partners:read"
 TABLE = {
     "goods-in": "receipts:write receipts:read devices:read",
-    "incident-manager": f"{OVERVIEW} incidents:write incidents:lift",
-    "approver": f"{OVERVIEW} incidents:approve incidents:lift",
-    "carrier": ASKING,
+    "incident-manager": f"{OVERVIEW} incidents:write incidents:lift alerts:write sightings:write",
+    "approver": f"{OVERVIEW} incidents:approve incidents:lift alerts:write sightings:write",
+    "carrier": f"{ASKING} sightings:write",
     "auditor": f"{OVERVIEW} audit:read keys:read",
     "admin": (
-        f"{OVERVIEW} receipts:write incidents:write incidents:approve incidents:lift "
+        f"{OVERVIEW} receipts:write incidents:write incidents:approve incidents:lift alerts:write sightings:write "
         "tacs:write partners:write audit:read keys:read keys:write"
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -12,8 +13,9 @@ from litestar.params import QueryParameter
 from app.access.roles import Permission, Principal
 from app.api.notes import Notes
 from app.api.problems import respond
-from app.blocklist.ask import Counter
+from app.blocklist.enquiry import Enquiries
 from app.blocklist.standing import Status
+from app.blocklist.witness import Via
 from app.core import imei
 from app.core.config import Settings
 
@@ -47,6 +49,11 @@ Pei = Annotated[
         description="`imei-` and 15 digits, or `imeisv-` and 16; another PEI is unknown equipment."
     ),
 ]
+Supi = Annotated[
+    str | None,
+    QueryParameter(description="Of an `imsi-`, the mobile country code says where the device is used."),
+]
+_IMSI = re.compile(r"imsi-([0-9]{3})[0-9]{2,12}")
 _UNKNOWN = "The equipment is unknown, and unknown is not configured to be answered otherwise."
 
 
@@ -60,22 +67,29 @@ _UNKNOWN = "The equipment is unknown, and unknown is not configured to be answer
 )
 async def equipment_status(
     asker: NamedDependency[Principal],
-    counter: NamedDependency[Counter],
+    enquiries: NamedDependency[Enquiries],
     settings: NamedDependency[Settings],
     pei: Pei = None,
+    supi: Supi = None,
 ) -> Response[Any]:
     """Blocked is BLACKLISTED, suspect GREYLISTED, clear WHITELISTED; unknown is 404
-    ERROR_EQUIPMENT_UNKNOWN, or what IMEI_GATEWAY_UNKNOWN_EQUIPMENT says. `supi`, `gpsi` and
-    `supported-features` are taken and not looked at."""
+    ERROR_EQUIPMENT_UNKNOWN, or what IMEI_GATEWAY_UNKNOWN_EQUIPMENT says. Of a `supi` the country of the SIM is kept
+    with a sighting, and nothing else; `gpsi` and `supported-features` are taken and not looked at."""
     if pei is None:
         return _wrong("MANDATORY_QUERY_PARAM_MISSING", "it is missing; it would be imei- and 15 digits")
     try:
         key = imei.pei(pei)
     except imei.BadPei as error:
         return _wrong("MANDATORY_QUERY_PARAM_INCORRECT", str(error))
-    status = Status.UNKNOWN if key is None else (await counter.ask(key)).standing.status
+    status = Status.UNKNOWN if key is None else (await enquiries.one(asker, key, _via(supi))).standing.status
     word = _WORDS.get(status, settings.unknown_equipment)
     return _unknown() if word == "404" else Response(EirResponseData(word))
+
+
+def _via(supi: str | None) -> Via:
+    """The mobile country code of an IMSI (TS 23.003, clause 2.2) is all that is kept of it."""
+    found = _IMSI.fullmatch(supi or "")
+    return Via("n5g-eir", f"mcc:{found[1]}" if found else "")
 
 
 def _wrong(cause: str, reason: str) -> Response[bytes]:

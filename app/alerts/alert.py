@@ -1,0 +1,110 @@
+"""Alerts: raised by whatever finds that a person should look, open until somebody says that he has. Owns the table
+alert.
+
+While an alert is open, the same thing raises no other: it counts on the first. So a thousand sightings of one theft
+ring once, and ring again after somebody has looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from app.access.roles import Permission, Principal
+from app.audit.record import Entry, record
+from app.core.db import Connection
+from app.core.errors import Missing
+from app.core.sql import queries
+
+_SQL = queries("alerts")
+
+
+class AlertKind(StrEnum):
+    """What a person should look at."""
+
+    SIGHTING = "sighting"
+    """Somebody from outside asked about devices of an incident."""
+    IN_STOCK = "in-stock"
+    """Somebody from outside asked about devices that should still be at a site."""
+    REPORT = "report"
+    """Somebody from outside reported a device that no incident claims."""
+    ENUMERATION = "enumeration"
+    """A key asks for one number after the other."""
+    REPORTED_STOLEN = "reported-stolen"
+    REPORTED_RECOVERED = "reported-recovered"
+    CONTRADICTS_STOLEN = "contradicts-stolen"
+    """Goods-in says something else of a stolen device than the registry."""
+    REGISTERED_WHILE_STOLEN = "registered-while-stolen"
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """Something to look at: its subject as the audit log names it (`incident:7`, `site:PAR-1`, `key:k_mfzwizlt`), and
+    whom it concerns, by his label; '' if nobody more than others."""
+
+    kind: AlertKind
+    subject: str
+    detail: Mapping[str, Any]
+    concerns: str = ""
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """An alert; open while `seen_at` is null. `times`: how often it was raised; `detail` is the last time's."""
+
+    id: int
+    kind: AlertKind
+    subject: str
+    concerns: str
+    detail: dict[str, Any]
+    times: int
+    first_at: datetime
+    last_at: datetime
+    seen_at: datetime | None
+    seen_by: str | None
+
+
+async def raise_(conn: Connection, alerts: Sequence[Raised], by: str, now: datetime) -> None:
+    """Raises alerts, each kind and subject once. Of those that are not open already the audit log tells."""
+    if not alerts:
+        return
+    columns = (
+        [str(alert.kind) for alert in alerts],
+        [alert.subject for alert in alerts],
+        [alert.concerns for alert in alerts],
+        [msgspec.json.encode(alert.detail).decode() for alert in alerts],
+    )
+    new = [alerts[row["place"] - 1] for row in await conn.fetch(_SQL.raise_, *columns, now)]
+    await record(conn, [_entry(alert, by, now) for alert in new])
+
+
+def _entry(alert: Raised, by: str, now: datetime) -> Entry:
+    return Entry("alert.raised", alert.subject, by, now, {**alert.detail, "reason": alert.kind})
+
+
+async def listed(
+    conn: Connection, actor: Principal, *, seen: bool, after: int = 0, limit: int = 100
+) -> list[Alert]:
+    """The open alerts, and with `seen` all of them, oldest first."""
+    actor.require(Permission.INCIDENTS_READ)
+    rows = await conn.fetch(_SQL.listed, seen, after, limit)
+    return [msgspec.convert({**row, "detail": msgspec.json.decode(row["detail"])}, Alert) for row in rows]
+
+
+async def see(conn: Connection, actor: Principal, alert_id: int, now: datetime) -> bool:
+    """Somebody has looked; False if somebody had before. Raises Missing."""
+    actor.require(Permission.ALERTS_WRITE)
+    row = await conn.fetchrow(_SQL.see, alert_id, now, actor.label)
+    if row is None:
+        raise Missing(f"There is no alert {alert_id}.", "alert-missing")
+    if row["was_open"]:
+        detail = {"alert": alert_id, "reason": row["kind"]}
+        await record(conn, [Entry("alert.seen", row["subject"], actor.label, now, detail)])
+    return bool(row["was_open"])
+
+
+async def open_(conn: Connection) -> int:
+    """How many alerts nobody has looked at."""
+    return int(await conn.fetchval(_SQL.open_))
