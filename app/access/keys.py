@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import NamedTuple
 
+import asyncpg
 import msgspec
 
 from app.access.roles import Principal, Role
@@ -122,9 +123,18 @@ async def recognised(conn: Connection, claims: Collection[Claimed]) -> Callable[
         row = live.get(one.key_id)
         if row is None or not hmac.compare_digest(row["secret_hash"], one.digest):
             return None
-        return Principal(row["key_id"], row["name"], Role(row["role"]), quota=row["quota"])
+        return _principal(row)
 
     return whose
+
+
+def _principal(row: asyncpg.Record) -> Principal:
+    return Principal(row["key_id"], row["name"], Role(row["role"]), quota=row["quota"])
+
+
+async def acting(conn: Connection, key_ids: Collection[str]) -> dict[str, Principal]:
+    """Those of these keys that are not revoked, for those who are known by another sign than the key itself."""
+    return {row["key_id"]: _principal(row) for row in await conn.fetch(_SQL.live_keys, sorted(key_ids))}
 
 
 def known(found: Principal | None) -> Principal:
@@ -138,7 +148,7 @@ def known(found: Principal | None) -> Principal:
 
 async def live(conn: Connection, key_ids: Collection[str]) -> set[str]:
     """Those of these keys that are not revoked."""
-    return {row["key_id"] for row in await conn.fetch(_SQL.live_keys, sorted(key_ids))}
+    return {*await acting(conn, key_ids)}
 
 
 async def listed(conn: Connection) -> list[Key]:
