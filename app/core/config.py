@@ -42,6 +42,11 @@ class Settings(msgspec.Struct, frozen=True):
     trusted_proxies: str = ""
     secrets_key: str = ""
     secrets_key_file: str = ""
+    s13_host: str = "127.0.0.1"
+    s13_port: int = 3868
+    s13_origin_host: str = ""
+    s13_origin_realm: str = ""
+    s13_peers: str = ""
 
 
 def load(
@@ -77,6 +82,7 @@ def _path(kind: type, value: str) -> Path:
 def _checked(settings: Settings) -> Settings:
     allowed: dict[str, Sequence[Any]] = {
         "port": range(65536),
+        "s13_port": range(65536),
         "workers": range(1, 65),
         "worker_slots": range(1, 1025),
         "park_after_days": range(14, 3651),

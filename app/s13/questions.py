@@ -1,0 +1,75 @@
+"""What peers ask, gathered: those that come while a statement is under way are answered together by the next, from
+PostgreSQL and never from a cache. A key is looked at together with what it asks for, so a revoked one is refused at its
+very next question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import asyncpg
+
+from app.access import keys
+from app.access.roles import Principal
+from app.blocklist import ask
+from app.blocklist.standing import Status
+from app.core.db import Connection, Pool, asks_again
+from app.core.errors import Unavailable
+from app.core.gather import Gathered
+
+# Seconds. An MME gives up on us after some more, and may then let the equipment in.
+ANSWER_WITHIN = 4.0
+AGAIN = 0.1
+
+
+class Question(NamedTuple):
+    """A peer's key asks for the status of an equipment; None for one that nobody can know."""
+
+    key_id: str
+    key: int | None
+
+
+class Told(NamedTuple):
+    """Who has asked, None where the key is revoked; and the status."""
+
+    asker: Principal | None
+    status: Status
+
+
+class Questions:
+    """Where the questions of all peers are gathered."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._gathered: Gathered[Question, Told] = Gathered(pool, _answers)
+
+    async def ask(self, question: Question) -> Told:
+        """Raises Unavailable where the database refuses, or has not answered in time however often it was asked."""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                return await self._persistently(question)
+        except TimeoutError:
+            raise Unavailable(f"The database has not answered for {ANSWER_WITHIN:g} s") from None
+        except asyncpg.PostgresError as error:
+            raise Unavailable(f"The database refuses: {error}") from error
+
+    async def _persistently(self, question: Question) -> Told:
+        while True:
+            try:
+                return await self._gathered.ask(question)
+            except Exception as error:
+                if not asks_again(error):
+                    raise
+            await asyncio.sleep(AGAIN)
+
+
+async def _answers(conn: Connection, asked: list[Question]) -> Callable[[Question], Told]:
+    who = await keys.acting(conn, {one.key_id for one in asked})
+    answer = await ask.answers(conn, [one.key for one in asked if one.key is not None])
+
+    def told(one: Question) -> Told:
+        status = Status.UNKNOWN if one.key is None else answer(one.key).standing.status
+        return Told(who.get(one.key_id), status)
+
+    return told
