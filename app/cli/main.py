@@ -21,6 +21,7 @@ _COMMANDS = {
     "up": ("app.cli.serving:up", "Start everything: database, API and worker."),
     "serve": ("app.cli.serving:serve", "Start the API alone."),
     "work": ("app.cli.serving:work", "Start the worker alone: it tells the partners."),
+    "s13": ("app.cli.s13:s13", "Answer 4G and 3G cores that ask by Diameter (S13)."),
     "migrate": ("app.cli.serving:migrate", "Bring the database up to this release."),
     "demo": ("app.demo.command:demo", "See a theft from goods-in to the last partner."),
     "register": ("app.cli.goods:register", "Register the devices of a goods-in file."),
@@ -81,7 +82,7 @@ def cli() -> None:
     """A registry of devices, and a gateway that tells partners which stolen ones to block.
 
     With --json, results are JSON on standard output and errors are problem documents (RFC 9457) on standard
-    error. up, serve, work and sandbox run until they are told to end, and then exit with 0.
+    error. up, serve, work, s13 and sandbox run until they are told to end, and then exit with 0.
 
     \b
     To see what it does
