@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 from app.core import log
-from app.core.errors import Unavailable
+from app.core.errors import Exhausted, Unavailable
 from app.s13 import answer, avps, greeting
 from app.s13.avps import Command, Message, Refused, Result
 from app.s13.crowd import Crowd
@@ -194,6 +194,8 @@ class Connection(asyncio.Protocol):
             self._send(answer.told(message, ours, told.status, self._house.unknown))
         except Refused as why:
             self._send(answer.refused(message, ours, why))
+        except Exhausted as error:
+            self._send(answer.refused(message, ours, Refused(Result.TOO_BUSY, error.detail)))
         except Unavailable as error:
             self._house.warnings.warn("s13.database_away", error=error.detail)
             self._send(answer.refused(message, ours, answer.away()))

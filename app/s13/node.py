@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from app.access import keys
+from app.access.quotas import Quotas
 from app.core import log
 from app.core.config import Settings
 from app.core.db import Pool, open_pool
@@ -23,7 +24,7 @@ from app.s13.crowd import Crowd
 from app.s13.questions import Questions
 from app.s13.seldom import Seldom
 
-# One asks; the other is there where the first one was lost.
+# One asks; the other takes of quotas, and is there where the first one was lost.
 POOL_SIZE = 2
 # Seconds for a statement: longer than a peer waits.
 STATEMENT = 5.0
@@ -42,7 +43,7 @@ def house(settings: Settings, pool: Pool) -> House:
         ours=peers.identity(settings, now),
         peers=peers.read(settings),
         unknown=settings.unknown_equipment,
-        questions=Questions(pool),
+        questions=Questions(pool, Quotas(pool, time.monotonic), settings.quota),
         crowd=Crowd(),
         open=set(),
         warnings=Seldom(_LOG),

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import asyncpg
 
 from app.access import keys
+from app.access.quotas import Quotas
 from app.access.roles import Principal
 from app.blocklist import ask
 from app.blocklist.standing import Status
@@ -39,13 +40,16 @@ class Told(NamedTuple):
 
 
 class Questions:
-    """Where the questions of all peers are gathered."""
+    """Where the questions of all peers are gathered. `quota`: of a key that has none of its own."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, quotas: Quotas, quota: int) -> None:
         self._gathered: Gathered[Question, Told] = Gathered(pool, _answers)
+        self._quotas = quotas
+        self._quota = quota
 
     async def ask(self, question: Question) -> Told:
-        """Raises Unavailable where the database refuses, or has not answered in time however often it was asked."""
+        """Raises Unavailable where the database refuses, or has not answered in time however often it was asked, and
+        Exhausted."""
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 return await self._persistently(question)
@@ -57,11 +61,21 @@ class Questions:
     async def _persistently(self, question: Question) -> Told:
         while True:
             try:
-                return await self._gathered.ask(question)
+                told = await self._gathered.ask(question)
+                await self._spend(told.asker)
             except Exception as error:
                 if not asks_again(error):
                     raise
+            else:
+                return told
             await asyncio.sleep(AGAIN)
+
+    async def _spend(self, asker: Principal | None) -> None:
+        if asker is None:
+            return
+        quota = self._quota if asker.quota is None else asker.quota
+        if quota:
+            await self._quotas.spend(asker.key_id, quota, 1)
 
 
 async def _answers(conn: Connection, asked: list[Question]) -> Callable[[Question], Told]:

@@ -110,6 +110,10 @@ class World:
         async with await open_pool(self.dsn, size=1) as pool, pool.acquire() as conn:
             assert await keys.revoke(conn, key_id, "tests", datetime.now(UTC))
 
+    async def allow(self, key_id: str, quota: int) -> None:
+        async with await open_pool(self.dsn, size=1) as pool, pool.acquire() as conn:
+            await keys.set_quota(conn, key_id, quota)
+
     def furnish(self) -> None:
         """Registers all but the unknown, by the commands that people use; declares some, and approves some of them."""
         goods = self._file("goods.csv", "imei1,serial", CLEAR, SUSPECT, BLOCKED)

@@ -316,6 +316,23 @@ async def test_a_key_that_may_not_ask_is_refused_and_one_that_there_is_not(world
                 assert peer.ask(digits(BLOCKED[0])).result == 5003
 
 
+async def test_who_has_used_up_its_quota_is_told_and_nobody_else_is(world: World) -> None:
+    few = await world.new_key(Role.CARRIER)
+    await world.allow(few, 40)
+    with (
+        world.answering(S13_PEERS=f"{MME}={few} {SGSN}={world.ids[Role.CARRIER]}") as gateway,
+        RawPeer(gateway.port, MME).hello() as mme,
+        RawPeer(gateway.port, SGSN).hello() as sgsn,
+    ):
+        answers = [mme.ask(digits(BLOCKED[0])) for _ in range(60)]
+        told = [(one.result, one.status, one.flags) for one in answers]
+        assert told[:40] == [(2001, BLACK, PROXIABLE)] * 40
+        assert told[-1] == (3004, None, PROXIABLE | ERROR)
+        assert b"quota of 40 identifiers a minute" in answers[-1].all(281)[0].value
+        assert [sgsn.ask(digits(BLOCKED[0])).status for _ in range(60)] == [BLACK] * 60
+        assert "s13.database_away" not in gateway.log
+
+
 def test_a_decision_is_in_the_very_next_answer(world: World, mme: RawPeer) -> None:
     key = UNKNOWN[-1]
     assert mme.ask(digits(key)).result == 5422
