@@ -149,8 +149,9 @@ class World:
         path = self.folder / f"{time.monotonic_ns()}.log"
         with path.open("w") as log:
             process = subprocess.Popen(
-                self.commands.command("s13"),
-                env=self._environ(changes),
+                # The flag wins over the variable.
+                self.commands.command("s13", "--port", "0"),
+                env=self._environ({"S13_PORT": "1", **changes}),
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
