@@ -90,7 +90,7 @@ def _understood(held: Mapping[Name, Sequence[Avp]]) -> None:
 
 
 def _for_us(held: Mapping[Name, Sequence[Avp]], ours: Identity) -> None:
-    """We are no agent: what is for somebody else goes nowhere."""
+    """We are no relay: what is for somebody else goes nowhere."""
     if not _is(held[avps.DESTINATION_REALM][0], ours.realm):
         raise Refused(Result.REALM_NOT_SERVED, f"The realm here is {ours.realm}.")
     host = held.get(avps.DESTINATION_HOST)
@@ -134,7 +134,7 @@ def allowed(asker: Principal | None) -> None:
 
 
 def away() -> Refused:
-    """The database does not answer. 3004 tells a peer to ask another one, now or later, and may be acted on by agents;
+    """The database does not answer. 3004 tells a peer to ask another one, now or later, and may be acted on by relays;
     5012 is for good (RFC 6733 clauses 7.1.3 and 7.1.5)."""
     return Refused(Result.TOO_BUSY, "The status cannot be read at this moment; ask again.")
 

@@ -19,7 +19,7 @@ HEADER = 20
 _HEAD = Struct(">5I")
 TGPP = 10415
 S13 = 16777252
-# What a relay agent says that it can do: anything (RFC 6733 clause 2.4).
+# What a relay says that it can do: anything (RFC 6733 clause 2.4).
 RELAY = 0xFFFFFFFF
 
 REQUEST, PROXIABLE, ERROR = 0x80, 0x40, 0x20
@@ -93,7 +93,7 @@ class Result(IntEnum):
 
     @property
     def is_of_the_protocol(self) -> bool:
-        """Such an answer has the error bit, and agents on its way act on it (clause 7.1.3)."""
+        """Such an answer has the error bit, and relays on its way act on it (clause 7.1.3)."""
         return 3000 <= self < 4000
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from app.s13 import avps
 
-# A question has some 300 bytes, and through an agent perhaps a thousand.
+# A question has some 300 bytes, and through a relay perhaps a thousand.
 LARGEST = 16 * 1024
 _VERSION = 1
 

@@ -112,7 +112,7 @@ def test_two_peers_that_use_the_same_numbers_get_their_own_answers(gateway: Answ
 def test_an_answer_is_as_the_standard_has_it_byte_by_byte(mme: RawPeer, status: str) -> None:
     key = {"clear": CLEAR, "suspect": SUSPECT, "blocked": BLOCKED, "unknown": UNKNOWN}[status][2]
     proxies = [
-        group(284, text(280, f"agent{place}.example"), Avp(33, bytes([place]) * 3)) for place in (1, 2)
+        group(284, text(280, f"relay{place}.example"), Avp(33, bytes([place]) * 3)) for place in (1, 2)
     ]
     mme.send(mme.ecr(digits(key) + "0", number_=77, proxy1=proxies[0], proxy2=proxies[1]))
     result, equipment = EXPECTED[key]
@@ -281,7 +281,7 @@ def test_an_unknown_peer_is_refused_as_it_says_hello(gateway: Answering) -> None
         ((number(258, 0xFFFFFFFF),), 2001),
         ((number(258, S13), number(299, 0)), 2001),
     ],
-    ids=["another application", "TLS alone", "3GPP's way to say it", "an agent", "no security"],
+    ids=["another application", "TLS alone", "3GPP's way to say it", "a relay", "no security"],
 )
 def test_capabilities_must_meet_ours(gateway: Answering, said: tuple[Avp, ...], result: int) -> None:
     with RawPeer(gateway.port, MME.upper()) as peer:

@@ -82,7 +82,7 @@ def test_who_is_revoked_may_not() -> None:
 
 
 def test_what_may_pass_is_not_marked_as_an_error_of_the_protocol() -> None:
-    """Agents act on the error bit: 3xxx alone has it (RFC 6733 clause 7.1)."""
+    """Relays act on the error bit: 3xxx alone has it (RFC 6733 clause 7.1)."""
     for result in Result:
         if result not in (Result.SUCCESS, Result.EQUIPMENT_UNKNOWN):
             told = said(answer.refused(avps.read(ECR), OURS, Refused(result, "No.")))
