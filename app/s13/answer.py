@@ -28,6 +28,7 @@ _UNDERSTOOD = _ONCE | {
 }  # fmt: skip
 # TAC and SNR; a 15th digit may follow them and is never judged (TS 29.272 clause 7.3.4).
 _IMEI = re.compile(rb"([0-9]{14})[0-9]?\Z")
+_IMSI = re.compile(rb"([0-9]{3})[0-9]{2,12}\Z")
 
 _NO_STATE_MAINTAINED = 1
 _WHITELISTED, _BLACKLISTED, _GREYLISTED = range(3)
@@ -116,6 +117,14 @@ def _key(terminal: Avp) -> int | None:
         failed = avps.new(avps.TERMINAL_INFORMATION, [found[0]])
         raise Refused(Result.INVALID_AVP_VALUE, "An IMEI has 14 digits, or 15.", failed)
     return int(match[1])
+
+
+def place(request: Message) -> str:
+    """The country of the SIM, by the mobile country code of an IMSI (TS 23.003 clause 2.2); nothing else of it is
+    kept."""
+    name = request.one(avps.USER_NAME)
+    found = _IMSI.match(name.payload) if name else None
+    return f"mcc:{found[1].decode()}" if found else ""
 
 
 def allowed(asker: Principal | None) -> None:

@@ -189,9 +189,9 @@ class Connection(asyncio.Protocol):
     async def _answer(self, message: Message, question: Question) -> None:
         ours = self._house.ours
         try:
-            told = await self._house.questions.ask(question)
+            told = await self._house.questions.ask(question, answer.place(message))
             answer.allowed(told.asker)
-            self._send(answer.told(message, ours, told.status, self._house.unknown))
+            self._send(answer.told(message, ours, told.standing.status, self._house.unknown))
         except Refused as why:
             self._send(answer.refused(message, ours, why))
         except Exhausted as error:

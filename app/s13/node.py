@@ -14,7 +14,9 @@ from contextlib import suppress
 
 from app.access import keys
 from app.access.quotas import Quotas
+from app.blocklist.witness import Witness
 from app.core import log
+from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Pool, open_pool
 from app.core.errors import Unavailable
@@ -24,8 +26,8 @@ from app.s13.crowd import Crowd
 from app.s13.questions import Questions
 from app.s13.seldom import Seldom
 
-# One asks; the other takes of quotas, and is there where the first one was lost.
-POOL_SIZE = 2
+# One asks, one takes of quotas, and one writes down who has asked.
+POOL_SIZE = 3
 # Seconds for a statement: longer than a peer waits.
 STATEMENT = 5.0
 # Seconds for peers to take leave, for the last bytes, and for the database.
@@ -36,14 +38,14 @@ BACKLOG = 512
 _LOG = log.get("s13")
 
 
-def house(settings: Settings, pool: Pool) -> House:
+def house(settings: Settings, pool: Pool, witness: Witness) -> House:
     """What connections share. Raises Invalid where a setting does not allow to answer anybody."""
     now = int(time.time())
     return House(
         ours=peers.identity(settings, now),
         peers=peers.read(settings),
         unknown=settings.unknown_equipment,
-        questions=Questions(pool, Quotas(pool, time.monotonic), settings.quota),
+        questions=Questions(pool, Quotas(pool, time.monotonic), settings.quota, witness),
         crowd=Crowd(),
         open=set(),
         warnings=Seldom(_LOG),
@@ -62,9 +64,14 @@ async def run(settings: Settings, says: Callable[[str], None]) -> None:
     pool = await open_pool(
         settings.database_url, size=POOL_SIZE, command_timeout=STATEMENT, application_name="imei-gateway-s13"
     )
+    witness, stopping = Witness(pool, utc_now), asyncio.Event()
+    writing = asyncio.create_task(witness.run(stopping))
     try:
-        await _serve(settings, house(settings, pool), pool, says)
+        await _serve(settings, house(settings, pool, witness), pool, says)
     finally:
+        stopping.set()
+        with suppress(Exception):
+            await asyncio.wait_for(writing, CLOSE_WITHIN)
         with suppress(Exception):
             async with asyncio.timeout(CLOSE_WITHIN):
                 await pool.close()

@@ -15,7 +15,9 @@ from app.access import keys
 from app.access.quotas import Quotas
 from app.access.roles import Principal
 from app.blocklist import ask
+from app.blocklist.ask import Standing
 from app.blocklist.standing import Status
+from app.blocklist.witness import Via, Witness
 from app.core.db import Connection, Pool, asks_again
 from app.core.errors import Unavailable
 from app.core.gather import Gathered
@@ -23,6 +25,7 @@ from app.core.gather import Gathered
 # Seconds. An MME gives up on us after some more, and may then let the equipment in.
 ANSWER_WITHIN = 4.0
 AGAIN = 0.1
+_NOBODYS = Standing(Status.UNKNOWN)
 
 
 class Question(NamedTuple):
@@ -33,30 +36,36 @@ class Question(NamedTuple):
 
 
 class Told(NamedTuple):
-    """Who has asked, None where the key is revoked; and the status."""
+    """Who has asked, None where the key is revoked; and how the equipment stands."""
 
     asker: Principal | None
-    status: Status
+    standing: Standing
 
 
 class Questions:
-    """Where the questions of all peers are gathered. `quota`: of a key that has none of its own."""
+    """Where the questions of all peers are gathered. `quota`: of a key that has none of its own; the `witness` notes
+    who has asked."""
 
-    def __init__(self, pool: Pool, quotas: Quotas, quota: int) -> None:
+    def __init__(self, pool: Pool, quotas: Quotas, quota: int, witness: Witness) -> None:
         self._gathered: Gathered[Question, Told] = Gathered(pool, _answers)
         self._quotas = quotas
         self._quota = quota
+        self._witness = witness
 
-    async def ask(self, question: Question) -> Told:
-        """Raises Unavailable where the database refuses, or has not answered in time however often it was asked, and
-        Exhausted."""
+    async def ask(self, question: Question, place: str = "") -> Told:
+        """`place`: what the question says of where the equipment is. Raises Unavailable where the database refuses, or
+        has not answered in time however often it was asked, and Exhausted."""
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                return await self._persistently(question)
+                told = await self._persistently(question)
         except TimeoutError:
             raise Unavailable(f"The database has not answered for {ANSWER_WITHIN:g} s") from None
         except asyncpg.PostgresError as error:
             raise Unavailable(f"The database refuses: {error}") from error
+        if told.asker and question.key is not None:
+            found = {question.key: told.standing}
+            self._witness.saw(told.asker, Via("s13", place), (question.key,), found)
+        return told
 
     async def _persistently(self, question: Question) -> Told:
         while True:
@@ -83,7 +92,7 @@ async def _answers(conn: Connection, asked: list[Question]) -> Callable[[Questio
     answer = await ask.answers(conn, [one.key for one in asked if one.key is not None])
 
     def told(one: Question) -> Told:
-        status = Status.UNKNOWN if one.key is None else answer(one.key).standing.status
-        return Told(who.get(one.key_id), status)
+        standing = _NOBODYS if one.key is None else answer(one.key).standing
+        return Told(who.get(one.key_id), standing)
 
     return told

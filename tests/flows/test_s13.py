@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 import threading
@@ -50,6 +51,7 @@ from .s13_world import (
     World,
     digits,
     furnished,
+    soon,
 )  # fmt: skip
 
 
@@ -363,3 +365,20 @@ def test_no_imei_is_logged(gateway: Answering, mme: RawPeer) -> None:
     gateway.until_logged("s13.peer_up", MME, "127.0.0.1")
     assert str(BLOCKED[5])[:12] not in gateway.log
     assert "Traceback" not in gateway.log
+
+
+def test_who_asks_about_a_stolen_equipment_is_noted(mme: RawPeer, world: World) -> None:
+    """With the country of the SIM, and nothing else of it."""
+    asked = digits(BLOCKED[7])
+    for name in ("208930000000003", "a name that is no IMSI"):
+        assert mme.ask(asked, user_name=text(1, name)).status == BLACK
+    found: list[dict[str, str]] = []
+
+    def noted() -> bool:
+        done = world.commands.run("sightings", asked, "--json", key=world.secrets["admin"])
+        found[:] = json.loads(done.stdout)["sightings"]
+        return len(found) == 2
+
+    soon(noted)
+    assert {(it["way"], it["place"]) for it in found} == {("s13", "mcc:208"), ("s13", "")}
+    assert "0000000003" not in json.dumps(found)
