@@ -15,6 +15,10 @@ KEY_LIMIT = 10**14
 # GSMA TS.06: reporting bodies (the first two digits) that allocate now, and those of older devices.
 BODIES = frozenset((1, 10, 30, 33, 35, 44, 45, 49, 50, 51, 52, 53, 54, 86, 91, 98, 99))
 
+# Reporting body 00 is the range of test IMEIs (GSMA TS.06) of countries whose code has two digits, which come next:
+# none has 99, so nobody allocates it. Others are not safe; 004401… stands in lists of telephones that were sold.
+TEST_TAC = 990099
+
 _URN = re.compile(
     r"urn:gsma:imei:([0-9]{8})-?([0-9]{6})-?([0-9])(?:;svn=[0-9]{2})?(?:;vers=[0-9]+)?\Z", re.IGNORECASE
 )
@@ -65,7 +69,7 @@ class BadImei(ValueError):
 
 
 def certain(digits: str) -> int:
-    """The key of 15 digits with the right check digit, and 0 for anything else: `written` tells why not."""
+    """The key of 15 digits with the right check digit, and 0 for anything else: `spelled` tells why not."""
     if len(digits) != 15 or not (digits.isascii() and digits.isdigit()):
         return 0
     key, last = divmod(int(digits), 10)
@@ -75,7 +79,31 @@ def certain(digits: str) -> int:
 
 
 def written(value: str) -> int:
-    """The key of an IMEI as people and files write it: 15 digits, perhaps spaced, or an IMEI URN.
+    """The key of an IMEI of a device, as people and files write it: as `spelled`, and none for tests.
+
+    Raises BadImei: as `spelled`, and `imei-test`.
+    """
+    key = spelled(value)
+    _must_not_be_for_tests(key)
+    return key
+
+
+def is_for_tests(key: int) -> bool:
+    """Whether it is an IMEI that nobody's device has: it can be asked for, and never be registered or declared."""
+    return key // 10**6 == TEST_TAC
+
+
+def _must_not_be_for_tests(key: int) -> None:
+    if is_for_tests(key):
+        sentence = (
+            f"IMEI {full(key)} is for tests (its TAC is {TEST_TAC:08d}) and cannot be registered or declared; it would"
+            " be that of a device."
+        )
+        raise BadImei("imei-test", sentence)
+
+
+def spelled(value: str) -> int:
+    """The key of any IMEI, written as 15 digits, perhaps spaced, or as an IMEI URN.
 
     Raises BadImei: `imei-empty`, `imei-not-digits`, `imei-length`, `imei-check-digit`, `imei-placeholder`.
     """
@@ -127,11 +155,14 @@ def _right_length(digits: str) -> str:
 
 def recognised(value: str) -> int | None:
     """The key of a text that can hardly be anything but an IMEI: 15 digits of a known reporting body with the
-    right check digit. One in ten serials of 15 digits passes the check digit alone."""
+    right check digit. One in ten serials of 15 digits passes the check digit alone. Raises BadImei (`imei-test`)."""
     if not (len(value) == 15 and value.isascii() and value.isdigit()):
         return None
     key, last = divmod(int(value), 10)
-    return key if last == check_digit(key) and body(key) in BODIES else None
+    if last != check_digit(key):
+        return None
+    _must_not_be_for_tests(key)
+    return key if body(key) in BODIES else None
 
 
 def asked(value: str) -> int | None:

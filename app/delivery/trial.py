@@ -32,8 +32,7 @@ from app.delivery.tls import Tls
 from app.delivery.trial_report import Hushed, Overheard, Step, Trial, plainly, verdict
 from app.delivery.wire import HttpWire
 
-# Reporting body 00 is the range of test IMEIs (GSMA TS.06) of countries whose code has two digits, which come next:
-# none has 99, so nobody allocates it. Others are not safe; 004401… stands in lists of telephones that were sold.
+# Of the TAC that is for tests: nobody can register or declare it.
 TEST_IMEI = "009900990000012"
 TEST_SERIAL = "GATEWAYTRY0001"
 
@@ -129,7 +128,7 @@ def _order(partner: Partner, asked: TrialOrder, now: datetime) -> Order:
 
 def _key(text: str) -> int:
     try:
-        return imei.written(text)
+        return imei.spelled(text)
     except BadImei as error:
         raise Invalid(str(error), error.code, _at("imei", str(error))) from None
 

@@ -10,7 +10,7 @@ from stdnum import luhn
 
 from app.core import imei
 
-KEYS = st.integers(1, imei.KEY_LIMIT - 1)
+KEYS = st.integers(1, imei.KEY_LIMIT - 1).filter(lambda key: not imei.is_for_tests(key))
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,21 @@ def test_check_digit_is_the_oracles(key: int) -> None:
 @given(KEYS)
 def test_what_is_written_in_full_is_read_again(key: int) -> None:
     assert oracle.is_valid(imei.full(key))
+    assert imei.written(imei.full(key)) == key
+
+
+@given(st.integers(imei.TEST_TAC * 10**6, imei.TEST_TAC * 10**6 + 999_999))
+def test_one_for_tests_can_be_spelled_and_is_no_devices(key: int) -> None:
+    number = imei.full(key)
+    assert imei.spelled(number) == imei.asked(number) == key
+    for read in (imei.written, imei.recognised):
+        with pytest.raises(imei.BadImei, match=f"{number} is for tests") as error:
+            read(number)
+        assert error.value.code == "imei-test"
+
+
+@pytest.mark.parametrize("key", [imei.TEST_TAC * 10**6 - 1, imei.TEST_TAC * 10**6 + 10**6])
+def test_its_neighbours_are_as_any_other(key: int) -> None:
     assert imei.written(imei.full(key)) == key
 
 
