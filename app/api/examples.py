@@ -48,6 +48,13 @@ UNT+11+1'
 UNZ+1+1'
 """
 _TACS = "tac,brand,model\n49015420,Nordlys,Phone X\n35209900,Nordlys,Phone Y\n"
+
+
+def _unclaimed(number: str, status: str) -> dict[str, Any]:
+    """What is said of an identifier that no incident claims."""
+    return {"imei": number, "status": status, "since": None, "reason": None, "reference": None, "version": 0}
+
+
 _NDJSON = "".join(json.dumps(device) + "\n" for device in (_PHONE, _TABLET))
 
 REQUESTS: dict[str, Any] = {
@@ -73,7 +80,7 @@ REQUESTS: dict[str, Any] = {
     "rejectIncident": {"reason": "These pallets left on Monday's truck."},
     "withdrawIncident": {"reason": "The pallets stand in hall 4."},
     "liftDevices": {"scope": {"imeis": ["490154203237518"]}},
-    "askStatuses": {"imeis": ["490154203237518", "49015420323751", "4901542032375101"]},
+    "askStatuses": {"imeis": ["009900990001010", "00990099000200", "0099009900030001", "009900990004006"]},
     "addPartner": {
         "name": "National register",
         "adapter": "ceir",
@@ -156,6 +163,30 @@ ANSWERS: dict[str, Any] = {
         "reason": "stolen",
         "reference": "IG-5B1F0C93A7E2",
         "version": 1,
+        "as_of": 93_412,
+    },
+    "askStatuses": {
+        "results": [
+            {
+                "imei": "009900990001010",
+                "status": "blocked",
+                "since": "2026-01-01T00:00:00Z",
+                "reason": "stolen",
+                "reference": "IG-TEST00STOLEN",
+                "version": 1,
+            },
+            {
+                "imei": "00990099000200",
+                "status": "suspect",
+                "since": "2026-01-01T00:00:00Z",
+                "reason": "stolen",
+                "reference": "IG-TEST0SUSPECT",
+                "version": 0,
+            },
+            _unclaimed("0099009900030001", "clear"),
+            _unclaimed("009900990004006", "unknown"),
+        ],
+        "serials": [],
         "as_of": 93_412,
     },
     "followBlocklist": {

@@ -96,7 +96,11 @@ async def ask_one(
     enquiries: NamedDependency[Enquiries],
 ) -> OneStatus:
     """`blocked` (an active claim), `suspect` (submitted, not yet approved), `clear` (registered, unclaimed)
-    or `unknown`. The check digit is not judged: networks send a 0 there."""
+    or `unknown`. The check digit is not judged: networks send a 0 there.
+
+    Test IMEIs always answer the same, on every gateway: 009900990001010, 009900990001028 and 009900990001036 are
+    `blocked` (stolen, lost, fraud), 009900990002000 is `suspect`, 009900990003008 is `clear` and 009900990004006
+    `unknown`."""
     answer = await enquiries.one(asker, key_of(imei), _API)
     return OneStatus(imei=imei, as_of=answer.as_of, **told(answer.standing, asker))
 
@@ -128,7 +132,8 @@ async def ask_many(
     allowance: NamedDependency[Allowance],
     enquiries: NamedDependency[Enquiries],
 ) -> StatusAnswers:
-    """The answers come in the order asked; one that is malformed refuses the request and is named."""
+    """The answers come in the order asked; one that is malformed refuses the request and is named. The example is of
+    test IMEIs, which every gateway answers so."""
     keys, units = _read(said)
     await allowance.spend(len(keys) + len(units) - 1)
     found = await enquiries.many(asker, keys, units, _API)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 
 from app.access.roles import Permission, Principal
-from app.blocklist.standing import REASONS, STATUSES, ReasonClass, Status
+from app.blocklist.specimens import SPECIMENS
+from app.blocklist.standing import REASONS, STATUSES, Standing, Status
 from app.core import imei
 from app.core.db import Connection
 from app.core.errors import Invalid
@@ -27,30 +27,16 @@ class Serial(NamedTuple):
     gtin: str
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """One identifier's status, since when (None where it was never claimed) and its listing's version; while it is
-    suspect or blocked, why, a reference to quote, and the incidents that hold it, those that block it first.
-    `device_id` is the registered device's; `key` is the one by which a unit stands in the listing, or would."""
-
-    status: Status
-    since: datetime | None = None
-    version: int = 0
-    reason: ReasonClass | None = None
-    reference: str | None = None
-    held_by: tuple[int, ...] = ()
-    device_id: int | None = None
-    key: int | None = None
-
-
 class Found(msgspec.Struct, frozen=True):
     """What one reading found. `as_of` is the position of the change feed that it saw: all changes up to there are in
-    it, and none after it."""
+    it, and none after it. What is said of test IMEIs does not depend on it."""
 
     standings: Mapping[int | Serial, Standing]
     as_of: int
 
     def of(self, asked: int | Serial) -> Standing:
-        return self.standings.get(asked, _UNHEARD_OF)
+        specimen = SPECIMENS.get(asked) if isinstance(asked, int) else None
+        return specimen or self.standings.get(asked, _UNHEARD_OF)
 
 
 class Answer(msgspec.Struct, frozen=True):

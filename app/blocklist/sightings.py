@@ -16,8 +16,8 @@ import msgspec
 
 from app.access.roles import Permission, Principal
 from app.alerts.alert import AlertKind, Raised, raise_
-from app.blocklist.ask import Serial, Standing, look_up
-from app.blocklist.standing import STATUSES, Status
+from app.blocklist.ask import Serial, look_up
+from app.blocklist.standing import STATUSES, Standing, Status
 from app.core.db import Connection
 from app.core.sql import queries
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 
 class Status(StrEnum):
@@ -30,3 +33,18 @@ REASONS: Mapping[str, ReasonClass] = {
     "fraud": ReasonClass.FRAUD,
 }
 STATUSES = (Status.CLEAR, Status.SUSPECT, Status.BLOCKED)
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """One identifier's status, since when (None where it was never claimed) and its listing's version; while it is
+    suspect or blocked, why, a reference to quote, and the incidents that hold it, those that block it first.
+    `device_id` is the registered device's; `key` is the one by which a unit stands in the listing, or would."""
+
+    status: Status
+    since: datetime | None = None
+    version: int = 0
+    reason: ReasonClass | None = None
+    reference: str | None = None
+    held_by: tuple[int, ...] = ()
+    device_id: int | None = None
+    key: int | None = None

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 from app.access.roles import Permission, Principal
 from app.blocklist import enumeration, sightings
-from app.blocklist.ask import Standing
 from app.blocklist.enumeration import Runs
 from app.blocklist.sightings import Noted
-from app.blocklist.standing import STATUSES, Status
+from app.blocklist.standing import STATUSES, Standing, Status
 from app.core import log
 from app.core.db import Connection, Pool, transaction
 

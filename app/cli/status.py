@@ -8,7 +8,8 @@ import rich_click as click
 from rich.console import RenderableType
 
 from app.access.roles import Permission, Principal
-from app.blocklist.ask import Found, Standing, key_of, look_up, told
+from app.blocklist.ask import Found, key_of, look_up, told
+from app.blocklist.standing import Standing
 from app.cli import desk, options, show
 from app.core.db import Connection
 

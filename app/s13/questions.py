@@ -15,8 +15,7 @@ from app.access import keys
 from app.access.quotas import Quotas
 from app.access.roles import Principal
 from app.blocklist import ask
-from app.blocklist.ask import Standing
-from app.blocklist.standing import Status
+from app.blocklist.standing import Standing, Status
 from app.blocklist.witness import Via, Witness
 from app.core.db import Connection, Pool, asks_again
 from app.core.errors import Unavailable

@@ -74,7 +74,10 @@ async def equipment_status(
 ) -> Response[Any]:
     """Blocked is BLACKLISTED, suspect GREYLISTED, clear WHITELISTED; unknown is 404
     ERROR_EQUIPMENT_UNKNOWN, or what IMEI_GATEWAY_UNKNOWN_EQUIPMENT says. Of a `supi` the country of the SIM is kept
-    with a sighting, and nothing else; `gpsi` and `supported-features` are taken and not looked at."""
+    with a sighting, and nothing else; `gpsi` and `supported-features` are taken and not looked at.
+
+    Test IMEIs always answer the same, on every gateway: `imei-009900990001010` is BLACKLISTED, `imei-009900990002000`
+    GREYLISTED, `imei-009900990003008` WHITELISTED, and `imei-009900990004006` unknown."""
     if pei is None:
         return _wrong("MANDATORY_QUERY_PARAM_MISSING", "it is missing; it would be imei- and 15 digits")
     try:
