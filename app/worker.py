@@ -1,5 +1,5 @@
 """The background process: the delivery engine, the asking of partners, the sealer of the audit log, the captures of
-events and the removal of what is kept no longer, until it is told to stop."""
+events, the filter of the block list and the removal of what is kept no longer, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from app.access import quotas, tokens
 from app.adapters import registry
 from app.audit.seal import seal
 from app.blocklist import enumeration, feed, sightings
+from app.blocklist.filter import renewed
 from app.core import keyring, log, watchdog
 from app.core.clock import utc_now
 from app.core.config import Settings
@@ -36,6 +37,8 @@ from app.replies.reply import forget
 POOL_SIZE = 12
 SEAL_EVERY = 1.0
 CAPTURE_EVERY = 0.2
+# It is made once a minute at most; this is how often that is looked at.
+FILTER_EVERY = 1.0
 FORGET_EVERY = 60.0
 JUDGE_EVERY = 10.0
 CLOSE_WITHIN = 5.0
@@ -85,6 +88,7 @@ def _tasks(desk: Desk, slots: int, feed_days: int, carry: Carry) -> list[Awaitab
         repeated(_seal, SEAL_EVERY),
         repeated(captures, CAPTURE_EVERY, also=MET_ANOTHER, hindered=_capture_hindered),
         repeated(_judge, JUDGE_EVERY),
+        repeated(renewed, FILTER_EVERY),
         repeated(_forget, FORGET_EVERY),
         repeated(_forget_enumeration, FORGET_EVERY),
         repeated(tokens.forget, FORGET_EVERY),

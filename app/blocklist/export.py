@@ -10,6 +10,7 @@ import msgspec
 
 from app.blocklist.ask import Serial
 from app.blocklist.feed import head
+from app.blocklist.filter import Filters
 from app.blocklist.standing import REASONS
 from app.core.db import Connection, Pool
 from app.core.errors import Conflict, Flaw, Gone, Invalid, Unavailable
@@ -58,11 +59,13 @@ class After(msgspec.Struct, frozen=True):
 
 class Exports:
     """What is being read of the list in this process; one for each web process. Each reading holds a connection for as
-    long as its reader takes, and those who ask for a status want connections, too."""
+    long as its reader takes, and those who ask for a status want connections, too. `filters` has the filter, which
+    needs none while it is taken."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._under_way = 0
+        self.filters = Filters(pool)
 
     async def lines(self, form: Form, after: After) -> AsyncIterator[str | int]:
         """First how far the block list has come; then the list as it is there, in pieces of many lines. Raises

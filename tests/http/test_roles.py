@@ -58,6 +58,7 @@ MAY: dict[str, set[Role]] = {
     "askSerial": LOOKS | {Role.CARRIER},
     "checkEquipment": LOOKS | {Role.CARRIER},
     "downloadBlocklist": LOOKS | {Role.CARRIER},
+    "downloadBlocklistFilter": LOOKS | {Role.CARRIER},
     "downloadBlocklistDay": LOOKS | {Role.CARRIER},
     "followBlocklist": LOOKS | {Role.CARRIER},
     "reportSightings": DRAFTS | DECIDES | {Role.CARRIER},
