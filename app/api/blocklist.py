@@ -38,7 +38,7 @@ _AFTER = "To go on where a download broke off: the IMEI, or the serial as (01)â€
     "/",
     operation_id="downloadBlocklist",
     summary="The whole block list",
-    opt=Notes(answer=_TYPES[Form.NDJSON], or_else=("text/csv",)).opt,
+    opt=Notes(needs=Permission.BLOCKLIST_READ, answer=_TYPES[Form.NDJSON], or_else=("text/csv",)).opt,
 )
 async def download(
     request: AnyRequest,

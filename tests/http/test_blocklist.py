@@ -224,6 +224,22 @@ async def test_a_day_that_is_not_over_is_not_told(carrier, gateway):
     problem(await carrier.get("/v1/blocklist/days/yesterday"), 404, "no-such-resource")
 
 
+PATHS = (CHANGES, "/v1/blocklist", "/v1/blocklist/days/2026-01-01", "/v1/blocklist/filter")
+
+
 async def test_who_may_not(goods_in):
-    for path in (CHANGES, "/v1/blocklist", "/v1/blocklist/days/2026-01-01"):
+    for path in PATHS:
         problem(await goods_in.get(path), 403, "permission-missing")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_token_for_statuses_alone_reads_no_list(gateway, nobody, path):
+    form = {
+        "grant_type": "client_credentials",
+        "client_secret": gateway.keys["carrier"],
+        "scope": "status:read",
+    }
+    form["client_id"] = form["client_secret"].removeprefix("imei_")[:10]
+    token = (await nobody.post("/oauth2/token", data=form)).json()["access_token"]
+    refused = await nobody.get(path, headers={"authorization": f"Bearer {token}"})
+    assert "blocklist:read" in problem(refused, 403, "scope-missing")["detail"]
