@@ -21,7 +21,7 @@ from app.api.problems import AnyRequest
 from app.blocklist import export
 from app.blocklist.ask import Serial
 from app.blocklist.export import After, Exports, Form, Net
-from app.blocklist.feed import head
+from app.blocklist.feed import cursor_of, head
 from app.core import imei
 from app.core.db import Pool
 from app.core.errors import Flaw, Invalid
@@ -64,7 +64,7 @@ async def download(
     position = int(await anext(pieces))
     headers = {
         "ETag": _tag(position, format, start, zipped),
-        "Link": f'</v1/blocklist/changes?cursor={feed.cursor_of(position)}>; rel="changes"',
+        "Link": f'</v1/blocklist/changes?cursor={cursor_of(position)}>; rel="changes"',
         "Vary": "Accept-Encoding",
         **({"Content-Encoding": "gzip"} if zipped else {}),
     }

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -25,7 +22,6 @@ from app.core.errors import Flaw, Invalid
 MOST = 10_000
 LONGEST_WAIT = 60
 CLOUDEVENTS = "application/cloudevents-batch+json"
-_CURSOR = re.compile(rb"blocklist:([0-9]{1,18})\Z")
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -92,7 +88,7 @@ async def follow(
     if not page.changes and wait:
         await tail.beyond(page.reached, wait)
         page = await _page(pool, page.reached, limit)
-    following = cursor_of(page.reached)
+    following = feed.cursor_of(page.reached)
     headers = {"Link": f'</v1/blocklist/changes?cursor={following}>; rel="next"'}
     if CLOUDEVENTS in request.headers.get("accept", ""):
         events = [_event(change) for change in page.changes]
@@ -105,22 +101,14 @@ async def _page(pool: Pool, after: int | None, limit: int) -> Page:
         return await feed.changes(conn, after, limit)
 
 
-def cursor_of(position: int) -> str:
-    """The cursor of those who have read up to a position. It says nothing to them."""
-    return base64.urlsafe_b64encode(b"blocklist:%d" % position).decode().rstrip("=")
-
-
 def _position(cursor: str) -> int:
-    try:
-        said = _CURSOR.match(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, ValueError):
-        said = None
-    if said is None or cursor_of(int(said[1])) != cursor:
+    position = feed.position_of(cursor)
+    if position is None:
         detail = "it is not a cursor of ours; it would be one that an answer gave"
         raise Invalid(
             f"The query cannot be read: cursor: {detail}.", "query-wrong", (Flaw(detail, "cursor"),)
         )
-    return int(said[1])
+    return position
 
 
 def _event(change: Change) -> CloudEvent:

@@ -7,18 +7,26 @@ before it: there is no gap that a slower transaction could still fill.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import asyncpg
 import msgspec
 
+from app.access.roles import Permission, Principal
+from app.audit.record import Entry, record
 from app.blocklist.standing import REASONS, STATUSES, ReasonClass, Status
 from app.core.db import Connection
 from app.core.errors import Gone
 from app.core.sql import queries
 
 _SQL = queries("feed")
+# More changes than there are between two backups.
+_LEAP = 10**9
+_CURSOR = re.compile(rb"blocklist:([0-9]{1,18})\Z")
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -92,15 +100,36 @@ async def changes(conn: Connection, after: int | None, limit: int) -> Page:
     after = now.forgotten if after is None else after
     if not now.forgotten <= after <= now.position:
         raise Gone(
-            f"The changes after position {after} are not there any more; read the whole list, and go on from its"
-            " position.",
-            "cursor-gone",
+            f"{_why_gone(after, now)} Read the whole list, and go on from its position.", "cursor-gone"
         )
     until = min(after + limit, now.position)
     rows = await conn.fetch(_SQL.changes, after, until)
     units = await _units(conn, [key for row in rows for key in row["keys"] if key < 0])
     found = [change for row in rows for change in _each(row, units) if after < change.position <= until]
     return Page(found, until, now.position)
+
+
+def _why_gone(after: int, now: Head) -> str:
+    if after < now.forgotten:
+        return f"The changes after position {after} are not kept any more: those up to {now.forgotten} are forgotten."
+    return (
+        f"There is no position {after} here: the block list has come to {now.position}. Either it was restored from a"
+        " backup or the cursor is of another gateway, and a copy that goes by it is not true."
+    )
+
+
+def cursor_of(position: int) -> str:
+    """The cursor of those who have read up to a position. It says nothing to them."""
+    return base64.urlsafe_b64encode(b"blocklist:%d" % position).decode().rstrip("=")
+
+
+def position_of(cursor: str) -> int | None:
+    """The position in a cursor; None for a text that is none of ours."""
+    try:
+        said = _CURSOR.match(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError):
+        return None
+    return int(said[1]) if said and cursor_of(int(said[1])) == cursor else None
 
 
 async def _units(conn: Connection, keys: Sequence[int]) -> dict[int, tuple[str, str]]:
@@ -115,6 +144,16 @@ def _each(row: asyncpg.Record, units: Mapping[int, tuple[str, str]]) -> Iterator
             yield Change(place, *shared, version, "", *units[key])
         else:
             yield Change(place, *shared, version, f"{key:014d}")
+
+
+async def void(conn: Connection, actor: Principal, now: datetime) -> int:
+    """Makes no position of every one that was given so far, and gives the first that counts: whoever keeps a copy
+    is told that his cursor is gone. For a list that was restored from a backup, which would give positions a second
+    time, to other changes. Takes the head as a decision does: in a transaction that waits for nobody else."""
+    actor.require(Permission.PARTNERS_WRITE)
+    position: int = await conn.fetchval(_SQL.void, _LEAP)
+    await record(conn, [Entry("blocklist.voided", "blocklist", actor.label, now, {"position": position})])
+    return position
 
 
 async def forget(conn: Connection, before: datetime, limit: int = 1000) -> int:

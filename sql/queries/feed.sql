@@ -28,6 +28,11 @@ GROUP BY head.before, head.at, p.status, p.before, p.incident_id, p.place / 1000
 -- How far the block list has come, and up to where its changes are forgotten.
 SELECT position, forgotten, at FROM blocklist_head;
 
+-- name: void
+-- $1 by how many positions it leaps ahead, and forgets the way there. The changes of days stay.
+UPDATE blocklist_head SET position = position + $1, forgotten = position + $1
+RETURNING position;
+
 -- name: changes
 -- $1 after this position, $2 up to this one. The first row may begin before.
 SELECT c.first, c.at, c.status, c.keys, c.versions, i.kind, i.reference

@@ -8,14 +8,16 @@ from random import Random
 
 import pytest
 
+from app.access.roles import Principal, Role
 from app.blocklist import export, feed, listing
 from app.blocklist.export import Form, Net
 from app.core.db import transaction
-from app.core.errors import Conflict, Gone, Unavailable
+from app.core.errors import Conflict, Forbidden, Gone, Unavailable
 
 KEY = 35_555555_000000
 NIGHT = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)
 DAY = NIGHT.date()
+ADMIN = Principal("k_admin", "Admin", Role.ADMIN)
 
 
 @pytest.fixture
@@ -133,3 +135,37 @@ async def test_what_is_forgotten_is_gone_and_nothing_else(pool, turn):
         assert f"{KEY}" in await export.day(conn, DAY + timedelta(days=1), Net.BLOCKED, later)
     assert await transaction(pool, lambda conn: feed.forget(conn, NIGHT + timedelta(days=9))) == 1
     assert (await read(pool, 2)).changes == []
+
+
+async def test_a_cursor_that_is_gone_is_told_why(pool, turn):
+    await turn(listing.suspect, [KEY, KEY + 1])
+    with pytest.raises(Gone, match="There is no position 3 here: the block list has come to 2"):
+        await read(pool, 3)
+    later = NIGHT + timedelta(days=9)
+    await transaction(pool, lambda conn: feed.forget(conn, later))
+    with pytest.raises(Gone, match="those up to 2 are forgotten"):
+        await read(pool, 1)
+
+
+async def test_positions_that_were_voided_are_never_given_again(pool, turn):
+    """What was decided after a backup is gone with it; its positions must not come to mean other changes."""
+    await turn(listing.suspect, [KEY])
+    first = await transaction(pool, lambda conn: feed.void(conn, ADMIN, NIGHT))
+    await turn(listing.block, [KEY])
+    for old in (0, 1, 2, 1_000_000):
+        with pytest.raises(Gone):
+            await read(pool, old)
+    page = await read(pool, first)
+    assert [(change.position, change.status) for change in page.changes] == [(first + 1, "blocked")]
+    assert (await read(pool, None)).changes == page.changes
+    async with pool.acquire() as conn:
+        day = await export.day(conn, DAY, Net.BLOCKED, NIGHT + timedelta(hours=1))
+    assert f"{KEY:014d}" in day
+    again = await transaction(pool, lambda conn: feed.void(conn, ADMIN, NIGHT))
+    assert again > first + 1
+
+
+@pytest.mark.parametrize("role", sorted(set(Role) - {Role.ADMIN}))
+async def test_nobody_but_an_administrator_voids_them(conn, role):
+    with pytest.raises(Forbidden):
+        await feed.void(conn, Principal("k", "K", role), NIGHT)
