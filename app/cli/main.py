@@ -33,6 +33,7 @@ _COMMANDS = {
     "move": ("app.cli.pallet:move", "Move devices to another pallet."),
     "tac": ("app.cli.tac:tac", "Import a TAC database: brands and models."),
     "status": ("app.cli.status:status", "Ask what carriers would be told about IMEIs."),
+    "blocklist": ("app.cli.blocklist:blocklist", "Download and follow the block list; check IMEIs offline."),
     "declare": ("app.cli.declare:declare", "Declare devices stolen; a second person approves."),
     "submit": ("app.cli.incidents:submit", "Submit a draft for approval."),
     "approve": ("app.cli.incidents:approve", "Approve an incident, as the second person: block it all."),
