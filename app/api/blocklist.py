@@ -154,6 +154,7 @@ async def _sliced(content: bytes) -> AsyncIterator[bytes]:
     opt=Notes(
         needs=Permission.BLOCKLIST_READ,
         answer="text/csv",
+        missing="This is no day; it would be like 2026-12-22.",
         conflict="The day is not over yet.",
         gone="The changes of this day are not kept any more: read the whole list.",
     ).opt,
