@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+from app.blocklist import witness
 from app.blocklist.specimens import SPECIMENS
 from app.core import imei
 
@@ -123,3 +125,13 @@ async def test_they_are_on_no_list(carrier, goods_in):
     whole = (await carrier.get("/v1/blocklist")).text
     changes = (await carrier.get("/v1/blocklist/changes", params={"limit": 10_000})).text
     assert "00990099" not in whole + changes
+
+
+async def test_who_asks_for_them_or_reports_them_is_no_lead(carrier, manager):
+    await carrier.post("/v1/status", json={"imeis": [number for number, *_ in TOLD]})
+    reports = {"sightings": [{"imei": number} for number, *_ in TOLD]}
+    assert (await carrier.post("/v1/sightings", json=reports)).json() == {"taken": 0}
+    await asyncio.sleep(2 * witness.EVERY)
+    for number, *_ in TOLD:
+        found = await manager.get("/v1/sightings", params={"imei": number})
+        assert found.json()["sightings"] == []
