@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from app.access.roles import Role
+from app.blocklist.specimens import SPECIMENS
 
 from ..conftest import administer, sibling
 from ..diameter_by_hand import (
@@ -87,6 +88,15 @@ def test_a_peer_of_another_make_is_told_each_status(gateway: Answering) -> None:
             ]
             result, status = EXPECTED[key]
             assert mme.ask(*forms) == [{"result": result, "status": status, "state": 1}] * 22
+
+
+def test_test_imeis_are_told_as_everywhere(gateway: Answering) -> None:
+    like = {"clear": CLEAR[0], "suspect": SUSPECT[0], "blocked": BLOCKED[0], "unknown": UNKNOWN[0]}
+    with Mme(gateway.port) as mme:
+        answers = mme.ask(*((digits(key), None) for key in SPECIMENS))
+    assert [(one["result"], one["status"]) for one in answers] == [
+        EXPECTED[like[it.status]] for it in SPECIMENS.values()
+    ]
 
 
 def test_a_thousand_questions_in_flight_are_each_answered_right(gateway: Answering) -> None:
