@@ -15,8 +15,11 @@ from granian.server import Server
 
 from app.cli.service import follow_input
 from app.core import config, log
+from app.core.config import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from litestar.types import ASGIApp
 
 # Granian speaks through the log of the process.
@@ -50,6 +53,11 @@ def main() -> None:
     settings = config.load()
     log.set_up(settings.log_level)
     _spool_beside_the_data(settings.data_dir)
+    serve(settings, _application)
+
+
+def serve(settings: Settings, application: Callable[[], ASGIApp]) -> None:
+    """Serves what `application` makes in a process of its own, until SIGTERM."""
     Server(
         "app.server:asgi",
         address=settings.host,
@@ -69,7 +77,7 @@ def main() -> None:
         log_dictconfig=_LOGGING,
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN,
-    ).serve(target_loader=_application, wrap_loader=False)
+    ).serve(target_loader=application, wrap_loader=False)
 
 
 def _spool_beside_the_data(data_dir: Path) -> None:
