@@ -196,12 +196,10 @@ async def measure(cluster: str, folder: Path, devices: int, registered: int) -> 
         return found, memory.most
 
 
-async def key(dsn: str) -> str:
+async def key(dsn: str, role: Role = Role.GOODS_IN) -> str:
     async with await open_pool(dsn, size=1) as pool, pool.acquire() as conn:
         now = datetime.now(UTC)
-        made = await keys.create(
-            conn, name="Load", role=Role.GOODS_IN, by="load", now=now, random=secrets.token_bytes
-        )
+        made = await keys.create(conn, name="Load", role=role, by="load", now=now, random=secrets.token_bytes)
     return made.key
 
 

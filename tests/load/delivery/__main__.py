@@ -14,12 +14,12 @@ from pathlib import Path
 from app.core import log
 from app.core.postgres import running
 
+from ..figures import HEAD, Figure, Machine
 from . import ground
 from .drain import drain
 from .enqueue import enqueue, million
 from .fair import fair
 from .fan_out import fan_out
-from .figures import HEAD, Figure, Machine
 from .ground import Plan
 from .night import night
 from .sick import sick

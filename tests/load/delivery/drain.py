@@ -9,8 +9,8 @@ import asyncpg
 
 from app.core.db import Pool
 
+from ..figures import Figure
 from . import floor, ground, null
-from .figures import Figure
 from .ground import Plan
 
 PARTNERS = 30

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from app.core.db import Pool
 
+from ..figures import Figure
 from . import ground, null
-from .figures import Figure
 from .ground import Plan
 
 PARTNERS = 30

@@ -7,8 +7,8 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 
+from ..figures import Figure
 from . import ground, null
-from .figures import Figure
 from .ground import Plan
 
 PARTNERS, THEFTS = 10, 10

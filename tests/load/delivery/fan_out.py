@@ -7,8 +7,8 @@ from typing import Any
 
 from app.sandbox.faults import Faults
 
+from ..figures import Figure
 from . import bare, ground
-from .figures import Figure
 from .ground import Plan
 
 # Four partners with a server each, of eight calls in flight each.

@@ -7,8 +7,8 @@ from typing import Any
 
 from app.sandbox.faults import Faults
 
+from ..figures import Figure
 from . import ground
-from .figures import Figure
 from .ground import Plan
 
 LATENCY_MS = 200

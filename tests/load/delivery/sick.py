@@ -16,8 +16,8 @@ from app.delivery import partners
 from app.sandbox.faults import Faults
 from app.sandbox.server import Running
 
+from ..figures import Figure
 from . import ground
-from .figures import Figure
 from .ground import Plan
 
 WELL, LANES = 4, 16

@@ -16,8 +16,8 @@ from app.core.db import Pool
 from app.sandbox.faults import Faults
 from app.sandbox.server import Running
 
+from ..figures import Figure
 from . import ground
-from .figures import Figure
 from .ground import Plan, Worker
 
 # Calls of 50 ms, one in each lane of the partner: most of the work is left when it happens.
