@@ -58,7 +58,7 @@ class _Exchange:
         return message  # type: ignore[return-value]
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.start" and not self._is_heard:
             await self._pass_over()
         await self._send(message)
 
