@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 
 from app.access import bearers
@@ -27,7 +26,7 @@ from app.core.keyring import Keyring
 from app.epcis.carry import Carry
 
 
-async def actor(request: AnyRequest, state: State) -> Principal:
+async def actor(request: AnyRequest) -> Principal:
     """Whose key or token it is. Raises Unauthorised."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
@@ -35,16 +34,16 @@ async def actor(request: AnyRequest, state: State) -> Principal:
             "No API key came with the request; it would be a header 'Authorization: Bearer imei_…'.",
             "key-missing",
         )
-    doorman: Doorman = state.doorman
+    doorman: Doorman = request.app.state.doorman
     return await bearers.known(doorman, bearers.claim(key.strip(), certificate.thumbprint(request)))
 
 
 async def allowance(
-    request: AnyRequest, actor: NamedDependency[Principal], settings: NamedDependency[Settings], state: State
+    request: AnyRequest, actor: NamedDependency[Principal], settings: NamedDependency[Settings]
 ) -> Allowance:
     """What the asker may still ask for."""
     quota = settings.quota if actor.quota is None else actor.quota
-    return Allowance(state.quotas, actor.key_id, quota, request.scope)
+    return Allowance(request.app.state.quotas, actor.key_id, quota, request.scope)
 
 
 async def asker(
@@ -64,53 +63,53 @@ async def said(request: AnyRequest, actor: NamedDependency[Principal]) -> Any:
     return await body.read(request, request.route_handler.parsed_fn_signature.parameters["said"].annotation)
 
 
-async def doorman(state: State) -> Doorman:
-    found: Doorman = state.doorman
+async def doorman(request: AnyRequest) -> Doorman:
+    found: Doorman = request.app.state.doorman
     return found
 
 
-async def pool(state: State) -> Pool:
-    found: Pool = state.pool
+async def pool(request: AnyRequest) -> Pool:
+    found: Pool = request.app.state.pool
     return found
 
 
-async def enquiries(state: State) -> Enquiries:
-    found: Enquiries = state.enquiries
+async def enquiries(request: AnyRequest) -> Enquiries:
+    found: Enquiries = request.app.state.enquiries
     return found
 
 
-async def tail(state: State) -> Tail:
-    found: Tail = state.tail
+async def tail(request: AnyRequest) -> Tail:
+    found: Tail = request.app.state.tail
     return found
 
 
-async def exports(state: State) -> Exports:
-    found: Exports = state.exports
+async def exports(request: AnyRequest) -> Exports:
+    found: Exports = request.app.state.exports
     return found
 
 
-async def watchers(state: State) -> Watchers:
-    found: Watchers = state.watchers
+async def watchers(request: AnyRequest) -> Watchers:
+    found: Watchers = request.app.state.watchers
     return found
 
 
-async def settings(state: State) -> Settings:
-    found: Settings = state.settings
+async def settings(request: AnyRequest) -> Settings:
+    found: Settings = request.app.state.settings
     return found
 
 
-async def carry(state: State) -> Carry:
-    found: Carry = state.carry
+async def carry(request: AnyRequest) -> Carry:
+    found: Carry = request.app.state.carry
     return found
 
 
-async def keyring(state: State) -> Keyring:
-    found: Keyring = state.keyring
+async def keyring(request: AnyRequest) -> Keyring:
+    found: Keyring = request.app.state.keyring
     return found
 
 
-async def now(state: State) -> datetime:
-    clock: Callable[[], datetime] = state.now
+async def now(request: AnyRequest) -> datetime:
+    clock: Callable[[], datetime] = request.app.state.now
     return clock()
 
 
