@@ -37,7 +37,7 @@ async def declare(plan: Plan) -> AsyncIterator[Figure]:
             incident = await desk.draft(pallets=[ground.pallet(number) for number in numbers])
             idle.append(await Asking(target, plan.seconds).asked())
             during.append(await _meanwhile(target, desk, incident))
-    what = f"while {DEVICES:,} devices are declared"
+    what = f"{DEVICES:,} declared"
     p99 = [one.p99 for one in idle]
     yield Figure(
         f"{what}: p99, ms (floor: idle)",

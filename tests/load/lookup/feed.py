@@ -58,7 +58,7 @@ async def feed(plan: Plan) -> AsyncIterator[Figure]:
 def _figures(waiting: int, rounds: Sequence[Sequence[Heard]]) -> list[Figure]:
     return [
         Figure(
-            f"{waiting} waiting, {APPROVALS} approvals: {name} since the {since}, ms",
+            f"{waiting} waiting, {APPROVALS} approvals: since the {since}, {name}, ms",
             [chosen([heard[place] for heard in found]) for found in rounds],
             at_most=250,
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import secrets
+import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
@@ -25,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[3]
 PALLET = 1_000
 # IMEIs are spread over each TAC: the stride is coprime to a million.
 FIRST, STRIDE = 35_000000, 611_953
+# Identifiers a minute: counted as anybody's, and never used up.
+QUOTA = 10**9
 _NAME = count()
 
 
@@ -134,12 +139,26 @@ async def serving(plan: Plan, stock: Stock) -> AsyncIterator[Gateway]:
         database_url=stock.dsn,
         port=0,
         secrets_key=keyring.new_key(secrets.token_bytes),
+        quota=QUOTA,
         log_level="error",
     )
     roles = (Role.CARRIER, Role.INCIDENT_MANAGER, Role.APPROVER)
     keys = {role: await goods_in.key(stock.dsn, role) for role in roles}
     async with service.running(settings, ("web",)) as running:
-        yield Gateway(running.url, running.pids("web")[0], stock, keys)
+        gateway = Gateway(running.url, running.pids("web")[0], stock, keys)
+        await asyncio.to_thread(_must_answer, gateway)
+        yield gateway
+
+
+def _must_answer(gateway: Gateway) -> None:
+    """As the database was filled: the first device is blocked, and the last one is if all are."""
+    last = gateway.stock.registered - 1
+    for number in (0, last):
+        url = f"{gateway.url}/v1/status/{imei.full(key(number))}"
+        asked = urllib.request.Request(url, headers={"authorization": f"Bearer {gateway.keys[Role.CARRIER]}"})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            status = json.load(answer)["status"]
+        assert status == ("blocked" if number < gateway.stock.blocked else "clear"), (number, status)
 
 
 # $1 pallets that stand in a row, $2 the number of the first device, $3 devices of a pallet, $4 first TAC, $5 stride.

@@ -54,7 +54,7 @@ def _figures(what: str, found: Sequence[Pair]) -> list[Figure]:
             floor=[PEER] * len(rates),
             of_floor=True,
         ),
-        beside("µs of CPU each: web process", "web"),
-        beside("µs of CPU each: wrk", "wrk"),
-        Figure(f"{what}, µs of CPU each: PostgreSQL", [one.database for one in ours]),
+        beside("CPU s a million: web process", "web"),
+        beside("CPU s a million: wrk", "wrk"),
+        Figure(f"{what}, CPU s a million: PostgreSQL", [one.database for one in ours]),
     ]

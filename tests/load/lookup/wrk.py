@@ -21,11 +21,12 @@ from .ground import FIRST, STRIDE, Gateway, Plan
 
 MISSING = "wrk is not installed; on Debian it would be there after 'apt-get install wrk'."
 THREADS = 4
-# As many are under way at a time. What comes while a statement is under way is answered by the next one, so its cost is
-# shared by half of them; more connections are answered no faster, and each of them waits longer.
+# As many are under way at a time. What comes while a statement is under way is answered by the next one, so half of
+# them share its cost; more connections are answered no faster, and each of them waits longer.
 CONNECTIONS = 64
 # Where a server runs that has a core for itself, and where everything else does.
-SERVER, OTHERS = (0,), (1,)
+_CORES = sorted(os.sched_getaffinity(0))
+SERVER, OTHERS = _CORES[:1], _CORES[1:] or _CORES
 _SCRIPT = Path(__file__).with_name("questions.lua")
 _SEED = itertools.count(1)
 
@@ -41,7 +42,7 @@ class Target(NamedTuple):
     devices: int
 
     def alone(self) -> AbstractContextManager[None]:
-        """The server has a core for itself, and the database is on the other one."""
+        """The server has a core for itself, and the database is on the others."""
         return processor.pinned({self.pid: SERVER, self.postmaster: OTHERS})
 
 
