@@ -93,7 +93,7 @@ async def stocked(plan: Plan, registered: int, blocked: int) -> Stock:
         dsn = await goods_in.database(plan.cluster, f"lookup_{next(_NAME)}")
         conn = await asyncpg.connect(dsn)
         try:
-            await register(conn, range(registered // PALLET))
+            await register(conn, range(registered // PALLET), stock=blocked // PALLET)
             await _block(conn, [pallet(number) for number in range(blocked // PALLET)])
             # As the server itself does after a while.
             await conn.execute("VACUUM (ANALYZE)")
@@ -105,12 +105,14 @@ async def stocked(plan: Plan, registered: int, blocked: int) -> Stock:
     return _STOCKS[registered, blocked]
 
 
-async def register(conn: Connection, pallets: Sequence[int]) -> None:
-    """The devices of these pallets, which stand in a row, as one receipt."""
+async def register(conn: Connection, pallets: Sequence[int], stock: int) -> None:
+    """The devices of these pallets, which stand in a row. So many of the pallets are in stock, or were until they were
+    stolen; the others have left, and their devices are what carriers meet."""
     for start in range(0, len(pallets), 1_000):
         part = pallets[start : start + 1_000]
         named = [pallet(number) for number in part]
-        await conn.execute(_REGISTER, named, part[0] * PALLET, PALLET, FIRST, STRIDE, timeout=600)
+        there = (pallets[0] + stock) * PALLET
+        await conn.execute(_REGISTER, named, part[0] * PALLET, PALLET, FIRST, STRIDE, there, timeout=600)
 
 
 async def delivered(stock: Stock, devices: int) -> list[int]:
@@ -118,7 +120,7 @@ async def delivered(stock: Stock, devices: int) -> list[int]:
     numbers = [next(stock.free) for _ in range(devices // PALLET)]
     conn = await asyncpg.connect(stock.dsn)
     try:
-        await register(conn, numbers)
+        await register(conn, numbers, stock=len(numbers))
     finally:
         await conn.close()
     return numbers
@@ -161,7 +163,8 @@ def _must_answer(gateway: Gateway) -> None:
         assert status == ("blocked" if number < gateway.stock.blocked else "clear"), (number, status)
 
 
-# $1 pallets that stand in a row, $2 the number of the first device, $3 devices of a pallet, $4 first TAC, $5 stride.
+# $1 pallets that stand in a row, $2 the number of the first device, $3 devices of a pallet, $4 first TAC, $5 stride,
+# $6 the number of the first device that has left.
 _REGISTER = """
 WITH receipt AS (
     INSERT INTO receipt (source, received_at, received_by, digest, rows, registered)
@@ -170,7 +173,8 @@ WITH receipt AS (
 ),
 made AS (
     INSERT INTO device (
-        keys, serial, gtin, pallet, site, owner, model, unit_value, currency, receipt_id, registered_at, arrived_in
+        keys, serial, gtin, pallet, site, owner, model, unit_value, currency, receipt_id, registered_at, arrived_in,
+        left_at
     )
     SELECT
         ARRAY[($4::bigint + d.number / 1000000) * 1000000 + d.number * $5 % 1000000],
@@ -184,7 +188,8 @@ made AS (
         'EUR',
         receipt_id,
         now(),
-        receipt_id
+        receipt_id,
+        CASE WHEN d.number >= $6::bigint THEN now() END
     FROM receipt
     CROSS JOIN (
         SELECT p.pallet, $2::bigint + (p.place - 1) * $3::bigint + n AS number
