@@ -174,7 +174,7 @@ async def approve(conn: Connection, actor: Principal, incident_id: int, now: dat
     _must_be_another(actor, incident, "approve")
     if incident.state == "approved":
         return _approved_already(actor, incident)
-    rows = await conn.fetch(_SQL.turn_claims, incident_id, SUSPECTED, ACTIVE)
+    rows = await conn.fetch(_SQL.turn_claims, incident_id, SUSPECTED, ACTIVE, now)
     turned = await listing.block(conn, incident_id, [row["key"] for row in rows], now)
     await conn.execute(_SQL.approve, incident_id, actor.label, now)
     command = Command(Op.BLOCK, now, actor.label, incident_id=incident_id)
@@ -227,13 +227,13 @@ async def withdraw(
     if incident.state == "submitted":
         await _acquit(conn, incident_id, now)
     if incident.state == "approved":
-        rows = await conn.fetch(_SQL.turn_claims, incident_id, ACTIVE, LIFTED)
+        rows = await conn.fetch(_SQL.turn_claims, incident_id, ACTIVE, LIFTED, now)
         await let_go(conn, actor, incident_id, rows, now)
     return await _finish(conn, actor, incident_id, "withdrawn", reason, now)
 
 
 async def _acquit(conn: Connection, incident_id: int, now: datetime) -> None:
-    rows = await conn.fetch(_SQL.turn_claims, incident_id, SUSPECTED, LIFTED)
+    rows = await conn.fetch(_SQL.turn_claims, incident_id, SUSPECTED, LIFTED, now)
     turned = await listing.acquit(conn, incident_id, [row["key"] for row in rows], now)
     await conn.execute(_SQL.count_lifted, incident_id, len(rows), devices_of(rows))
     await feed.publish(conn, turned.told, now)

@@ -44,7 +44,7 @@ async def lift(conn: Connection, actor: Principal, incident_id: int, scope: Scop
     unknown = await scopes.resolve(conn, named)
     await conn.execute(_SQL.fill_serials, *scopes.serial_columns(named.serials))
     missed = await conn.fetch(_SQL.not_claimed, incident_id)
-    claims = await conn.fetch(_SQL.lift_scope, incident_id)
+    claims = await conn.fetch(_SQL.lift_scope, incident_id, now)
     if not claims:
         raise Conflict(
             f"Incident {incident_id} holds nothing of what this scope names; nothing was lifted.",

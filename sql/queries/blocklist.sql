@@ -74,3 +74,31 @@ ORDER BY asked.serial, asked.gtin, l.status DESC NULLS LAST, l.since;
 
 -- name: blocked_now
 SELECT count(*) FROM listing WHERE status = 2;
+
+-- name: past_blocks
+-- $1 keys: the times for which each was blocked and is not any more, however many incidents blocked it at once, with the
+-- kind of the first. What a clock that ran back would have ended before it began was no time.
+WITH held AS (
+    SELECT
+        c.key,
+        c.incident_id,
+        i.kind,
+        i.approved_at AS since,
+        CASE WHEN c.state = 2 THEN greatest(c.lifted_at, i.approved_at) END AS until
+    FROM claim AS c
+    JOIN incident AS i USING (incident_id)
+    WHERE c.key = ANY ($1::bigint []) AND i.approved_at IS NOT NULL
+),
+blocked AS (
+    SELECT key, unnest(range_agg(tstzrange(since, until))) AS span FROM held GROUP BY key
+)
+SELECT
+    b.key,
+    lower(b.span) AS since,
+    upper(b.span) AS until,
+    (
+        SELECT h.kind FROM held AS h WHERE h.key = b.key AND h.since = lower(b.span) ORDER BY h.incident_id LIMIT 1
+    ) AS kind
+FROM blocked AS b
+WHERE NOT upper_inf(b.span)
+ORDER BY b.key, lower(b.span);

@@ -260,12 +260,14 @@ INSERT INTO claim (incident_id, key, device_id, state)
 SELECT $1, key, device_id, 0 FROM scoped ORDER BY key;
 
 -- name: turn_claims
--- $1 incident, $2 from state, $3 to state: all of the incident's claims.
-UPDATE claim SET state = $3 WHERE incident_id = $1 AND state = $2 RETURNING key, device_id;
+-- $1 incident, $2 from state, $3 to state, $4 now: all of the incident's claims.
+UPDATE claim SET state = $3, lifted_at = CASE WHEN $3::smallint = 2 THEN $4::timestamptz END
+WHERE incident_id = $1 AND state = $2
+RETURNING key, device_id;
 
 -- name: lift_scope
--- Lifts this incident's active claims on what the scope names.
-UPDATE claim AS c SET state = 2 FROM scoped AS s
+-- $1 incident, $2 now: lifts its active claims on what the scope names.
+UPDATE claim AS c SET state = 2, lifted_at = $2 FROM scoped AS s
 WHERE c.incident_id = $1 AND c.key = s.key AND c.state = 1
 RETURNING c.key, c.device_id;
 

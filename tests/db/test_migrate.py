@@ -162,13 +162,18 @@ async def test_a_database_that_forgets_is_refused(conn: Connection, root: Path) 
     assert not await has(conn, "schema_migration")
 
 
+async def migrated_until(conn: Connection, folder: Path, name: str) -> None:
+    """A database as it was before the migration that begins so."""
+    (folder / "migrations").mkdir()
+    for file in sorted((sql_root() / "migrations").glob("*.sql")):
+        if file.name < name:
+            write(folder, file.stem, file.read_text())
+    await migrate(conn, folder)
+
+
 async def test_a_list_of_before_learns_who_holds_it(conn: Connection, tmp_path: Path) -> None:
     """0035, on a database in which one phone is blocked by two incidents, one suspect, and one free again."""
-    (tmp_path / "migrations").mkdir()
-    for file in sorted((sql_root() / "migrations").glob("*.sql")):
-        if file.name < "0035":
-            write(tmp_path, file.stem, file.read_text())
-    await migrate(conn, tmp_path)
+    await migrated_until(conn, tmp_path, "0035")
     await conn.execute(
         "INSERT INTO incident (title, kind, site, police_reference, scope, state, drafted_by, drafted_at,"
         " submitted_by, approved_by, approved_at)"
@@ -188,3 +193,23 @@ async def test_a_list_of_before_learns_who_holds_it(conn: Connection, tmp_path: 
     assert (
         await conn.fetchval("SELECT count(DISTINCT reference) FROM incident WHERE reference LIKE 'IG-%'") == 3
     )
+
+
+async def test_claims_of_before_were_lifted_at_some_time(conn: Connection, tmp_path: Path) -> None:
+    """0040, with an incident that was closed, one that has let go of a part, and what is held or only suspected."""
+    await migrated_until(conn, tmp_path, "0040")
+    await conn.execute(
+        "INSERT INTO incident (title, kind, site, police_reference, scope, state, drafted_by, drafted_at,"
+        " submitted_by, approved_by, approved_at, ended_at)"
+        " SELECT 't', 'theft', '', '', '{}', state, 'x', at, 'x', 'y', at, ended_at"
+        " FROM (VALUES ('closed', '2026-01-01'::timestamptz, '2026-01-03'::timestamptz),"
+        " ('approved', '2026-01-01', NULL)) AS t (state, at, ended_at)"
+    )
+    await conn.execute("INSERT INTO claim (incident_id, key, state) VALUES (1, 7, 2), (2, 8, 2), (2, 9, 1)")
+    await conn.execute(
+        "INSERT INTO listing (key, blocked_by, suspected_by, version, since, held_by) VALUES"
+        " (7, 0, 0, 2, '2026-01-03', '{}'), (8, 0, 0, 2, '2026-01-02', '{}'), (9, 1, 0, 1, '2026-01-01', '{2}')"
+    )
+    await migrate(conn)
+    lifted = await conn.fetch("SELECT key, extract(day FROM lifted_at)::integer FROM claim ORDER BY key")
+    assert [tuple(row) for row in lifted] == [(7, 3), (8, 2), (9, None)]
