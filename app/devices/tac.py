@@ -82,6 +82,13 @@ class Tac(msgspec.Struct, frozen=True):
     imported_at: datetime
 
 
+class Make(msgspec.Struct, frozen=True):
+    """Whose a device is and which; '' where that is not known."""
+
+    brand: str
+    model: str
+
+
 async def import_tacs(
     conn: Connection,
     actor: Principal,
@@ -271,6 +278,12 @@ async def brands(conn: Connection, keys: Iterable[Sequence[int]]) -> list[str]:
     wanted = sorted({tac for tacs in devices for tac in tacs})
     brand = {row["tac"]: row["brand"] for row in await conn.fetch(_SQL.brands, wanted)}
     return [next((brand[tac] for tac in tacs if tac in brand), "") for tacs in devices]
+
+
+async def make(conn: Connection, key: int) -> Make:
+    """Of one IMEI, for anybody: it says nothing of the device but what its maker says of all."""
+    row = await conn.fetchrow(_SQL.make, tac_of(key))
+    return Make(**row) if row else Make("", "")
 
 
 async def unheard(conn: Connection, brands: Sequence[str]) -> list[str]:

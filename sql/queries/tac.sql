@@ -138,6 +138,9 @@ LIMIT $4;
 -- name: brands
 SELECT tac, brand FROM tac WHERE tac = ANY ($1::integer []) AND brand <> '';
 
+-- name: make
+SELECT brand, model FROM tac WHERE tac = $1;
+
 -- name: unheard
 -- Which of these folded brands no TAC has.
 SELECT folded FROM unnest($1::text []) AS folded
