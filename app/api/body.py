@@ -35,7 +35,7 @@ PACE = 16 * 1024
 MOST_HELD = 256 * 2**20
 _holding: dict[int, int] = {}
 
-_JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json", re.IGNORECASE)
+_JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json")
 # What a text with a NUL, or a number beyond 64 bits, cannot do without.
 _SUSPICIOUS = re.compile(rb"\\u0000|[0-9]{19}")
 # What a time that cannot be said in UTC begins with.
@@ -111,9 +111,10 @@ async def whole(request: AnyRequest) -> bytes:
     return await _held(request, min(limit, request.app.state.settings.max_body))
 
 
-async def read(request: AnyRequest, form: Any) -> Any:
-    """The JSON body in its form. Raises Invalid with every flaw, or NotTaken where it is not sent as JSON."""
-    _sent_as_json(request)
+async def read(request: AnyRequest, form: Any, *others: str) -> Any:
+    """The JSON body in its form. Raises Invalid with every flaw, or NotTaken where it is not sent as JSON; `others` are
+    the media types that the route takes besides."""
+    _sent_as_json(request, *others)
     body = await whole(request)
     return _few(body, form) if len(body) <= FEW else await asyncio.to_thread(_many, body, form)
 
@@ -145,14 +146,20 @@ def let_go(scope: Scope) -> None:
     _holding.pop(id(scope), None)
 
 
-def _sent_as_json(request: AnyRequest) -> None:
-    sent_as = request.headers.get("content-type", "")
-    if not _JSON_TYPE.fullmatch(sent_as.partition(";")[0].strip()):
-        was = f"as '{shown(sent_as, 100)}'" if sent_as else "without a content type"
+def sent_as(request: AnyRequest) -> str:
+    """The media type of the body, without its parameters; '' where none is said."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _sent_as_json(request: AnyRequest, *others: str) -> None:
+    if not _JSON_TYPE.fullmatch(sent_as(request)):
+        said = request.headers.get("content-type", "")
+        was = f"as '{shown(said, 100)}'" if said else "without a content type"
+        types = (*others, "application/json")
         raise NotTaken(
-            f"The body was sent {was}; it would be sent as application/json.",
+            f"The body was sent {was}; it would be sent as {' or '.join(types)}.",
             "body-not-json",
-            {"Accept": "application/json"},
+            {"Accept": ", ".join(types)},
         )
 
 

@@ -23,10 +23,9 @@ async def well_formed(request: AnyRequest) -> None:
     if not _is_canonical(request):
         raise NotFoundException
     query, handler = request.scope["query_string"], request.route_handler
-    if query and handler.resolve_include_in_schema() and not notes.of(handler).any_query:
-        found = tuple(
-            _query_flaws(query, frozenset(notes.parameters(handler).values()), notes.numbers(handler))
-        )
+    if query and handler.resolve_include_in_schema():
+        known, any_other = frozenset(notes.parameters(handler).values()), notes.of(handler).any_query
+        found = tuple(_query_flaws(query, known, notes.numbers(handler), any_other))
         if found:
             detail = f"The query cannot be read: {found[0].pointer}: {found[0].detail}."
             raise Invalid(detail, "query-wrong", found)
@@ -40,11 +39,15 @@ def _is_canonical(request: AnyRequest) -> bool:
     return all(0 < value < _LARGEST and parts.count(str(value)) >= numbers.count(value) for value in numbers)
 
 
-def _query_flaws(query: bytes, known: frozenset[str], numbers: frozenset[str]) -> Iterator[Flaw]:
+def _query_flaws(
+    query: bytes, known: frozenset[str], numbers: frozenset[str], any_other: bool
+) -> Iterator[Flaw]:
     seen: set[str] = set()
     for pair in query.split(b"&"):
         raw_name, _, raw_value = pair.replace(b"+", b" ").partition(b"=")
         name = shown(unquote_to_bytes(raw_name).decode("utf-8", "replace"))
+        if any_other and name not in known:
+            continue
         flaw = parameter_flaw(name, unquote_to_bytes(raw_value), seen, known, numbers)
         if flaw:
             yield flaw

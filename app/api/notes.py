@@ -10,15 +10,16 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import QueryParameter
 
 from app.access.roles import Permission
+from app.api.dialect import Dialect
 
 
 class Notes(msgspec.Struct, frozen=True):
     """`conflict`, `missing`, `gone` and `unsigned` say when the answer is 409, 404, 410, or 401 on an `open` route,
     which asks for no key. `answer` is the media type of the answer, if it is none of `or_else`, `form` the type of one
-    that the handler's signature does not name. `body`: the handler reads the body by itself. `problem` is the form
-    of 400 and 404 where it is not ours. `any_query` passes over parameters that are not known. `headers` are the
-    request headers that the route looks at, as parameters of the document; `unacceptable` says when the answer is
-    406. Whoever lacks what a route `needs` is refused before its body is read."""
+    that the handler's signature does not name. `body`: the handler reads the body by itself. `dialect` is
+    the one that refusals are in, where they are not in our form. `any_query` passes over parameters that are not known.
+    `headers` are the request headers that the route looks at, as parameters of the document; `unacceptable` says when
+    the answer is 406. Whoever lacks what a route `needs` is refused before its body is read."""
 
     conflict: str = ""
     missing: str = ""
@@ -28,7 +29,7 @@ class Notes(msgspec.Struct, frozen=True):
     or_else: tuple[str, ...] = ()
     form: Any = None
     body: bool = False
-    problem: Any = None
+    dialect: Dialect | None = None
     open: bool = False
     any_query: bool = False
     headers: tuple[dict[str, Any], ...] = ()

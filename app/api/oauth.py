@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import secrets
 from datetime import datetime
-from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote_plus
+from typing import Literal
+from urllib.parse import unquote_plus
 
 import msgspec
 from litestar import Response, Router, post
@@ -16,16 +16,19 @@ from app.access import bearers, keys, tokens
 from app.access.bearers import Doorman
 from app.access.roles import Principal
 from app.access.tokens import Grant
-from app.api import body, certificate
+from app.api import body, certificate, plain_form
+from app.api.dialect import Dialect
 from app.api.notes import Notes
-from app.api.problems import AnyRequest, from_error
+from app.api.problems import AnyRequest, Problem
 from app.audit.record import Entry, record
 from app.core.config import Settings
 from app.core.db import Connection, Pool, transaction
-from app.core.errors import GatewayError, Invalid, Unauthorised
+from app.core.errors import Invalid, Unauthorised
 
-FORM = "application/x-www-form-urlencoded"
-Word = Literal["invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type"]
+Word = Literal[
+    "invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type", "server_error",
+    "temporarily_unavailable",
+]  # fmt: skip
 _MOST = 16 * 1024
 _NOT_KEPT = {"Cache-Control": "no-store"}
 _BASIC = {"WWW-Authenticate": 'Basic realm="imei-gateway"'}
@@ -47,10 +50,23 @@ class TokenAnswer(msgspec.Struct, frozen=True):
 
 
 class TokenRefusal(msgspec.Struct, frozen=True):
-    """What is wrong, in the words of RFC 6749, clause 5.2, and for people."""
+    """What is wrong, in the words of RFC 6749, clause 5.2 (and of 4.1.2.1 where that is with us), and for people."""
 
     error: Word
     error_description: str
+
+
+def _refusal(_: AnyRequest, problem: Problem) -> TokenRefusal:
+    of_ours: Word = "temporarily_unavailable" if problem.status == 503 else "server_error"
+    usual: Word = "invalid_request" if problem.status < 500 else of_ours
+    return TokenRefusal(_WORDS.get(problem.code, usual), problem.detail)
+
+
+def _headers(_: AnyRequest, problem: Problem) -> dict[str, str]:
+    return _NOT_KEPT | (_BASIC if problem.status == 401 else {})
+
+
+DIALECT = Dialect("/oauth2/", TokenRefusal, _refusal, media_type="application/json", headers=_headers)
 
 
 @post(
@@ -59,7 +75,7 @@ class TokenRefusal(msgspec.Struct, frozen=True):
     status_code=200,
     summary="A token for a while, for who has a key",
     request_max_body_size=_MOST,
-    opt=Notes(body=True, open=True, unsigned=f"The client is not known. {_RIGHT}").opt,
+    opt=Notes(body=True, open=True, unsigned=f"The client is not known. {_RIGHT}", dialect=DIALECT).opt,
 )
 async def token(
     request: AnyRequest,
@@ -103,16 +119,9 @@ def _entry(holder: Principal, made: Grant, shown: bytes | None, now: datetime) -
 
 async def _form(request: AnyRequest) -> dict[str, str]:
     """The form; parameters that are not known are passed over, as RFC 6749 wants it."""
-    sent_as = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if sent_as != FORM:
-        raise Invalid(f"The request would be a form, sent as {FORM}.", "invalid_request")
-    try:
-        pairs = parse_qsl((await body.whole(request)).decode(), keep_blank_values=True, errors="strict")
-    except ValueError:
-        raise Invalid("The form is no UTF-8 text.", "invalid_request") from None
-    said = dict(pairs)
-    if len(said) < len(pairs):
-        raise Invalid("The form says one thing twice; nobody can tell which is meant.", "invalid_request")
+    if body.sent_as(request) != plain_form.TYPE:
+        raise Invalid(f"The request would be a form, sent as {plain_form.TYPE}.", "invalid_request")
+    said = plain_form.fields(await body.whole(request))
     if (grant := said.get("grant_type")) != "client_credentials":
         known = "unsupported_grant_type" if grant else "invalid_request"
         raise Invalid("grant_type would be client_credentials.", known)
@@ -149,15 +158,4 @@ def _credentials(request: AnyRequest, said: dict[str, str]) -> tuple[str, str]:
     return unquote_plus(name), unquote_plus(secret)
 
 
-def _refused(_: AnyRequest, error: GatewayError) -> Response[Any]:
-    """In the form of RFC 6749; what it has no words for is a problem document as everywhere."""
-    if error.status not in (400, 401):
-        return from_error(error)
-    refusal = TokenRefusal(_WORDS.get(error.code, "invalid_request"), error.detail)
-    headers = _NOT_KEPT if error.status == 400 else _NOT_KEPT | _BASIC
-    return Response(refusal, status_code=error.status, headers=headers)
-
-
-router = Router(
-    "/oauth2", route_handlers=[token], tags=["Tokens"], exception_handlers={GatewayError: _refused}
-)
+router = Router("/oauth2", route_handlers=[token], tags=["Tokens"])

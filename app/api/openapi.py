@@ -22,7 +22,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from litestar.routes import HTTPRoute
 
-from app.api import examples, form, notes, oauth, once, refusals
+from app.api import examples, form, notes, once, plain_form, refusals
 from app.api.notes import Notes
 from app.api.problems import Problem
 from app.api.schemas import Schemas
@@ -32,13 +32,14 @@ them stolen with two people deciding, and every partner is told.
 
 Every request carries an API key, or a token that was had for one at `/oauth2/token`, as `Authorization: Bearer imei_…`,
 but for the health routes, `/docs`, `/openapi.json` and a partner's signed confirmations. Every refusal is a problem
-document (RFC 9457, `application/problem+json`) that says what is wrong, where, and what would be right. Every answer
+document (RFC 9457, `application/problem+json`) that says what is wrong, where, and what would be right; one of a path
+that speaks a published API (OAuth 2.0, 3GPP) is in the form that is told there. Every answer
 carries an `x-request-id`. Where there is GET, there is HEAD.
 
 A request that changes something may carry an `Idempotency-Key`, and can then be sent again for a day without being
 done again: it is given the same answer, refusals by a rule among them, with the header `Idempotency-Replayed: true`.
 A key belongs to the API key, the method and the path that it was sent with. What did not come to be done (400, 401,
-413, 415, 5xx) leaves it unused. Four take no such key: `POST /v1/status` changes nothing, a token and a try of a
+413, 415, 5xx) leaves it unused. Some take no such key: who asks for a status changes nothing, a token and a try of a
 partner are made anew each time, and a partner's confirmations count once as they are.
 
 What is no HTTP at all, or has a head of more than 64 KB, is refused by the server before it comes here: with 400, 414
@@ -65,7 +66,7 @@ _ENDINGS = {
     "application/x-ndjson": "ndjson",
     "application/edifact": "edi",
     "text/csv": "csv",
-    oauth.FORM: "form",
+    plain_form.TYPE: "form",
     form.TYPE: "multipart",
 }
 
@@ -115,6 +116,11 @@ class Operation(NamedTuple):
         kind = get_args(kind)[0] if get_args(kind) else kind
         return kind if self.notes.answer == "application/json" and kind is not Any else self.notes.form
 
+    @property
+    def refusal(self) -> Any:
+        """The type of its refusals, where that is not ours."""
+        return self.notes.dialect.form if self.notes.dialect else None
+
 
 def operations(app: Litestar) -> Iterator[Operation]:
     """What the document describes, in the order in which the routes stand."""
@@ -128,7 +134,7 @@ def operations(app: Litestar) -> Iterator[Operation]:
 def document(app: Litestar) -> dict[str, Any]:
     """The document that is served, printed and drawn at /docs."""
     found = list(operations(app))
-    told = [kind for one in found for kind in (one.form, one.answer, one.notes.problem)]
+    told = [kind for one in found for kind in (one.form, one.answer, one.refusal)]
     kinds = [kind for kind in told if kind not in (None, NoneType)]
     schemas = Schemas([*kinds, Problem])
     paths: dict[str, Any] = {}
@@ -183,7 +189,7 @@ def _operation(one: Operation, schemas: Schemas) -> dict[str, Any]:
         ),
         is_once=one.is_once,
         is_limited=one.is_limited,
-        problem=schemas.of(one.notes.problem) if one.notes.problem else None,
+        form=schemas.of(one.refusal) if one.refusal else None,
     )
     return described
 
@@ -244,6 +250,7 @@ def _form(one: Operation) -> dict[str, Any]:
 def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
     name = str(one.handler.operation_id)
     kind, headers = one.notes.answer, _location(one) | (refusals.RATE if one.is_limited else {})
+    headers |= one.notes.dialect.told if one.notes.dialect else {}
     if one.answer is NoneType:
         found: dict[str, Any] = {"description": "The answer, in its headers"}
         return found | {"headers": headers} if headers else found
@@ -285,7 +292,7 @@ def files(app: Litestar) -> dict[str, bytes]:
                 name = f"examples/{operation['operationId']}.{_ENDINGS[kind]}"
                 if kind == form.TYPE:
                     found[name] = examples.as_form(sent)
-                elif kind == oauth.FORM:
+                elif kind == plain_form.TYPE:
                     found[name] = urlencode(sent).encode()
                 else:
                     found[name] = sent.encode() if isinstance(sent, str) else _json(sent)

@@ -4,7 +4,7 @@ be right."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -15,6 +15,7 @@ from litestar.types import ExceptionHandlersMap
 
 from app.access.roles import ScopeMissing
 from app.api import notes
+from app.api.dialect import Dialect
 from app.api.flaws import said
 from app.core import disk, log
 from app.core.db import asks_again
@@ -163,18 +164,25 @@ _ANSWERS: dict[type[Exception], Callable[..., Response[bytes]]] = {
 HANDLERS: ExceptionHandlersMap = dict(_ANSWERS.items())
 
 
-def dialect(
-    kind: Callable[[Problem], str], headers: Callable[[AnyRequest, Problem], dict[str, str]]
-) -> ExceptionHandlersMap:
-    """The same refusals, with the problem types and the headers of a dialect."""
+def in_dialects(dialects: Sequence[Dialect]) -> ExceptionHandlersMap:
+    """The same refusals, below the path of a dialect in its form."""
 
     def speaking(handler: Callable[..., Response[bytes]]) -> Callable[..., Response[bytes]]:
         def answer(request: AnyRequest, error: Exception) -> Response[bytes]:
-            said = handler(request, error)
-            problem = msgspec.json.decode(said.content, type=Problem)
-            problem.type = kind(problem)
-            return respond(problem.status, problem, {**said.headers, **headers(request, problem)})
+            said, path = handler(request, error), request.scope["path"]
+            spoken = next((one for one in dialects if path.startswith(one.path)), None)
+            return said if spoken is None else _spoken(spoken, request, said)
 
         return answer
 
     return {error: speaking(handler) for error, handler in _ANSWERS.items()}
+
+
+def _spoken(dialect: Dialect, request: AnyRequest, said: Response[bytes]) -> Response[bytes]:
+    problem = msgspec.json.decode(said.content, type=Problem)
+    return Response(
+        msgspec.json.encode(dialect.refusal(request, problem)),
+        status_code=problem.status,
+        media_type=dialect.media_type,
+        headers={**said.headers, **dialect.headers(request, problem)},
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.api.dialect import Dialect
 from app.api.notes import Notes
 
 _TYPE = "application/problem+json"
@@ -99,11 +100,11 @@ def of(
     has_id: bool,
     is_once: bool,
     is_limited: bool,
-    problem: dict[str, Any] | None,
+    form: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """The refusals of one route, by status."""
+    """The refusals of one route, by status; `form` is the schema of those of its dialect."""
     found: dict[str, Any] = {}
-    if not notes.any_query:
+    if notes.dialect or not notes.any_query:
         found["400"] = _ref("Wrong")
     if not notes.open:
         found |= {"401": _ref("Unauthorised"), "403": _ref("Forbidden")}
@@ -126,11 +127,20 @@ def of(
         found |= {"408": _ref("TooSlow"), "413": _ref("TooLarge"), "415": _ref("NotTaken")}
     if is_limited:
         found["429"] = _ref("Exhausted")
-    if problem:
-        own = {"content": {_TYPE: {"schema": problem}}}
-        found["400"] = {"description": "The parameter is missing or malformed."} | own
-        found["404"] = {"description": notes.missing} | own
-    return dict(sorted((found | {"503": _ref("Unavailable")}).items()))
+    found = dict(sorted((found | {"503": _ref("Unavailable")}).items()))
+    return found if notes.dialect is None else _in_dialect(notes.dialect, form, found)
+
+
+def _in_dialect(dialect: Dialect, form: dict[str, Any] | None, refusals: dict[str, Any]) -> dict[str, Any]:
+    """The same refusals, and any other, as the dialect has them."""
+    content = {dialect.media_type: {"schema": form}}
+    found = {}
+    for status, refusal in (refusals | {"default": {"description": "Any other refusal."}}).items():
+        told = RESPONSES[refusal["$ref"].rpartition("/")[2]] if "$ref" in refusal else refusal
+        headers = {**told.get("headers", {}), **dialect.told}
+        found[status] = {"description": told["description"]}
+        found[status] |= ({"headers": headers} if headers else {}) | {"content": content}
+    return found
 
 
 def _conflict(notes: Notes) -> dict[str, Any]:

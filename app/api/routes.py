@@ -31,16 +31,19 @@ from app.api import (
     tacs,
 )
 from app.api.dialects import epcis, n5g_eir
+from app.api.dialects.epcis import speech
 from app.api.door import DEPENDENCIES
 from app.api.guards import well_formed
-from app.api.problems import HANDLERS, AnyRequest
+from app.api.problems import AnyRequest, in_dialects
 from app.core.config import Settings
 
 _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
-    status.router, blocklist.router, sightings.router, alerts.router, n5g_eir.router, epcis.router, partners.router,
+    status.router, blocklist.router, sightings.router, alerts.router, n5g_eir.router,
+    epcis.router, partners.router,
     partners.kinds, oauth.router, audit.router, health.router,
 ]  # fmt: skip
+_DIALECTS = (n5g_eir.DIALECT, speech.DIALECT, oauth.DIALECT)
 # Paths that answer OPTIONS with more than their methods.
 OPTIONS = frozenset(("/epcis/capture",))
 _HTML_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
@@ -86,7 +89,7 @@ def application(**running: Any) -> Litestar:
     app = Litestar(
         route_handlers=[*_ROUTES, openapi_document, docs_page, home],
         dependencies=DEPENDENCIES,
-        exception_handlers=HANDLERS,
+        exception_handlers=in_dialects(_DIALECTS),
         before_request=well_formed,
         openapi_config=None,
         logging_config=None,

@@ -49,6 +49,10 @@ _SENTENCES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] =
         ),
     ),
     (
+        re.compile(r"Expected `str` matching regex '(.+)'"),
+        lambda found: f"it would be a string like {found[1]}",
+    ),
+    (
         re.compile(r"Invalid RFC3339 encoded datetime"),
         lambda _: "it would be a time such as 2026-12-22T02:00:00Z",
     ),

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import msgspec
 
+from app.api.dialect import Dialect
 from app.core import gs1, imei
 
 PROBLEM = "application/problem+json"
@@ -61,6 +63,16 @@ def problem(response: httpx.Response, status: int, code: str | None = None) -> d
     if code is not None:
         assert body["code"] == code, body
     return body
+
+
+def refusal(response: httpx.Response, status: int, code: str, dialect: Dialect | None) -> None:
+    """A refusal in the form of a dialect, or else in ours."""
+    if dialect is None:
+        problem(response, status, code)
+        return
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == dialect.media_type
+    msgspec.json.decode(response.content, type=dialect.form)
 
 
 def places(body: dict[str, Any]) -> dict[str, str]:

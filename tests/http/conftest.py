@@ -28,6 +28,7 @@ from app.sandbox import server
 from app.sandbox.stage import Stage
 
 from ..conftest import administer, sibling
+from .asking import decided, drafted, register, stock
 
 MAX_UPLOAD = 2_000_000
 MAX_BODY = 1_000_000
@@ -196,3 +197,20 @@ def admin(gateway: Gateway) -> httpx.AsyncClient:
 @pytest.fixture
 def nobody(gateway: Gateway) -> httpx.AsyncClient:
     return gateway["nobody"]
+
+
+@pytest.fixture
+async def ladder(
+    goods_in: httpx.AsyncClient, manager: httpx.AsyncClient, approver: httpx.AsyncClient
+) -> dict[str, str]:
+    """An IMEI of each status."""
+    known = stock(3)
+    await register(goods_in, known)
+    numbers = [phone[0] for phone in known.phones]
+    found = {"blocked": numbers[0], "suspect": numbers[1], "clear": numbers[2], "unknown": stock(1).imeis[0]}
+    for status in ("blocked", "suspect"):
+        incident = await drafted(manager, imeis=[found[status]])
+        await decided(manager, incident, "submit")
+        if status == "blocked":
+            await decided(approver, incident, "approve")
+    return found

@@ -1,30 +1,12 @@
-"""What carriers ask, in our form and in 3GPP's, over HTTP/1.1 and HTTP/2."""
+"""What carriers ask, in our form."""
 
 from __future__ import annotations
 
 import asyncio
 
-import httpx
 import pytest
 
-from .asking import CSV, PROBLEM, decided, drafted, places, problem, register, statuses, stock
-
-PEI = "/n5g-eir-eic/v1/equipment-status"
-
-
-@pytest.fixture
-async def ladder(goods_in, manager, approver) -> dict[str, str]:
-    """An IMEI of each status."""
-    known = stock(3)
-    await register(goods_in, known)
-    numbers = [phone[0] for phone in known.phones]
-    found = {"blocked": numbers[0], "suspect": numbers[1], "clear": numbers[2], "unknown": stock(1).imeis[0]}
-    for status in ("blocked", "suspect"):
-        incident = await drafted(manager, imeis=[found[status]])
-        await decided(manager, incident, "submit")
-        if status == "blocked":
-            await decided(approver, incident, "approve")
-    return found
+from .asking import CSV, decided, drafted, places, problem, register, statuses, stock
 
 
 async def test_each_status_in_each_length(carrier, ladder):
@@ -102,47 +84,3 @@ async def test_a_serial_that_cannot_be_right_is_refused(carrier):
     assert set(places(body)) == {"/serials/1"}
     both = {"imeis": ["490154203237518"] * 9_999, "serials": ["A"] * 2}
     problem(await carrier.post("/v1/status", json=both), 400, "too-many")
-
-
-async def test_3gpp_says_it_in_its_words(carrier, ladder):
-    words = {"blocked": "BLACKLISTED", "suspect": "GREYLISTED", "clear": "WHITELISTED"}
-    for status, word in words.items():
-        number = ladder[status]
-        for pei in (f"imei-{number}", f"imei-{number[:14]}0", f"imeisv-{number[:14]}07"):
-            response = await carrier.get(PEI, params={"pei": pei, "supi": "imsi-001010000000001"})
-            assert (response.status_code, response.json()) == (200, {"status": word})
-
-
-async def test_3gpp_unknown_equipment(carrier, ladder):
-    for pei in (f"imei-{ladder['unknown']}", "mac-00-00-5E-00-53-00", "anything"):
-        response = await carrier.get(PEI, params={"pei": pei})
-        assert (response.status_code, response.headers["content-type"]) == (404, PROBLEM)
-        assert response.json()["cause"] == "ERROR_EQUIPMENT_UNKNOWN"
-
-
-@pytest.mark.parametrize(
-    ("params", "cause"),
-    [
-        ({}, "MANDATORY_QUERY_PARAM_MISSING"),
-        ({"pei": ""}, "MANDATORY_QUERY_PARAM_INCORRECT"),
-        ({"pei": "imei-12"}, "MANDATORY_QUERY_PARAM_INCORRECT"),
-        ({"pei": "imei-３５２０９９０００００００１５"}, "MANDATORY_QUERY_PARAM_INCORRECT"),
-    ],
-)
-async def test_3gpp_wrong_questions(carrier, params, cause):
-    response = await carrier.get(PEI, params=params)
-    assert (response.status_code, response.headers["content-type"]) == (400, PROBLEM)
-    body = response.json()
-    assert (body["cause"], body["status"]) == (cause, 400)
-    assert body["invalidParams"][0]["param"] == "query pei"
-
-
-async def test_a_5g_core_speaks_http_2(gateway, ladder):
-    headers = {"authorization": f"Bearer {gateway.keys['carrier']}"}
-    async with httpx.AsyncClient(
-        base_url=gateway.url, http1=False, http2=True, headers=headers, trust_env=False
-    ) as core:
-        asked = [core.get(PEI, params={"pei": f"imei-{ladder['blocked']}"}) for _ in range(20)]
-        for response in await asyncio.gather(*asked):
-            assert response.http_version == "HTTP/2"
-            assert response.json() == {"status": "BLACKLISTED"}

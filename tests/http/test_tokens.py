@@ -235,3 +235,13 @@ async def test_a_certificate_that_cannot_be_read_is_no_certificate(behind_proxy,
     nobody, key = behind_proxy["nobody"], behind_proxy.keys["carrier"]
     answer = await nobody.post("/oauth2/token", data=wanted(key), headers={"client-cert": said})
     refusal(answer, 400, "invalid_request")
+
+
+async def test_whatever_is_wrong_is_told_in_the_words_of_oauth(nobody):
+    """Where there is no such route or method, too."""
+    refused = await nobody.get("/oauth2/token")
+    assert "POST" in refusal(refused, 405, "invalid_request")
+    assert refused.headers["allow"] == "OPTIONS, POST"
+    refusal(await nobody.post("/oauth2/revoke"), 404, "invalid_request")
+    large = {"content": b"x" * 16_385, "headers": {"content-type": "application/x-www-form-urlencoded"}}
+    refusal(await nobody.post("/oauth2/token", **large), 413, "invalid_request")

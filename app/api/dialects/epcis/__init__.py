@@ -4,7 +4,6 @@
 from litestar import Router
 
 from app.api.dialects.epcis import captures, events, speech
-from app.api.problems import dialect
 
 router = Router(
     "/epcis",
@@ -13,7 +12,6 @@ router = Router(
         captures.discover, captures.submit, captures.jobs, captures.job, events.submit, events.ask, events.one,
     ],
     before_request=speech.agreed,
-    exception_handlers=dialect(speech.kind, speech.headers),
     response_headers=speech.ALWAYS,
     tags=["EPCIS"],
 )  # fmt: skip

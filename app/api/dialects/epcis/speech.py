@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar.datastructures import ResponseHeader
 
+from app.api.dialect import Dialect
 from app.api.guards import well_formed
 from app.api.problems import AnyRequest, Problem
 from app.core.config import Settings
@@ -55,9 +56,16 @@ def kind(problem: Problem) -> str:
     return f"epcisException:{name}"
 
 
-def headers(request: AnyRequest, problem: Problem) -> dict[str, str]:
-    """The headers of a refusal."""
+def _typed(_: AnyRequest, problem: Problem) -> Problem:
+    problem.type = kind(problem)
+    return problem
+
+
+def _headers(request: AnyRequest, problem: Problem) -> dict[str, str]:
     return VERSIONS | (limits(request.app.state.settings) if problem.status == 413 else {})
+
+
+DIALECT = Dialect("/epcis/", Problem, _typed, headers=_headers)
 
 
 def limits(settings: Settings) -> dict[str, str]:
