@@ -68,6 +68,7 @@ REQUESTS: dict[str, Any] = {
             }
         ]
     },
+    "checkImeiStatus": {"imei": "490154203237518"},
     "draftIncident": {
         "title": "Paris, night of 22 December",
         "kind": "theft",
@@ -282,7 +283,21 @@ FORMS: dict[str, dict[str, str | int]] = {
     "importTacs": {"file": _TACS, "source": "ours"},
 }
 
+_CHECK = {"deviceid": "490154203237518", "partnerid": "Repairs, Lyon"}
+_CHECK_SCHEMA = {
+    "type": "object",
+    "required": ["deviceid"],
+    "properties": {
+        "deviceid": {"type": "string", "pattern": "^[0-9]{14,16}$"},
+        "partnerid": {"type": "string", "maxLength": 100},
+    },
+}
+
 BODIES: dict[str, Any] = {
+    "checkDevice": {
+        "application/x-www-form-urlencoded": {"schema": _CHECK_SCHEMA, "example": _CHECK},
+        "application/json": {"schema": _CHECK_SCHEMA, "example": _CHECK},
+    },
     "registerDevices": {
         "text/csv": {"schema": {"type": "string"}, "example": _CSV},
         "application/x-ndjson": {"schema": {"type": "string"}, "example": _NDJSON},

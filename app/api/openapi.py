@@ -33,7 +33,7 @@ them stolen with two people deciding, and every partner is told.
 Every request carries an API key, or a token that was had for one at `/oauth2/token`, as `Authorization: Bearer imei_…`,
 but for the health routes, `/docs`, `/openapi.json` and a partner's signed confirmations. Every refusal is a problem
 document (RFC 9457, `application/problem+json`) that says what is wrong, where, and what would be right; one of a path
-that speaks a published API (OAuth 2.0, 3GPP) is in the form that is told there. Every answer
+that speaks a published API (OAuth 2.0, 3GPP, CAMARA, Device Check) is in the form that is told there. Every answer
 carries an `x-request-id`. Where there is GET, there is HEAD.
 
 A request that changes something may carry an `Idempotency-Key`, and can then be sent again for a day without being
@@ -56,6 +56,8 @@ _TAGS = {
     "Alerts": "What a person should look at now.",
     "EPCIS": "What moved, as warehouses tell it in EPCIS 2.0 (GS1): captured, and asked for.",
     "3GPP N5g-eir": "The same question as a 5G core asks it (TS 29.511).",
+    "CAMARA DeviceAuthenticity": "The same as shops, insurers and operators ask it by CAMARA (work in progress there).",
+    "Device Check": "The same in the style of the GSMA's Device Check, with what became of the device before.",
     "Partners": "Who is told, how, and how hard each may be called.",
     "Audit": "What happened, in an order that nobody can rewrite.",
     "Health": "For load balancers and monitoring; no key is wanted.",

@@ -30,7 +30,7 @@ from app.api import (
     status,
     tacs,
 )
-from app.api.dialects import epcis, n5g_eir
+from app.api.dialects import camara, device_check, epcis, n5g_eir
 from app.api.dialects.epcis import speech
 from app.api.door import DEPENDENCIES
 from app.api.guards import well_formed
@@ -39,11 +39,11 @@ from app.core.config import Settings
 
 _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
-    status.router, blocklist.router, sightings.router, alerts.router, n5g_eir.router,
-    epcis.router, partners.router,
+    status.router, blocklist.router, sightings.router, alerts.router, n5g_eir.router, camara.router,
+    device_check.router, epcis.router, partners.router,
     partners.kinds, oauth.router, audit.router, health.router,
 ]  # fmt: skip
-_DIALECTS = (n5g_eir.DIALECT, speech.DIALECT, oauth.DIALECT)
+_DIALECTS = (n5g_eir.DIALECT, camara.DIALECT, device_check.DIALECT, speech.DIALECT, oauth.DIALECT)
 # Paths that answer OPTIONS with more than their methods.
 OPTIONS = frozenset(("/epcis/capture",))
 _HTML_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"

@@ -37,6 +37,9 @@ class Settings(msgspec.Struct, frozen=True):
     files_root: str = ""
     epcis_capture_limit: int = 10_000
     epcis_file_size_limit: int = 64 * 1024 * 1024
+    device_check_by: str = ""
+    device_check_country: str = ""
+    device_check_fraud_codes: str = ""
     quota: int = 600_000
     token_seconds: int = 3600
     trusted_proxies: str = ""
@@ -105,7 +108,20 @@ def _checked(settings: Settings) -> Settings:
             )
             raise Invalid(f"IMEI_GATEWAY_{name.upper()} is '{value}'; it would be one of: {right}.")
     networks(settings)
+    _check_device_check(settings)
     return settings
+
+
+def _check_device_check(settings: Settings) -> None:
+    for name in ("device_check_by", "device_check_country"):
+        value = getattr(settings, name)
+        if len(value) > 100 or not value.isprintable():
+            raise Invalid(f"IMEI_GATEWAY_{name.upper()} would be at most 100 printable characters.")
+    if not re.fullmatch("(?:[0-9]{4},[0-9]{4})?", settings.device_check_fraud_codes):
+        raise Invalid(
+            f"IMEI_GATEWAY_DEVICE_CHECK_FRAUD_CODES is '{settings.device_check_fraud_codes}'; it would be two codes"
+            " of four digits, for a block and for its end, with a comma between: 1234,1235."
+        )
 
 
 def networks(settings: Settings) -> tuple[Network, ...]:

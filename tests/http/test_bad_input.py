@@ -10,7 +10,7 @@ import pytest
 from app.api.openapi import operations
 from app.api.routes import application
 
-from .asking import CSV, JSON, places, problem
+from .asking import CSV, JSON, places, problem, refusal
 from .conftest import MAX_BODY, MAX_UPLOAD
 
 DRAFT = "/v1/incidents"
@@ -22,6 +22,11 @@ BODIES = {
     "withdrawIncident": ("POST", f"{DRAFT}/987654321/withdraw", {"reason": "r"}),
     "liftDevices": ("POST", f"{DRAFT}/987654321/lift", {"scope": {"serials": ["A"]}}),
     "askStatuses": ("POST", "/v1/status", {"imeis": ["490154203237518"]}),
+    "checkImeiStatus": (
+        "POST",
+        "/device-authenticity/vwip/check-status",
+        {"imei": "490154203237518"},
+    ),
     "addPartner": ("POST", "/v1/partners", {"name": "n", "adapter": "ceir", "settings": {}}),
     "changePartner": ("PATCH", "/v1/partners/987654321", {"reason": "r"}),
     "tryPartner": ("POST", "/v1/partners/987654321/try", {}),
@@ -30,11 +35,16 @@ BODIES = {
     "moveDevices": ("POST", "/v1/movements", {"moves": [{"to": "", "serials": ["A"]}]}),
     "saveMapping": ("PUT", "/v1/mappings/none", {"columns": {"Handset": "imei"}}),
 }
+# What each is refused in.
+DIALECTS = {
+    str(one.handler.operation_id): one.notes.dialect
+    for one in operations(application())
+    if one.form is not None
+}
 
 
 def test_every_route_with_a_json_body_is_tried():
-    found = {str(one.handler.operation_id) for one in operations(application()) if one.form is not None}
-    assert found == set(BODIES)
+    assert set(DIALECTS) == set(BODIES)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +78,7 @@ def test_every_route_with_a_json_body_is_tried():
 @pytest.mark.parametrize("name", BODIES)
 async def test_bodies_that_are_not_in_form(admin, name, body, code):
     method, path, _ = BODIES[name]
-    problem(await admin.request(method, path, content=body, headers=JSON), 400, code)
+    refusal(await admin.request(method, path, content=body, headers=JSON), 400, code, DIALECTS[name])
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -78,7 +88,7 @@ async def test_json_is_sent_as_json(admin, name):
     for sent_as in ("text/plain", "application/x-www-form-urlencoded", "text/json", "application/jsonx", ""):
         headers = {"content-type": sent_as} if sent_as else {}
         response = await admin.request(method, path, content=body, headers=headers)
-        problem(response, 415, "body-not-json")
+        refusal(response, 415, "body-not-json", DIALECTS[name])
         assert response.headers["accept"] == "application/json"
     for sent_as in ("application/json; charset=utf-8", "Application/JSON", "application/merge-patch+json"):
         response = await admin.request(method, path, content=body, headers={"content-type": sent_as})
@@ -93,7 +103,7 @@ async def test_compressed_bodies_are_refused(admin, name):
     for encoding in ("gzip", "GZIP", "deflate", "br", "gzip, identity"):
         headers = {**JSON, "content-encoding": encoding}
         response = await admin.request(method, path, content=body, headers=headers)
-        problem(response, 415, "body-compressed")
+        refusal(response, 415, "body-compressed", DIALECTS[name])
         assert response.headers["accept-encoding"] == "identity"
 
 

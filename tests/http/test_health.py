@@ -11,9 +11,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from .asking import problem
+from app.api.dialects import camara, device_check, n5g_eir
+
+from .asking import problem, refusal
 from .conftest import serving
 from .test_epcis import document, event
+
+IMEI = "490154203237518"
+# The same question in each dialect.
+DIALECTS = [
+    ("GET", f"/n5g-eir-eic/v1/equipment-status?pei=imei-{IMEI}", None, n5g_eir.DIALECT),
+    ("POST", "/device-authenticity/vwip/check-status", {"imei": IMEI}, camara.DIALECT),
+    ("POST", "/device-check/v1/query", {"deviceid": IMEI}, device_check.DIALECT),
+]
 
 
 async def test_it_lives_and_can_serve(nobody):
@@ -98,6 +108,10 @@ async def test_a_database_that_is_away_is_503_and_passes(cluster, template, tmp_
         for path in paths:
             response = await alone["admin"].get(path)
             problem(response, 503, "database-away")
+            assert response.headers["retry-after"] == "2"
+        for method, path, sent, dialect in DIALECTS:
+            response = await alone["admin"].request(method, path, json=sent)
+            refusal(response, 503, "", dialect)
             assert response.headers["retry-after"] == "2"
         said = {"title": "t", "scope": {"serials": ["AWAY"]}}
         problem(await alone["admin"].post("/v1/incidents", json=said), 503, "database-away")

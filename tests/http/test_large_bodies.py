@@ -10,8 +10,8 @@ from app.api import notes
 from app.api.openapi import operations
 from app.api.routes import application
 
-from .asking import JSON, places, problem, stock
-from .test_bad_input import BODIES, DRAFT
+from .asking import JSON, places, problem, refusal, stock
+from .test_bad_input import BODIES, DIALECTS, DRAFT
 from .test_roles import MAY
 
 LARGE = 100_000
@@ -31,7 +31,7 @@ async def test_who_may_not_is_told_before_the_body_is_read(gateway, name):
     for role in gateway.keys.keys() - MAY[name]:
         for body in (b"{", b"x" * LARGE):
             response = await gateway[role].request(method, path, content=body, headers=JSON)
-            problem(response, 403, "permission-missing")
+            refusal(response, 403, "permission-missing", DIALECTS[name])
 
 
 @pytest.mark.parametrize("value", ["[" + "{}," * 200_000 + "{}]", "[" * LARGE], ids=["wide", "deep"])

@@ -179,6 +179,12 @@ async def test_every_example_of_a_request_is_taken(fresh):
     told = ANSWERS["askStatuses"]["results"]
     assert answers["results"] == [{**one, "incidents": []} for one in told]
     assert (await send("reportSightings.json", "/v1/sightings"))["taken"] == 1
+    assert (await send("checkImeiStatus.json", "/device-authenticity/vwip/check-status"))[
+        "operationalStatus"
+    ] == "stolen"
+    for ending in ("form", "json"):
+        checked = await send(f"checkDevice.{ending}", "/device-check/v1/query")
+        assert (checked["blockliststatus"], checked["brandname"]) == ("Yes", "Nordlys")
     assert (await send("liftDevices.json", f"{path}/lift"))["devices"] == 1
     assert (await send("withdrawIncident.json", f"{path}/withdraw"))["state"] == "withdrawn"
     other = await drafted(fresh["incident-manager"], serials=["OTHER"])

@@ -57,6 +57,8 @@ MAY: dict[str, set[Role]] = {
     "askStatuses": LOOKS | {Role.CARRIER},
     "askSerial": LOOKS | {Role.CARRIER},
     "checkEquipment": LOOKS | {Role.CARRIER},
+    "checkImeiStatus": LOOKS | {Role.CARRIER},
+    "checkDevice": LOOKS | {Role.CARRIER},
     "downloadBlocklist": LOOKS | {Role.CARRIER},
     "downloadBlocklistFilter": LOOKS | {Role.CARRIER},
     "downloadBlocklistDay": LOOKS | {Role.CARRIER},
@@ -148,7 +150,7 @@ async def test_no_key_is_wanted(nobody, name):
 async def test_keys_that_are_none(nobody, key):
     for path in ("/v1/status/490154203237518", "/v1/incidents"):
         problem(await nobody.get(path, headers={"authorization": key}), 401)
-    for name in ("checkEquipment",):
+    for name in ("checkEquipment", "checkImeiStatus", "checkDevice"):
         one = OPERATIONS[name]
         response = await nobody.request(one.method, one.path, headers={"authorization": key})
         refusal(response, 401, "", one.notes.dialect)

@@ -34,15 +34,19 @@ async def test_who_asks_is_noted_in_whatever_dialect(carrier, manager, stolen, u
     await carrier.post("/v1/status", json={"imeis": phones})
     eir = {"pei": f"imei-{phones[1]}", "supi": "imsi-208930000000003", "gpsi": "msisdn-33600000000"}
     await carrier.get("/n5g-eir-eic/v1/equipment-status", params=eir)
-    found = await noted(until, manager, incident, 4)
+    await carrier.post("/device-authenticity/vwip/check-status", json={"imei": phones[1]})
+    await carrier.post("/device-check/v1/query", data={"deviceid": phones[2]})
+    found = await noted(until, manager, incident, 6)
     assert {(one["imei"], one["way"], one["place"], one["times"]) for one in found} == {
         (phones[0][:14], "api", "", 2),
         (phones[1][:14], "api", "", 1),
         (phones[2][:14], "api", "", 1),
         (phones[1][:14], "n5g-eir", "mcc:208", 1),
+        (phones[1][:14], "camara", "", 1),
+        (phones[2][:14], "device-check", "", 1),
     }
     assert all("33600000000" not in str(one) and "0000000003" not in str(one) for one in found)
-    assert (await manager.get(f"/v1/incidents/{incident}")).json()["sightings"] == 4
+    assert (await manager.get(f"/v1/incidents/{incident}")).json()["sightings"] == 6
 
 
 async def test_the_manager_is_alerted_once_until_somebody_has_looked(

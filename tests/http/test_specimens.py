@@ -44,6 +44,17 @@ async def test_each_answers_the_same_in_every_way_of_asking(carrier, number, sta
         assert one == {**other, "as_of": one["as_of"]}
     core = await carrier.get("/n5g-eir-eic/v1/equipment-status", params={"pei": f"imei-{number[:14]}0"})
     assert core.json().get("status") == (IN_5G[status] or 404)
+    shop = await carrier.post("/device-authenticity/vwip/check-status", json={"imei": number})
+    assert shop.json()["operationalStatus"] == {"blocked": reason, "clear": "allowed"}.get(status, "unknown")
+    assert shop.json().get("reportedDate") == (since if status == "blocked" else None)
+    desk = (await carrier.post("/device-check/v1/query", data={"deviceid": number})).json()
+    assert (desk["blockliststatus"] == "Yes", desk["generalliststatus"] == "Yes") == (
+        status == "blocked",
+        status == "suspect",
+    )
+    assert [entry["date"] for entry in desk["imeihistory"]] == ["2026-01-01 00:00:00.0"] * (
+        status == "blocked"
+    )
 
 
 async def test_no_incident_holds_them(manager):
