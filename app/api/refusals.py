@@ -110,7 +110,7 @@ def of(
         found |= {"401": _ref("Unauthorised"), "403": _ref("Forbidden")}
     if notes.unsigned:
         found["401"] = {"description": notes.unsigned, "content": _PROBLEM}
-    if has_id and not notes.unsigned:
+    if has_id:
         found["404"] = _ref("Missing")
     if notes.missing:
         found["404"] = {"description": notes.missing, "content": _PROBLEM}
