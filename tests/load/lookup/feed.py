@@ -17,7 +17,7 @@ import aiohttp
 import asyncpg
 
 from app.access.roles import Role
-from app.api.feed import cursor_of
+from app.blocklist.feed import cursor_of
 from app.core import imei
 from app.core.db import Connection, asks_again
 
