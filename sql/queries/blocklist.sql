@@ -47,14 +47,15 @@ RETURNING
 -- name: look_up
 -- $1 keys; a row for each key that has a listing or is registered, and at least one, with how far the block list has
 -- come at this moment.
+-- LIMIT 1 keeps to the index: for thousands of keys the whole registry would be read.
 SELECT h.position, found.*
 FROM blocklist_head AS h
 LEFT JOIN (
     SELECT asked.key, l.status, l.since, l.version, l.held_by, i.kind, i.reference, d.device_id
     FROM unnest($1::bigint []) AS asked (key)
-    LEFT JOIN listing AS l ON l.key = asked.key
+    LEFT JOIN LATERAL (SELECT * FROM listing WHERE listing.key = asked.key LIMIT 1) AS l ON true
     LEFT JOIN incident AS i ON i.incident_id = l.held_by[1]
-    LEFT JOIN device_imei AS d ON d.key = asked.key
+    LEFT JOIN LATERAL (SELECT * FROM device_imei WHERE device_imei.key = asked.key LIMIT 1) AS d ON true
     WHERE l.key IS NOT NULL OR d.key IS NOT NULL
 ) AS found ON true;
 
