@@ -97,13 +97,15 @@ def _hold_against(told: dict[str, Any], goods: Goods) -> None:
         must = wanted(kind, goods)
         assert partner["identifiers"] == len(must.blocked) + len(must.released)
     assert told["partners"]["eir_push"]["failed_calls"] > 0
-    assert told["partners"]["ceir"]["failed_calls"] > 0
     assert told["audit"]["sealed"] == told["audit"]["entries"] > 0
 
 
 def test_the_night_ends_exactly_right_and_leaves_nothing(demos: dict[str, Started], tmp_path: Path) -> None:
     demo = demos["plain"]
-    _hold_against(demo.told(), _goods(tmp_path, DEVICES))
+    told = demo.told()
+    _hold_against(told, _goods(tmp_path, DEVICES))
+    # Not so when the workers are killed: what they found while it was down may die with them.
+    assert told["partners"]["ceir"]["failed_calls"] > 0
     assert demo.process.wait(30) == 0, demo.shown()
     assert demo.left() == []
 
