@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from litestar.datastructures import State
 from litestar.types import Scope
 
 from app.access.quotas import WINDOW, Left, Quotas
+from app.access.roles import Principal
 from app.api.watch import told
 from app.core.errors import Exhausted
 
@@ -15,10 +17,10 @@ from app.core.errors import Exhausted
 class Allowance:
     """The quota of one who asks, in one request."""
 
-    def __init__(self, quotas: Quotas, key_id: str, quota: int, scope: Scope) -> None:
-        self._quotas = quotas
-        self._key_id = key_id
-        self._quota = quota
+    def __init__(self, asker: Principal, state: State, scope: Scope) -> None:
+        self._quotas: Quotas = state.quotas
+        self._key_id = asker.key_id
+        self._quota = state.settings.quota if asker.quota is None else asker.quota
         self._scope = scope
 
     async def spend(self, identifiers: int) -> None:

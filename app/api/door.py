@@ -38,12 +38,9 @@ async def actor(request: AnyRequest) -> Principal:
     return await bearers.known(doorman, bearers.claim(key.strip(), certificate.thumbprint(request)))
 
 
-async def allowance(
-    request: AnyRequest, actor: NamedDependency[Principal], settings: NamedDependency[Settings]
-) -> Allowance:
+async def allowance(request: AnyRequest, actor: NamedDependency[Principal]) -> Allowance:
     """What the asker may still ask for."""
-    quota = settings.quota if actor.quota is None else actor.quota
-    return Allowance(request.app.state.quotas, actor.key_id, quota, request.scope)
+    return Allowance(actor, request.app.state, request.scope)
 
 
 async def asker(

@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from app.access.roles import Permission, Principal
 from app.api.allowance import Allowance
 from app.api.notes import Notes
-from app.blocklist.ask import Serial, key_of, told
+from app.blocklist.ask import Answer, Serial, key_of, told
 from app.blocklist.enquiry import Enquiries
 from app.blocklist.standing import ReasonClass, Status
 from app.blocklist.witness import Via
@@ -32,7 +32,7 @@ T = TypeVar("T")
 Unit = Annotated[str, msgspec.Meta(description=_SERIAL)]
 
 
-class _Told(msgspec.Struct, frozen=True, kw_only=True):
+class _Told(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Status, since when, and the listing's version; while it is suspect or blocked, why, and a reference that tells
     us which incident is meant. Who may read incidents sees those that hold it: first those that block it."""
 
@@ -44,27 +44,27 @@ class _Told(msgspec.Struct, frozen=True, kw_only=True):
     incidents: list[int] | UnsetType = UNSET
 
 
-class StatusAnswer(_Told, frozen=True):
+class StatusAnswer(_Told, frozen=True, gc=False):
     """One answer: the IMEI as it was asked, its status, since when, and the listing's version; while it is suspect or
     blocked, why, and a reference to quote. Who may read incidents sees those that hold it."""
 
     imei: str
 
 
-class SerialAnswer(_Told, frozen=True):
+class SerialAnswer(_Told, frozen=True, gc=False):
     """The same for a device by its GTIN and serial: the gravest of what its identifiers are."""
 
     serial: str
 
 
-class OneStatus(StatusAnswer, frozen=True):
+class OneStatus(StatusAnswer, frozen=True, gc=False):
     """The same, with how far the block list had come: all that was decided up to that position of the change feed is
     in the answer."""
 
     as_of: int
 
 
-class OneSerial(SerialAnswer, frozen=True):
+class OneSerial(SerialAnswer, frozen=True, gc=False):
     """The same, with how far the block list had come."""
 
     as_of: int
@@ -85,7 +85,7 @@ class StatusAnswers(msgspec.Struct, frozen=True):
     as_of: int
 
 
-_API = Via("api")
+API = Via("api")
 _ASKS = Notes(needs=Permission.STATUS_READ)
 
 
@@ -101,7 +101,12 @@ async def ask_one(
     Test IMEIs always answer the same, on every gateway: 009900990001010, 009900990001028 and 009900990001036 are
     `blocked` (stolen, lost, fraud), 009900990002000 is `suspect`, 009900990003008 is `clear` and 009900990004006
     `unknown`."""
-    answer = await enquiries.one(asker, key_of(imei), _API)
+    key = key_of(imei)
+    return answered(imei, asker, await enquiries.one(asker, key, API))
+
+
+def answered(imei: str, asker: Principal, answer: Answer) -> OneStatus:
+    """What this asker is told of an identifier that he asked for."""
     return OneStatus(imei=imei, as_of=answer.as_of, **told(answer.standing, asker))
 
 
@@ -114,7 +119,7 @@ async def ask_serial(
     """For devices without an IMEI. A serial alone names a device only where it was declared so."""
     if serial is None:
         raise Invalid("The query names no device; it would have serial=(01)…(21)….", "serial-missing")
-    answer = await enquiries.one(asker, unit_of(serial), _API)
+    answer = await enquiries.one(asker, unit_of(serial), API)
     return OneSerial(serial=serial, as_of=answer.as_of, **told(answer.standing, asker))
 
 
@@ -136,7 +141,7 @@ async def ask_many(
     test IMEIs, which every gateway answers so."""
     keys, units = _read(said)
     await allowance.spend(len(keys) + len(units) - 1)
-    found = await enquiries.many(asker, keys, units, _API)
+    found = await enquiries.many(asker, keys, units, API)
     results = [
         StatusAnswer(imei=text, **told(found.of(key), asker))
         for text, key in zip(said.imeis, keys, strict=True)

@@ -39,7 +39,7 @@ class Found(msgspec.Struct, frozen=True):
         return specimen or self.standings.get(asked, _UNHEARD_OF)
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """One identifier's standing, as of a position of the change feed."""
 
     standing: Standing

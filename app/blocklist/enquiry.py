@@ -3,13 +3,30 @@ afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
-from app.access.roles import Principal
+from app.access import bearers
+from app.access.bearers import Bearer
+from app.access.roles import Permission, Principal
 from app.blocklist.ask import Answer, Counter, Found, Serial, answers, look_up
 from app.blocklist.witness import Via, Witness
-from app.core.db import Pool
+from app.core.db import Connection, Pool
 from app.core.gather import Gathered
+
+
+class Question(NamedTuple):
+    """Which identifier somebody asks for, and what he shows of who he is."""
+
+    bearer: Bearer
+    key: int
+
+
+class Told(NamedTuple):
+    """Who has asked, and the answer."""
+
+    asker: Principal
+    answer: Answer
 
 
 class Enquiries:
@@ -18,6 +35,7 @@ class Enquiries:
     def __init__(self, pool: Pool, witness: Witness) -> None:
         self._pool = pool
         self._counter: Counter = Gathered(pool, answers)
+        self._by_strangers: Gathered[Question, Told | None] = Gathered(pool, _recognised, at_once=2)
         self._witness = witness
 
     async def one(self, asker: Principal, asked: int | Serial, via: Via) -> Answer:
@@ -25,8 +43,16 @@ class Enquiries:
         answer = await self._counter.ask(asked)
         key = asked if isinstance(asked, int) else answer.standing.key
         if key is not None:
-            self._witness.saw(asker, via, (key,), {key: answer.standing})
+            self.note(asker, key, answer, via)
         return answer
+
+    def strangers(self, question: Question) -> Awaitable[Told | None]:
+        """Who has asked, and the answer, read at once; None where nobody is known who may ask. What is then told is to
+        be noted."""
+        return self._by_strangers.ask(question)
+
+    def note(self, asker: Principal, key: int, answer: Answer, via: Via) -> None:
+        self._witness.saw(asker, via, (key,), {key: answer.standing})
 
     async def many(self, asker: Principal, keys: Sequence[int], units: Sequence[Serial], via: Via) -> Found:
         """The standings of many, all of one moment."""
@@ -35,3 +61,19 @@ class Enquiries:
         known = {standing.key: standing for standing in found.standings.values() if standing.key is not None}
         self._witness.saw(asker, via, keys, known)
         return found
+
+
+async def _recognised(conn: Connection, asked: Sequence[Question]) -> Callable[[Question], Told | None]:
+    """Nothing is looked up for somebody who is not known, or may not ask."""
+    whose = await bearers.recognised(conn, {question.bearer for question in asked})
+    askers = {bearer: whose(bearer) for bearer in {question.bearer for question in asked}}
+    allowed = {
+        bearer: asker for bearer, asker in askers.items() if asker and asker.may(Permission.STATUS_READ)
+    }
+    answer = await answers(conn, [question.key for question in asked if question.bearer in allowed])
+
+    def told(question: Question) -> Told | None:
+        asker = allowed.get(question.bearer)
+        return Told(asker, answer(question.key)) if asker else None
+
+    return told

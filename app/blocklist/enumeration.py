@@ -6,8 +6,8 @@ more than a few goes to the database, where what all processes heard of it comes
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -34,9 +34,13 @@ class Runs:
         self._heard: dict[str, OrderedDict[int, tuple[int, datetime]]] = {}
         self._news: dict[_Hundred, int] = {}
 
-    def add(self, key_id: str, keys: Iterable[int], at: datetime) -> None:
-        """Somebody asked for these, by their first 14 digits."""
+    def add(self, key_id: str, keys: Collection[int], at: datetime) -> None:
+        """Somebody asked for these, by their first 14 digits. Of more hundreds than are remembered, those count that
+        are known already, or of which there are a few."""
         heard = self._heard.setdefault(key_id, OrderedDict())
+        counted = Counter(key // 100 for key in keys)
+        if len(counted) > _HUNDREDS:
+            keys = [key for key in keys if counted[hundred := key // 100] >= _FEW or hundred in heard]
         for key in keys:
             hundred, place = divmod(key, 100)
             before, since = heard.pop(hundred, (0, at))

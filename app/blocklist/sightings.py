@@ -7,7 +7,7 @@ of a theft that nobody has noticed. The owner's own people, who may read inciden
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ _SQL = queries("sightings")
 
 class Noted(NamedTuple):
     """What a process saw of one identifier, one asker and one way since it last wrote that down. `told` is the status
-    as the listing has it; 0 of a device that was clear, and is a sighting only if it is in stock."""
+    as the listing has it; 0 of a device that was clear, which is a sighting if it is in stock or was reported."""
 
     key: int
     told: int
@@ -74,6 +74,12 @@ class Wanted(msgspec.Struct, frozen=True):
     incident: int | None = None
     key: int | None = None
     in_stock: bool = False
+
+
+async def in_stock(conn: Connection, devices: Collection[int | None]) -> set[int]:
+    """Those of these devices that arrived and were not seen to leave since they were last seen, at a site that tells
+    what leaves it."""
+    return {row["device_id"] for row in await conn.fetch(_SQL.in_stock, [*devices])}
 
 
 async def note(conn: Connection, seen: Sequence[Noted], now: datetime) -> None:

@@ -35,7 +35,7 @@ REASONS: Mapping[str, ReasonClass] = {
 STATUSES = (Status.CLEAR, Status.SUSPECT, Status.BLOCKED)
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """One identifier's status, since when (None where it was never claimed) and its listing's version; while it is
     suspect or blocked, why, a reference to quote, and the incidents that hold it, those that block it first.
     `device_id` is the registered device's; `key` is the one by which a unit stands in the listing, or would."""

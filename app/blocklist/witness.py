@@ -4,27 +4,35 @@ loses what it saw in its last second."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from app.access.roles import Permission, Principal
 from app.blocklist import enumeration, sightings
 from app.blocklist.enumeration import Runs
 from app.blocklist.sightings import Noted
-from app.blocklist.standing import STATUSES, Standing, Status
+from app.blocklist.standing import STATUSES, Standing
 from app.core import log
-from app.core.db import Connection, Pool, transaction
+from app.core.db import Pool, transaction
 
 EVERY = 1.0
 MOST = 100_000
 """How many identifiers are held until they are written down."""
 MOST_CLEAR = 20_000
 """How many clear ones among them, which may be in stock: to look at them takes the database time."""
+# So many at a time are written down, looked for in stock, and counted: a millisecond each.
+_WRITTEN, _LOOKED_FOR, _COUNTED = 200, 1_000, 5_000
+PAUSE = 0.01
+"""Seconds after each."""
 _TOLD = {status: told for told, status in enumerate(STATUSES)}
 _LOG = log.get("blocklist")
+T = TypeVar("T")
 
 
 class Via(NamedTuple):
@@ -34,18 +42,26 @@ class Via(NamedTuple):
     place: str = ""
 
 
-class _Seen:
+class _Seen(msgspec.Struct, gc=False):
     """What was seen of one identifier, one asker and one way."""
 
-    __slots__ = ("first", "last", "standing", "times")
-
-    def __init__(self, standing: Standing, at: datetime) -> None:
-        self.standing = standing
-        self.times = 0
-        self.first = self.last = at
+    standing: Standing
+    first: datetime
+    last: datetime
+    times: int = 0
 
 
 _What = tuple[int, int, str, Via]
+
+
+class _Clear(msgspec.Struct, frozen=True, gc=False):
+    """One question for a clear device, which may be in stock."""
+
+    key: int
+    standing: Standing
+    asked_by: str
+    via: Via
+    at: datetime
 
 
 class Witness:
@@ -55,80 +71,109 @@ class Witness:
         self._pool = pool
         self._now = now
         self._seen: dict[_What, _Seen] = {}
-        self._clear = 0
+        self._clear: list[_Clear] = []
+        self._asked: dict[str, list[int]] = {}
         self._shed = 0
-        self._asked: list[tuple[str, Iterable[int]]] = []
         self._runs = Runs()
 
     def saw(self, asker: Principal, via: Via, keys: Iterable[int], found: Mapping[int, Standing]) -> None:
         """Somebody asked for these identifiers, and was told this of those that are known."""
         if asker.may(Permission.INCIDENTS_READ):
             return
-        self._asked.append((asker.key_id, keys))
+        asked = self._asked.setdefault(asker.key_id, [])
+        if len(asked) < MOST:
+            asked.extend(keys)
         at = self._now()
         for key, standing in found.items():
-            if standing.status is not Status.UNKNOWN:
+            if standing.held_by:
                 self._note((key, _TOLD[standing.status], asker.key_id, via), standing, at)
+            # Neither one that is not registered here nor one for tests.
+            elif standing.device_id is not None:
+                self._suppose(_Clear(key, standing, asker.key_id, via, at))
 
     def _note(self, what: _What, standing: Standing, at: datetime) -> None:
         seen = self._seen.get(what)
         if seen is None:
-            is_clear = not what[1]
-            # One that is clear and not registered here is no news, nor is an identifier for tests.
-            if (standing.device_id is None) if is_clear else not standing.held_by:
-                return
-            if len(self._seen) >= MOST or (is_clear and self._clear >= MOST_CLEAR):
+            if len(self._seen) >= MOST:
                 self._shed += 1
                 return
-            self._clear += is_clear
-            seen = self._seen[what] = _Seen(standing, at)
+            seen = self._seen[what] = _Seen(standing, at, at)
         seen.times += 1
         seen.last = at
+
+    def _suppose(self, clear: _Clear) -> None:
+        if len(self._clear) < MOST_CLEAR:
+            self._clear.append(clear)
+        else:
+            self._shed += 1
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Writes down what was seen, every second until it is told to stop, and then what is left."""
         while not stopping.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), EVERY)
-            await self.write()
+            await self.write(0 if stopping.is_set() else PAUSE)
 
-    async def write(self) -> None:
-        """Writes down what was seen. If the database is away, it is kept for the next time."""
-        seen, self._seen, self._clear = self._seen, {}, 0
-        asked, self._asked = self._asked, []
+    async def write(self, pause: float = 0) -> None:
+        """Writes down what was seen, a little at a time: others are answered meanwhile. If the database is away, what
+        is left is kept for the next time."""
         if self._shed:
             _LOG.warning("sightings.shed", identifiers=self._shed)
             self._shed = 0
-        now = self._now()
-        for key_id, keys in asked:
-            self._runs.add(key_id, keys, now)
-            # Others are answered meanwhile.
-            await asyncio.sleep(0)
-        noted, heard = [_noted(*each) for each in seen.items()], self._runs.news()
-        if not noted and not heard:
-            return
+        await self._count(pause)
         try:
-            await transaction(self._pool, partial(_written, noted, heard, now))
+            await self._look_in_stock(pause)
+            await self._write(pause)
+            if heard := self._runs.news():
+                await transaction(self._pool, partial(enumeration.guard, heard=heard, now=self._now()))
         except Exception as error:  # whatever it was, the next second is another
-            _LOG.warning("sightings.not_written", error=repr(error), identifiers=len(seen))
-            self._keep(seen)
+            left = len(self._seen) + len(self._clear)
+            _LOG.warning("sightings.not_written", error=repr(error), identifiers=left)
 
-    def _keep(self, seen: dict[_What, _Seen]) -> None:
-        """For the next time, with what was seen since."""
-        for what, since in self._seen.items():
-            if before := seen.get(what):
-                before.times, before.last = before.times + since.times, since.last
-            elif len(seen) < MOST:
-                seen[what] = since
-        self._seen = seen
-        self._clear = sum(not what[1] for what in seen)
+    async def _count(self, pause: float) -> None:
+        asked, self._asked = self._asked, {}
+        now = self._now()
+        for key_id, keys in asked.items():
+            for part in _parts(keys, _COUNTED):
+                self._runs.add(key_id, part, now)
+                await asyncio.sleep(pause)
+
+    async def _look_in_stock(self, pause: float) -> None:
+        """Notes what is in stock, and lets go of the rest of what was clear by now."""
+        for part in _parts(self._clear, _LOOKED_FOR):
+            async with self._pool.acquire(timeout=10) as conn:
+                there = await sightings.in_stock(conn, {each.standing.device_id for each in part})
+            del self._clear[: len(part)]
+            for each in part:
+                if each.standing.device_id in there:
+                    self._note((each.key, 0, each.asked_by, each.via), each.standing, each.at)
+            await asyncio.sleep(pause)
+
+    async def _write(self, pause: float) -> None:
+        for part in _parts(self._seen, _WRITTEN):
+            taken = {what: self._seen.pop(what) for what in part}
+            noted = [_noted(what, seen) for what, seen in taken.items()]
+            try:
+                await transaction(self._pool, partial(sightings.note, seen=noted, now=self._now()))
+            except BaseException:
+                self._keep(taken)
+                raise
+            await asyncio.sleep(pause)
+
+    def _keep(self, taken: Mapping[_What, _Seen]) -> None:
+        """What could not be written down, with what was seen of the same since."""
+        for what, before in taken.items():
+            if since := self._seen.get(what):
+                since.times, since.first = since.times + before.times, before.first
+            else:
+                self._seen[what] = before
 
 
-async def _written(
-    noted: list[Noted], heard: Mapping[tuple[str, int], int], now: datetime, conn: Connection
-) -> None:
-    await sightings.note(conn, noted, now)
-    await enumeration.guard(conn, heard, now)
+def _parts(whole: Iterable[T], size: int) -> Iterator[list[T]]:
+    """What is there by now; what comes meanwhile is for the next time."""
+    rest = iter([*whole])
+    while part := list(islice(rest, size)):
+        yield part
 
 
 def _noted(what: _What, seen: _Seen) -> Noted:

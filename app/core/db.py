@@ -33,6 +33,15 @@ T = TypeVar("T")
 _CONNECT = 10.0
 # Seconds for one COPY: of some thousand rows, which take one.
 _COPY = 60.0
+# A plan that was kept from when a table was empty reads the whole of it for ever after.
+_PLANNED_ANEW = {"plan_cache_mode": "force_custom_plan"}
+# To plan a look-up takes longer than to look up.
+_BY_INDEX = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 _PASSING = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -61,17 +70,17 @@ async def open_pool(
     statement_timeout: float | None = None,
     longest_transaction: float | None = None,
     application_name: str = "imei-gateway",
+    look_ups: bool = False,
 ) -> Pool:
     """A pool of at most `size` connections. Times are in seconds; the server ends a statement after
     `statement_timeout`, the client gives up on it after `command_timeout`. From version 17 on the server ends the
     connection whose transaction takes longer than `longest_transaction`: a process that froze in the middle of a
-    message to it would keep its locks for ever.
+    message to it would keep its locks for ever. For `look_ups` alone statements are planned once, to go by indexes.
     """
     settings = {"application_name": application_name, "jit": "off"}
     # Longer than a part of a goods-in file may take to read.
     settings["idle_in_transaction_session_timeout"] = "75s"
-    # A plan that was kept from when a table was empty reads the whole of it for ever after.
-    settings["plan_cache_mode"] = "force_custom_plan"
+    settings |= _BY_INDEX if look_ups else _PLANNED_ANEW
     if statement_timeout is not None:
         settings["statement_timeout"] = f"{statement_timeout * 1000:.0f}ms"
     return await asyncpg.create_pool(

@@ -19,20 +19,24 @@ class Gathered(Generic[Q, A]):
     that answers each of the questions it was given."""
 
     def __init__(
-        self, pool: Pool, answer: Callable[[Connection, list[Q]], Awaitable[Callable[[Q], A]]]
+        self,
+        pool: Pool,
+        answer: Callable[[Connection, list[Q]], Awaitable[Callable[[Q], A]]],
+        at_once: int = 1,
     ) -> None:
         self._pool = pool
         self._answer = answer
         self._waiting: dict[Q, list[asyncio.Future[A]]] = {}
-        self._at_work: asyncio.Task[None] | None = None
+        self._at_once = at_once
+        self._at_work: set[asyncio.Task[None]] = set()
 
-    async def ask(self, question: Q) -> A:
-        """The answer, read after this call began. Raises what the database raised."""
+    def ask(self, question: Q) -> asyncio.Future[A]:
+        """The answer, read after this call. Raises what the database raised."""
         future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(question, []).append(future)
-        if self._at_work is None:
-            self._at_work = asyncio.create_task(self._work())
-        return await future
+        if len(self._at_work) < self._at_once:
+            self._at_work.add(asyncio.create_task(self._work()))
+        return future
 
     async def _work(self) -> None:
         try:
@@ -40,7 +44,8 @@ class Gathered(Generic[Q, A]):
                 asked, self._waiting = self._waiting, {}
                 await self._settle(asked)
         finally:
-            self._at_work = None
+            # Not a moment later: whoever asks now would wait for somebody who is gone.
+            self._at_work.discard(asyncio.current_task())
 
     async def _settle(self, asked: dict[Q, list[asyncio.Future[A]]]) -> None:
         try:

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 from app.access import keys
 from app.access.quotas import Quotas
@@ -26,8 +27,9 @@ from app.s13.crowd import Crowd
 from app.s13.questions import Questions
 from app.s13.seldom import Seldom
 
-# One asks, one takes of quotas, and one writes down who has asked.
-POOL_SIZE = 3
+# Connections: two ask; one takes of quotas, and one writes down who has asked.
+LOOK_UPS, POOL_SIZE = 2, 2
+_NAME = "imei-gateway-s13"
 # Seconds for a statement: longer than a peer waits.
 STATEMENT = 5.0
 # Seconds for peers to take leave, for the last bytes, and for the database.
@@ -38,14 +40,14 @@ BACKLOG = 512
 _LOG = log.get("s13")
 
 
-def house(settings: Settings, pool: Pool, witness: Witness) -> House:
+def house(settings: Settings, look_ups: Pool, pool: Pool, witness: Witness) -> House:
     """What connections share. Raises Invalid where a setting does not allow to answer anybody."""
     now = int(time.time())
     return House(
         ours=peers.identity(settings, now),
         peers=peers.read(settings),
         unknown=settings.unknown_equipment,
-        questions=Questions(pool, Quotas(pool, time.monotonic), settings.quota, witness),
+        questions=Questions(look_ups, Quotas(pool, time.monotonic), settings.quota, witness),
         crowd=Crowd(),
         open=set(),
         warnings=Seldom(_LOG),
@@ -61,21 +63,21 @@ def _numbers(now: int) -> Iterator[int]:
 
 async def run(settings: Settings, says: Callable[[str], None]) -> None:
     """Answers on `settings.database_url`, which must be migrated, until it is cancelled; `says` is told the address."""
-    pool = await open_pool(
-        settings.database_url, size=POOL_SIZE, command_timeout=STATEMENT, application_name="imei-gateway-s13"
-    )
+    opened = partial(open_pool, settings.database_url, command_timeout=STATEMENT, application_name=_NAME)
+    pool, look_ups = await opened(size=POOL_SIZE), await opened(size=LOOK_UPS, look_ups=True)
     witness, stopping = Witness(pool, utc_now), asyncio.Event()
     writing = asyncio.create_task(witness.run(stopping))
     try:
-        await _serve(settings, house(settings, pool, witness), pool, says)
+        await _serve(settings, house(settings, look_ups, pool, witness), pool, says)
     finally:
         stopping.set()
         with suppress(Exception):
             await asyncio.wait_for(writing, CLOSE_WITHIN)
         with suppress(Exception):
             async with asyncio.timeout(CLOSE_WITHIN):
-                await pool.close()
+                await asyncio.gather(pool.close(), look_ups.close())
         pool.terminate()
+        look_ups.terminate()
 
 
 async def _serve(settings: Settings, shared: House, pool: Pool, says: Callable[[str], None]) -> None:

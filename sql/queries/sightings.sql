@@ -1,8 +1,15 @@
+-- name: in_stock
+-- $1 devices. Those that arrived, and were not seen to leave since they were last seen, at a site that tells what leaves.
+SELECT d.device_id
+FROM device AS d
+WHERE
+    d.device_id = ANY ($1::bigint []) AND d.arrived_in IS NOT NULL AND (d.left_at IS NULL OR d.seen_at > d.left_at)
+    AND EXISTS (SELECT FROM device AS gone WHERE gone.site = d.site AND gone.left_at IS NOT NULL);
+
 -- name: note
 -- $1 keys, $2 what was told, $3 who asked, $4 ways, $5 places, $6 notes, $7 incidents, $8 devices, $9 how often,
--- $10 first and $11 last time, in step and none twice. A clear device that nobody reported is noted if it is in stock:
--- it arrived, and was not seen to leave since it was last seen, at a site that tells what leaves. Gives the incidents of
--- which something new was seen, with how much and whom it concerns.
+-- $10 first and $11 last time, in step and none twice. Gives the incidents of which something new was seen, with how much
+-- and whom it concerns.
 WITH said AS (
     SELECT *
     FROM unnest(
@@ -10,20 +17,10 @@ WITH said AS (
         $9::bigint [], $10::timestamptz [], $11::timestamptz []
     ) AS t (key, told, asked_by, way, place, note, incident_id, device_id, times, first_at, last_at)
 ),
-seen AS (
-    SELECT * FROM said WHERE told > 0 OR way = 'report'
-    UNION ALL
-    SELECT s.*
-    FROM said AS s
-    JOIN device AS d USING (device_id)
-    WHERE
-        s.told = 0 AND s.way <> 'report' AND d.arrived_in IS NOT NULL AND (d.left_at IS NULL OR d.seen_at > d.left_at)
-        AND EXISTS (SELECT FROM device AS gone WHERE gone.site = d.site AND gone.left_at IS NOT NULL)
-),
 noted AS (
     INSERT INTO sighting AS s
         (key, told, asked_by, way, place, note, incident_id, device_id, times, first_at, last_at)
-    SELECT key, told, asked_by, way, place, note, incident_id, device_id, times, first_at, last_at FROM seen
+    SELECT key, told, asked_by, way, place, note, incident_id, device_id, times, first_at, last_at FROM said
     ORDER BY key, told, asked_by, way, place
     ON CONFLICT (key, told, asked_by, way, place) DO UPDATE SET
         times = s.times + excluded.times,

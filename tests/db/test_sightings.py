@@ -227,7 +227,7 @@ async def test_while_the_database_is_away_sightings_are_kept(world, stock, monke
     """Those too that come just then."""
     number = await world.theft(stock[0])
 
-    async def fails(*_: object) -> None:
+    async def fails(*_: object, **__: object) -> None:
         await world.asks(stock[0])
         raise ConnectionError("the database is away")
 
