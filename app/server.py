@@ -38,6 +38,8 @@ from app.incidents.tidings import carry as carried
 # Connections: for look-ups, and for all else.
 LOOK_UPS, POOL_SIZE = 4, 8
 _NAME = "imei-gateway-web"
+# How many objects more than there were are looked through for rings, and how often those before them.
+_GARBAGE = 20_000, 20, 20
 
 
 def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Carry = carried) -> Litestar:
@@ -81,4 +83,5 @@ def asgi() -> ASGIApp:
     # All of this stays: searched for garbage again and again it took a fifth of the time, and 80 ms at a stretch.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_GARBAGE)
     return answering
