@@ -23,7 +23,7 @@ MISSING = "wrk is not installed; on Debian it would be there after 'apt-get inst
 THREADS = 4
 # As many are under way at a time. What comes while a statement is under way is answered by the next one, so half of
 # them share its cost; more connections are answered no faster, and each of them waits longer.
-CONNECTIONS = 64
+CONNECTIONS = 96
 # Where a server runs that has a core for itself, and where everything else does.
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER, OTHERS = _CORES[:1], _CORES[1:] or _CORES
