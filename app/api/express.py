@@ -15,6 +15,7 @@ from app.access import bearers
 from app.access.bearers import Bearer
 from app.api import certificate, status
 from app.api.allowance import Allowance
+from app.blocklist.answer import one_status
 from app.blocklist.enquiry import Question
 from app.core import imei
 from app.core.errors import GatewayError
@@ -58,7 +59,7 @@ async def _answered(scope: HTTPScope, state: State) -> bytes | None:
     except Exception:  # whatever it was, the application meets it as well, and says what it was
         return None
     state.enquiries.note(heard.asker, key, heard.answer, status.API)
-    return msgspec.json.encode(status.answered(text, *heard))
+    return msgspec.json.encode(one_status(text, heard.answer, heard.asker))
 
 
 def _bearer(scope: HTTPScope) -> Bearer | None:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, TypeVar
 
 import msgspec
 from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
-from msgspec import UNSET, UnsetType
 
 from app.access.roles import Permission, Principal
 from app.api.allowance import Allowance
 from app.api.notes import Notes
-from app.blocklist.ask import Answer, Serial, key_of, told
+from app.blocklist.answer import OneSerial, OneStatus, SerialAnswer, StatusAnswer, one_status, statuses, told
+from app.blocklist.ask import Serial, key_of
 from app.blocklist.enquiry import Enquiries
-from app.blocklist.standing import ReasonClass, Status
 from app.blocklist.witness import Via
+from app.core import imei
 from app.core.errors import Flaw, Invalid
 from app.core.gs1 import BadKey
 from app.devices.naming import by_serial
@@ -30,44 +29,6 @@ Identifier = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": _PATTERN}
 _SERIAL = "A serial with its GTIN: (01)…(21)…, an SGTIN as an EPC URI, or a GS1 Digital Link."
 T = TypeVar("T")
 Unit = Annotated[str, msgspec.Meta(description=_SERIAL)]
-
-
-class _Told(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Status, since when, and the listing's version; while it is suspect or blocked, why, and a reference that tells
-    us which incident is meant. Who may read incidents sees those that hold it: first those that block it."""
-
-    status: Status
-    since: datetime | None
-    reason: ReasonClass | None
-    reference: str | None
-    version: int
-    incidents: list[int] | UnsetType = UNSET
-
-
-class StatusAnswer(_Told, frozen=True, gc=False):
-    """One answer: the IMEI as it was asked, its status, since when, and the listing's version; while it is suspect or
-    blocked, why, and a reference to quote. Who may read incidents sees those that hold it."""
-
-    imei: str
-
-
-class SerialAnswer(_Told, frozen=True, gc=False):
-    """The same for a device by its GTIN and serial: the gravest of what its identifiers are."""
-
-    serial: str
-
-
-class OneStatus(StatusAnswer, frozen=True, gc=False):
-    """The same, with how far the block list had come: all that was decided up to that position of the change feed is
-    in the answer."""
-
-    as_of: int
-
-
-class OneSerial(SerialAnswer, frozen=True, gc=False):
-    """The same, with how far the block list had come."""
-
-    as_of: int
 
 
 class StatusQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,12 +63,7 @@ async def ask_one(
     `blocked` (stolen, lost, fraud), 009900990002000 is `suspect`, 009900990003008 is `clear` and 009900990004006
     `unknown`."""
     key = key_of(imei)
-    return answered(imei, asker, await enquiries.one(asker, key, API))
-
-
-def answered(imei: str, asker: Principal, answer: Answer) -> OneStatus:
-    """What this asker is told of an identifier that he asked for."""
-    return OneStatus(imei=imei, as_of=answer.as_of, **told(answer.standing, asker))
+    return one_status(imei, await enquiries.one(asker, key, API), asker)
 
 
 @get("/", operation_id="askSerial", summary="Ask for the status of one device by serial", opt=_ASKS.opt)
@@ -120,7 +76,7 @@ async def ask_serial(
     if serial is None:
         raise Invalid("The query names no device; it would have serial=(01)…(21)….", "serial-missing")
     answer = await enquiries.one(asker, unit_of(serial), API)
-    return OneSerial(serial=serial, as_of=answer.as_of, **told(answer.standing, asker))
+    return OneSerial(*told(answer.standing, asker), serial=serial, as_of=answer.as_of)
 
 
 @post(
@@ -142,12 +98,9 @@ async def ask_many(
     keys, units = _read(said)
     await allowance.spend(len(keys) + len(units) - 1)
     found = await enquiries.many(asker, keys, units, API)
-    results = [
-        StatusAnswer(imei=text, **told(found.of(key), asker))
-        for text, key in zip(said.imeis, keys, strict=True)
-    ]
+    results = statuses(said.imeis, keys, found, asker)
     serials = [
-        SerialAnswer(serial=text, **told(found.of(unit), asker))
+        SerialAnswer(*told(found.of(unit), asker), serial=text)
         for text, unit in zip(said.serials, units, strict=True)
     ]
     return StatusAnswers(results, serials, found.as_of)
@@ -161,7 +114,10 @@ def _read(said: StatusQuestion) -> tuple[list[int], list[Serial]]:
         )
         raise Invalid(sentence, "too-many", (Flaw(sentence, "", "too-many"),))
     flaws: list[Flaw] = []
-    keys = [_tried(flaws, f"/imeis/{place}", key_of, text) for place, text in enumerate(said.imeis)]
+    keys = imei.asked_all(said.imeis)
+    if None in keys:
+        for place, text in enumerate(said.imeis):
+            _tried(flaws, f"/imeis/{place}", key_of, text)
     units = [_tried(flaws, f"/serials/{place}", unit_of, text) for place, text in enumerate(said.serials)]
     if flaws:
         sentence = f"{len(flaws)} of the identifiers cannot be right."

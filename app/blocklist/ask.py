@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
 
-from app.access.roles import Permission, Principal
 from app.blocklist.specimens import SPECIMENS
 from app.blocklist.standing import REASONS, STATUSES, Standing, Status
 from app.core import imei
@@ -28,15 +27,26 @@ class Serial(NamedTuple):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What one reading found. `as_of` is the position of the change feed that it saw: all changes up to there are in
-    it, and none after it. What is said of test IMEIs does not depend on it."""
+    """What one reading found: what is listed, and the device of each key that is registered. `as_of` is the position of
+    the change feed that it saw: all changes up to there are in it, and none after it. What is said of test IMEIs does
+    not depend on it."""
 
-    standings: Mapping[int | Serial, Standing]
+    listed: Mapping[int | Serial, Standing]
+    registered: Mapping[int, int]
     as_of: int
 
+    def unclaimed(self) -> Set[int]:
+        """Those that are registered, and that nobody has ever claimed."""
+        return self.registered.keys() - self.listed.keys()
+
     def of(self, asked: int | Serial) -> Standing:
-        specimen = SPECIMENS.get(asked) if isinstance(asked, int) else None
-        return specimen or self.standings.get(asked, _UNHEARD_OF)
+        standing = self.listed.get(asked)
+        if standing is not None or not isinstance(asked, int):
+            return standing or _UNHEARD_OF
+        device_id = self.registered.get(asked)
+        if device_id is None:
+            return SPECIMENS.get(asked, _UNHEARD_OF)
+        return Standing(Status.CLEAR, device_id=device_id, key=asked)
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -48,7 +58,6 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 Counter = Gathered[int | Serial, Answer]
 _UNHEARD_OF = Standing(Status.UNKNOWN)
-_TOLD = ("status", "since", "version", "reason", "reference")
 
 
 def key_of(text: str) -> int:
@@ -67,26 +76,23 @@ async def look_up(conn: Connection, keys: Sequence[int], units: Sequence[Serial]
         return await _by_key(conn, keys)
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         found = await _by_key(conn, keys)
-        return Found({**found.standings, **await _by_unit(conn, units)}, found.as_of)
+        return msgspec.structs.replace(found, listed={**found.listed, **await _by_unit(conn, units)})
 
 
 async def _by_key(conn: Connection, keys: Sequence[int]) -> Found:
     rows = await conn.fetch(_SQL.look_up, keys)
-    return Found({row["key"]: _standing(row) for row in rows if row["key"] is not None}, rows[0]["position"])
+    (head,) = [row for row in rows if row["position"] is not None]
+    registered = dict(zip(head["keys"] or (), head["devices"] or (), strict=True))
+    listed: dict[int | Serial, Standing] = {
+        key: _standing(row, key, registered.get(key)) for row in rows if (key := row["key"]) is not None
+    }
+    return Found(listed, registered, head["position"])
 
 
 async def _by_unit(conn: Connection, units: Sequence[Serial]) -> dict[int | Serial, Standing]:
     serials, gtins = zip(*units, strict=True)
     rows = await conn.fetch(_SQL.look_up_units, serials, gtins)
-    return {Serial(row["serial"], row["gtin"]): _standing(row) for row in rows}
-
-
-def told(standing: Standing, asker: Principal) -> dict[str, Any]:
-    """What this asker may know of it: nobody but those who may read incidents is told which hold it."""
-    fields = {name: getattr(standing, name) for name in _TOLD}
-    if asker.may(Permission.INCIDENTS_READ):
-        fields["incidents"] = standing.held_by
-    return fields
+    return {Serial(row["serial"], row["gtin"]): _standing(row, row["key"], row["device_id"]) for row in rows}
 
 
 async def answers(conn: Connection, asked: Sequence[int | Serial]) -> Callable[[int | Serial], Answer]:
@@ -96,9 +102,9 @@ async def answers(conn: Connection, asked: Sequence[int | Serial]) -> Callable[[
     return lambda one: Answer(found.of(one), found.as_of)
 
 
-def _standing(row: asyncpg.Record) -> Standing:
+def _standing(row: asyncpg.Record, key: int | None, device_id: int | None) -> Standing:
     """Of a row of the listing, or of a device that has none."""
-    status, device_id, key = row["status"], row["device_id"], row["key"]
+    status = row["status"]
     if not status:
         state = Status.UNKNOWN if device_id is None else Status.CLEAR
         return Standing(state, row["since"], row["version"] or 0, device_id=device_id, key=key)

@@ -43,7 +43,7 @@ class Enquiries:
         answer = await self._counter.ask(asked)
         key = asked if isinstance(asked, int) else answer.standing.key
         if key is not None:
-            self.note(asker, key, answer, via)
+            self._witness.saw(asker, via, key, answer.standing)
         return answer
 
     def strangers(self, question: Question) -> Awaitable[Told | None]:
@@ -52,14 +52,13 @@ class Enquiries:
         return self._by_strangers.ask(question)
 
     def note(self, asker: Principal, key: int, answer: Answer, via: Via) -> None:
-        self._witness.saw(asker, via, (key,), {key: answer.standing})
+        self._witness.saw(asker, via, key, answer.standing)
 
     async def many(self, asker: Principal, keys: Sequence[int], units: Sequence[Serial], via: Via) -> Found:
         """The standings of many, all of one moment."""
         async with self._pool.acquire(timeout=10) as conn:
-            found = await look_up(conn, sorted({*keys}), sorted({*units}))
-        known = {standing.key: standing for standing in found.standings.values() if standing.key is not None}
-        self._witness.saw(asker, via, keys, known)
+            found = await look_up(conn, keys, sorted({*units}))
+        self._witness.saw_many(asker, via, keys, found)
         return found
 
 

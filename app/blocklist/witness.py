@@ -4,7 +4,7 @@ loses what it saw in its last second."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -15,9 +15,10 @@ import msgspec
 
 from app.access.roles import Permission, Principal
 from app.blocklist import enumeration, sightings
+from app.blocklist.ask import Found
 from app.blocklist.enumeration import Runs
 from app.blocklist.sightings import Noted
-from app.blocklist.standing import STATUSES, Standing
+from app.blocklist.standing import STATUSES, Standing, Status
 from app.core import log
 from app.core.db import Pool, transaction
 
@@ -55,10 +56,10 @@ _What = tuple[int, int, str, Via]
 
 
 class _Clear(msgspec.Struct, frozen=True, gc=False):
-    """One question for a clear device, which may be in stock."""
+    """A question for a clear device, which may be in stock."""
 
     key: int
-    standing: Standing
+    device_id: int
     asked_by: str
     via: Via
     at: datetime
@@ -76,20 +77,43 @@ class Witness:
         self._shed = 0
         self._runs = Runs()
 
-    def saw(self, asker: Principal, via: Via, keys: Iterable[int], found: Mapping[int, Standing]) -> None:
-        """Somebody asked for these identifiers, and was told this of those that are known."""
+    def saw(self, asker: Principal, via: Via, key: int, standing: Standing) -> None:
+        """Somebody asked for this identifier, and was told this."""
+        if not asker.may(Permission.INCIDENTS_READ):
+            self._hear(asker, (key,))
+            self._consider(asker, via, key, standing, self._now())
+
+    def saw_many(self, asker: Principal, via: Via, keys: Sequence[int], found: Found) -> None:
+        """Somebody asked for these identifiers and some units, and was told what was found."""
         if asker.may(Permission.INCIDENTS_READ):
             return
+        self._hear(asker, keys)
+        at = self._now()
+        for standing in found.listed.values():
+            if standing.key is not None:
+                self._consider(asker, via, standing.key, standing, at)
+        clear = found.unclaimed()
+        room = max(0, MOST_CLEAR - len(self._clear))
+        self._shed += max(0, len(clear) - room)
+        self._clear += [
+            _Clear(key, found.registered[key], asker.key_id, via, at) for key in islice(clear, room)
+        ]
+
+    def _hear(self, asker: Principal, keys: Sequence[int]) -> None:
         asked = self._asked.setdefault(asker.key_id, [])
         if len(asked) < MOST:
             asked.extend(keys)
-        at = self._now()
-        for key, standing in found.items():
-            if standing.held_by:
-                self._note((key, _TOLD[standing.status], asker.key_id, via), standing, at)
-            # Neither one that is not registered here nor one for tests.
-            elif standing.device_id is not None:
-                self._suppose(_Clear(key, standing, asker.key_id, via, at))
+
+    def _consider(self, asker: Principal, via: Via, key: int, standing: Standing, at: datetime) -> None:
+        if standing.held_by:
+            self._note((key, _TOLD[standing.status], asker.key_id, via), standing, at)
+        # Neither one that is not registered here nor one for tests.
+        elif standing.device_id is None:
+            return
+        elif len(self._clear) < MOST_CLEAR:
+            self._clear.append(_Clear(key, standing.device_id, asker.key_id, via, at))
+        else:
+            self._shed += 1
 
     def _note(self, what: _What, standing: Standing, at: datetime) -> None:
         seen = self._seen.get(what)
@@ -100,12 +124,6 @@ class Witness:
             seen = self._seen[what] = _Seen(standing, at, at)
         seen.times += 1
         seen.last = at
-
-    def _suppose(self, clear: _Clear) -> None:
-        if len(self._clear) < MOST_CLEAR:
-            self._clear.append(clear)
-        else:
-            self._shed += 1
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Writes down what was seen, every second until it is told to stop, and then what is left."""
@@ -142,11 +160,12 @@ class Witness:
         """Notes what is in stock, and lets go of the rest of what was clear by now."""
         for part in _parts(self._clear, _LOOKED_FOR):
             async with self._pool.acquire(timeout=10) as conn:
-                there = await sightings.in_stock(conn, {each.standing.device_id for each in part})
+                there = await sightings.in_stock(conn, {each.device_id for each in part})
             del self._clear[: len(part)]
             for each in part:
-                if each.standing.device_id in there:
-                    self._note((each.key, 0, each.asked_by, each.via), each.standing, each.at)
+                if each.device_id in there:
+                    standing = Standing(Status.CLEAR, device_id=each.device_id, key=each.key)
+                    self._note((each.key, 0, each.asked_by, each.via), standing, each.at)
             await asyncio.sleep(pause)
 
     async def _write(self, pause: float) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import rich_click as click
 from rich.console import RenderableType
 
 from app.access.roles import Permission, Principal
-from app.blocklist.ask import Found, key_of, look_up, told
+from app.blocklist.answer import StatusAnswer, told
+from app.blocklist.ask import Found, key_of, look_up
 from app.blocklist.standing import Standing
 from app.cli import desk, options, show
 from app.core.db import Connection
@@ -30,15 +29,17 @@ def status(imeis: tuple[str, ...], as_json: bool) -> None:
     """
     keys = [key_of(text) for text in imeis]
 
-    async def work(conn: Connection, actor: Principal) -> tuple[Found, list[dict[str, Any]]]:
+    async def work(conn: Connection, actor: Principal) -> tuple[Found, list[StatusAnswer]]:
         actor.require(Permission.STATUS_READ)
         found = await look_up(conn, sorted(set(keys)))
-        return found, [told(found.of(key), actor) for key in keys]
+        return found, [
+            StatusAnswer(*told(found.of(key), actor), imei=text)
+            for text, key in zip(imeis, keys, strict=True)
+        ]
 
     found, answers = desk.read(work)
     if as_json:
-        results = [{"imei": text, **answer} for text, answer in zip(imeis, answers, strict=True)]
-        show.json({"results": results, "as_of": found.as_of})
+        show.json({"results": answers, "as_of": found.as_of})
         return
     rows = [_row(text, found.of(key)) for text, key in zip(imeis, keys, strict=True)]
     show.draw(show.table("", ("IMEI", "status", "since", "why", "carriers quote", "#version"), rows))

@@ -9,6 +9,7 @@ network's question.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 KEY_LIMIT = 10**14
 
@@ -172,6 +173,11 @@ def asked(value: str) -> int | None:
         return int(match[1])
     urn = _URN.match(value)
     return int(urn[1] + urn[2]) if urn else None
+
+
+def asked_all(values: Iterable[str]) -> list[int | None]:
+    """The same for many."""
+    return [int(value[:14]) if _ASKED.match(value) else asked(value) for value in values]
 
 
 class BadPei(ValueError):

@@ -62,8 +62,7 @@ class Questions:
         except asyncpg.PostgresError as error:
             raise Unavailable(f"The database refuses: {error}") from error
         if told.asker and question.key is not None:
-            found = {question.key: told.standing}
-            self._witness.saw(told.asker, Via("s13", place), (question.key,), found)
+            self._witness.saw(told.asker, Via("s13", place), question.key, told.standing)
         return told
 
     async def _persistently(self, question: Question) -> Told:

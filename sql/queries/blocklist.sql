@@ -45,19 +45,28 @@ RETURNING
     END AS told;
 
 -- name: look_up
--- $1 keys; a row for each key that has a listing or is registered, and at least one, with how far the block list has
--- come at this moment.
--- LIMIT 1 keeps to the index: for thousands of keys the whole registry would be read.
-SELECT h.position, found.*
+-- $1 keys. A first row with how far the block list has come at this moment, and which of the keys are registered, as
+-- which devices; then a row for each key that has a listing.
+SELECT
+    h.position,
+    d.keys,
+    d.devices,
+    NULL::bigint AS key,
+    NULL::smallint AS status,
+    NULL::timestamptz AS since,
+    NULL::bigint AS version,
+    NULL::bigint [] AS held_by,
+    NULL::text AS kind,
+    NULL::text AS reference
 FROM blocklist_head AS h
-LEFT JOIN (
-    SELECT asked.key, l.status, l.since, l.version, l.held_by, i.kind, i.reference, d.device_id
-    FROM unnest($1::bigint []) AS asked (key)
-    LEFT JOIN LATERAL (SELECT * FROM listing WHERE listing.key = asked.key LIMIT 1) AS l ON true
-    LEFT JOIN incident AS i ON i.incident_id = l.held_by[1]
-    LEFT JOIN LATERAL (SELECT * FROM device_imei WHERE device_imei.key = asked.key LIMIT 1) AS d ON true
-    WHERE l.key IS NOT NULL OR d.key IS NOT NULL
-) AS found ON true;
+CROSS JOIN (
+    SELECT array_agg(key) AS keys, array_agg(device_id) AS devices FROM device_imei WHERE key = ANY ($1::bigint [])
+) AS d
+UNION ALL
+SELECT NULL, NULL, NULL, l.key, l.status, l.since, l.version, l.held_by, i.kind, i.reference
+FROM listing AS l
+LEFT JOIN incident AS i ON i.incident_id = l.held_by[1]
+WHERE l.key = ANY ($1::bigint []);
 
 -- name: look_up_units
 -- $1 serials, $2 GTINs, in step; a row for each unit that is registered, or was declared without being so: the gravest

@@ -75,9 +75,10 @@ async def test_more_imeis_of_a_stolen_device_raise_an_alert_and_block_nothing(
     (refused,) = await found(pool, receipt)
     assert "declared stolen by its serial, so declare its IMEIs as well" in refused.sentence
     async with pool.acquire() as conn:
-        told = await look_up(conn, [int(number[:14]) for number in (first, second, third)])
+        keys = [int(number[:14]) for number in (first, second, third)]
+        told = await look_up(conn, keys)
         alerts = await conn.fetch("SELECT body FROM audit_entry WHERE kind = 'alert.raised'")
-    assert [str(each.status) for each in told.standings.values()] == ["blocked", "clear"]
+    assert [str(told.of(key).status) for key in keys] == ["blocked", "clear", "unknown"]
     assert {word for word in ("contradicts-stolen", "registered-while-stolen") if word in str(alerts)} == {
         "contradicts-stolen",
         "registered-while-stolen",
@@ -106,7 +107,7 @@ async def test_a_theft_waits_for_a_file_that_knows_more_imeis(
             assert not submitting.done()
         assert (await submitting).state == "submitted"
         told = await look_up(conn, [int(number[:14]) for number in (first, second)])
-    assert [str(each.status) for each in told.standings.values()] == ["suspect", "suspect"]
+    assert [str(each.status) for each in told.listed.values()] == ["suspect", "suspect"]
 
 
 async def test_a_file_that_knows_more_imeis_waits_for_a_theft(pool, registers, phones, manager, now):

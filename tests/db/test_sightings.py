@@ -40,8 +40,7 @@ class World:
         asked = [int(number[:14]) for number in numbers]
         async with self.pool.acquire() as conn:
             found = await look_up(conn, sorted(set(asked)))
-        standings = {key: standing for key, standing in found.standings.items() if isinstance(key, int)}
-        self.witness.saw(by or self.carrier, via, asked, standings)
+        self.witness.saw_many(by or self.carrier, via, asked, found)
 
     async def theft(self, *imeis: str, approved: bool = True) -> int:
         said = decide.Draft(title="Paris", scope=Scope(imeis=imeis))
