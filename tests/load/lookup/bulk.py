@@ -10,8 +10,8 @@ from .ground import Plan
 from .wrk import Asking, Target
 
 SIZE = 10_000
-# While one answer is being written, the database finds the next.
-CONNECTIONS = 4
+# While one answer is being written, the database finds others.
+CONNECTIONS = 8
 
 
 async def bulk(plan: Plan) -> AsyncIterator[Figure]:
