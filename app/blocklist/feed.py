@@ -12,6 +12,8 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
@@ -29,27 +31,26 @@ _LEAP = 10**9
 _CURSOR = re.compile(rb"blocklist:([0-9]{1,18})\Z")
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What is to be published, in columns: identifiers, their status as the listing has it and as it was, their
-    versions, and the incident whose reason and reference are told with it."""
+class Told(NamedTuple):
+    """What is to be published: identifiers of which the same is said, with their versions in step; their status as the
+    listing has it and as it was, and the incident whose reason and reference are told with it."""
 
-    keys: list[int]
-    statuses: list[int]
-    before: list[int]
-    versions: list[int]
-    incidents: list[int]
-
-    @classmethod
-    def of(cls, rows: Sequence[asyncpg.Record]) -> Told:
-        names = ("key", "status", "before", "version", "incident_id")
-        return cls(*([row[name] for row in rows] for name in names))
+    status: int
+    before: int
+    incident_id: int
+    keys: Sequence[int]
+    versions: Sequence[int]
 
 
-async def publish(conn: Connection, told: Told, now: datetime) -> None:
+async def publish(conn: Connection, told: Sequence[Told], now: datetime) -> None:
     """Gives these changes their positions. The last statement of a transaction that waits for nobody: everybody else
     who publishes waits for its end."""
-    if told.keys:
-        await conn.execute(_SQL.publish, *msgspec.structs.astuple(told), now)
+    if not told:
+        return
+    statuses, befores, incidents, keys, versions = zip(*told, strict=True)
+    sizes = [len(each) for each in keys]
+    together = list(chain.from_iterable(keys)), list(chain.from_iterable(versions))
+    await conn.execute(_SQL.publish, statuses, befores, incidents, sizes, *together, now)
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from heapq import merge
 
 import msgspec
 
@@ -24,7 +25,7 @@ class Turned(msgspec.Struct, frozen=True):
 
     keys: list[int]
     versions: list[int]
-    told: Told
+    told: list[Told]
 
 
 async def suspect(conn: Connection, incident_id: int, keys: Sequence[int], now: datetime) -> Turned:
@@ -51,6 +52,7 @@ async def _turn(
     conn: Connection, incident_id: int, keys: Sequence[int], *, blocked: int, suspected: int, now: datetime
 ) -> Turned:
     rows = await conn.fetch(_SQL.turn, keys, blocked, suspected, now, incident_id)
-    turned = sorted((row["key"], row["version"]) for row in rows if row["turned"])
-    told = [row for row in rows if row["told"]]
-    return Turned([key for key, _ in turned], [version for _, version in turned], Told.of(told))
+    turned = [zip(row["keys"], row["versions"], strict=True) for row in rows if row["turned"]]
+    in_order = list(merge(*turned))
+    told = [Told(*(row[name] for name in Told._fields)) for row in rows if row["told"]]
+    return Turned([key for key, _ in in_order], [version for _, version in in_order], told)

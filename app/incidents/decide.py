@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import struct
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-import asyncpg
 import msgspec
 
 from app.access.roles import Permission, Principal
@@ -52,6 +51,13 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Drafted(msgspec.Struct, frozen=True):
     id: int
     preview: Preview
+
+
+class Claims(NamedTuple):
+    """Claims of an incident that turned: their keys, in order, and on how many registered devices they are."""
+
+    keys: list[int]
+    devices: int
 
 
 class Freed(msgspec.Struct, frozen=True):
@@ -174,14 +180,14 @@ async def approve(conn: Connection, actor: Principal, incident_id: int, now: dat
     _must_be_another(actor, incident, "approve")
     if incident.state == "approved":
         return _approved_already(actor, incident)
-    rows = await conn.fetch(_SQL.turn_claims, incident_id, SUSPECTED, ACTIVE, now)
-    turned = await listing.block(conn, incident_id, [row["key"] for row in rows], now)
+    claims = await _turned(conn, incident_id, SUSPECTED, ACTIVE, now)
+    turned = await listing.block(conn, incident_id, claims.keys, now)
     await conn.execute(_SQL.approve, incident_id, actor.label, now)
     command = Command(Op.BLOCK, now, actor.label, incident_id=incident_id)
     number = await order(conn, command, turned.keys, turned.versions)
-    others = {row["key"] for row in rows}.difference(turned.keys)
+    others = {*claims.keys}.difference(turned.keys)
     await again.tell_choosy(conn, actor.label, incident_id, sorted(others), now)
-    detail = {"identifiers": len(rows), "newly_blocked": len(turned.keys), "command": number}
+    detail = {"identifiers": len(claims.keys), "newly_blocked": len(turned.keys), "command": number}
     await _remember(conn, "incident.approved", incident_id, actor, now, detail)
     approved = await hold(conn, incident_id, "approved", to="read")
     await feed.publish(conn, turned.told, now)
@@ -227,33 +233,33 @@ async def withdraw(
     if incident.state == "submitted":
         await _acquit(conn, incident_id, now)
     if incident.state == "approved":
-        rows = await conn.fetch(_SQL.turn_claims, incident_id, ACTIVE, LIFTED, now)
-        await let_go(conn, actor, incident_id, rows, now)
+        await let_go(conn, actor, incident_id, await _turned(conn, incident_id, ACTIVE, LIFTED, now), now)
     return await _finish(conn, actor, incident_id, "withdrawn", reason, now)
 
 
 async def _acquit(conn: Connection, incident_id: int, now: datetime) -> None:
-    rows = await conn.fetch(_SQL.turn_claims, incident_id, SUSPECTED, LIFTED, now)
-    turned = await listing.acquit(conn, incident_id, [row["key"] for row in rows], now)
-    await conn.execute(_SQL.count_lifted, incident_id, len(rows), devices_of(rows))
+    claims = await _turned(conn, incident_id, SUSPECTED, LIFTED, now)
+    turned = await listing.acquit(conn, incident_id, claims.keys, now)
+    await conn.execute(_SQL.count_lifted, incident_id, len(claims.keys), claims.devices)
     await feed.publish(conn, turned.told, now)
+
+
+async def _turned(conn: Connection, incident_id: int, before: int, after: int, now: datetime) -> Claims:
+    row = await conn.fetchrow(_SQL.turn_claims, incident_id, before, after, now)
+    assert row is not None
+    return Claims(*row)
 
 
 async def let_go(
-    conn: Connection, actor: Principal, incident_id: int, claims: list[asyncpg.Record], now: datetime
+    conn: Connection, actor: Principal, incident_id: int, claims: Claims, now: datetime
 ) -> Freed:
     """Releases what no other incident holds of these claims, and tells every partner so."""
-    turned = await listing.release(conn, incident_id, [row["key"] for row in claims], now)
+    turned = await listing.release(conn, incident_id, claims.keys, now)
     command = Command(Op.RELEASE, now, actor.label, incident_id=incident_id)
     await order(conn, command, turned.keys, turned.versions)
-    active: int = await conn.fetchval(_SQL.count_lifted, incident_id, len(claims), devices_of(claims))
+    active: int = await conn.fetchval(_SQL.count_lifted, incident_id, len(claims.keys), claims.devices)
     await feed.publish(conn, turned.told, now)
     return Freed(len(turned.keys), active)
-
-
-def devices_of(claims: list[asyncpg.Record]) -> int:
-    """How many registered devices these claims are on."""
-    return len({row["device_id"] for row in claims if row["device_id"] is not None})
 
 
 async def _finish(

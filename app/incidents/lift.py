@@ -13,7 +13,7 @@ from app.core.db import Connection
 from app.core.errors import Conflict
 from app.core.sql import queries
 from app.incidents import scope as scopes
-from app.incidents.decide import devices_of, let_go
+from app.incidents.decide import Claims, let_go
 from app.incidents.incident import hold
 from app.incidents.scope import Scope, Unknown
 
@@ -44,18 +44,20 @@ async def lift(conn: Connection, actor: Principal, incident_id: int, scope: Scop
     unknown = await scopes.resolve(conn, named)
     await conn.execute(_SQL.fill_serials, *scopes.serial_columns(named.serials))
     missed = await conn.fetch(_SQL.not_claimed, incident_id)
-    claims = await conn.fetch(_SQL.lift_scope, incident_id, now)
-    if not claims:
+    row = await conn.fetchrow(_SQL.lift_scope, incident_id, now)
+    assert row is not None
+    claims = Claims(*row)
+    if not claims.keys:
         raise Conflict(
             f"Incident {incident_id} holds nothing of what this scope names; nothing was lifted.",
             "nothing-held",
         )
     freed = await let_go(conn, actor, incident_id, claims, now)
     lifted = Lifted(
-        devices=devices_of(claims),
-        identifiers=len(claims),
+        devices=claims.devices,
+        identifiers=len(claims.keys),
         released=freed.released,
-        still_held=len(claims) - freed.released,
+        still_held=len(claims.keys) - freed.released,
         not_claimed=[imei.full(row["key"]) if row["key"] >= 0 else row["serial"] for row in missed],
         unknown=unknown,
         state="approved" if freed.still_active else "closed",

@@ -154,4 +154,5 @@ async def freeze(conn: Connection, unknown: Unknown) -> list[int]:
     columns = serial_columns([by_serial(text) for text in unknown.serials])
     await number_unknown(conn, *columns)
     await conn.execute(_SQL.fill_serials, *columns)
-    return [row["key"] for row in await conn.fetch(_SQL.scope_keys)]
+    keys: list[int] = await conn.fetchval(_SQL.scope_keys)
+    return keys

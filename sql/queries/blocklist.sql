@@ -2,47 +2,54 @@
 -- $1 keys, $2 change of blocked_by, $3 change of suspected_by, $4 now, $5 the incident whose claims turn. Rows are
 -- touched in key order, so overlapping decisions wait for each other and never deadlock. What is blocked is so since its
 -- first block, whatever is suspected of it besides. Answers with what became (un)blocked, and with what may be told
--- differently now.
-INSERT INTO listing AS l (key, blocked_by, suspected_by, held_by, version, since)
+-- differently now: keys and versions, by what is said alike of them.
+WITH turned AS (
+    INSERT INTO listing AS l (key, blocked_by, suspected_by, held_by, version, since)
+    SELECT
+        key,
+        greatest($2::integer, 0),
+        greatest($3::integer, 0),
+        CASE WHEN greatest($2, $3) > 0 THEN ARRAY[$5::bigint] ELSE '{}' END,
+        CASE WHEN $2 > 0 THEN 1 ELSE 0 END,
+        $4
+    FROM unnest($1::bigint []) AS key
+    ORDER BY key
+    ON CONFLICT (key) DO UPDATE SET
+        blocked_by = l.blocked_by + $2,
+        suspected_by = l.suspected_by + $3,
+        held_by = CASE
+            WHEN $2 > 0
+                THEN l.held_by[:l.blocked_by] || $5::bigint || array_remove(l.held_by[l.blocked_by + 1:], $5::bigint)
+            WHEN $3 > 0 THEN l.held_by || $5::bigint
+            ELSE array_remove(l.held_by, $5::bigint)
+        END,
+        version = l.version + CASE WHEN (l.blocked_by > 0) <> (l.blocked_by + $2 > 0) THEN 1 ELSE 0 END,
+        since = CASE
+            WHEN
+                (l.blocked_by > 0, l.blocked_by = 0 AND l.suspected_by > 0)
+                <> (l.blocked_by + $2 > 0, l.blocked_by + $2 = 0 AND l.suspected_by + $3 > 0)
+                THEN $4
+            ELSE l.since
+        END
+    RETURNING
+        key,
+        version,
+        status,
+        coalesce(held_by[1], $5) AS incident_id,
+        CASE WHEN $2 < 0 THEN 2 WHEN $3 > 0 THEN 0 ELSE 1 END AS before,
+        (($2 > 0 AND blocked_by = $2) OR ($2 < 0 AND blocked_by = 0)) AS turned,
+        CASE
+            WHEN $2 > 0 THEN blocked_by = $2
+            WHEN $2 < 0 THEN true
+            WHEN $3 > 0 THEN blocked_by = 0 AND suspected_by = $3
+            ELSE blocked_by = 0
+        END AS told
+)
 SELECT
-    key,
-    greatest($2::integer, 0),
-    greatest($3::integer, 0),
-    CASE WHEN greatest($2, $3) > 0 THEN ARRAY[$5::bigint] ELSE '{}' END,
-    CASE WHEN $2 > 0 THEN 1 ELSE 0 END,
-    $4
-FROM unnest($1::bigint []) AS key
-ORDER BY key
-ON CONFLICT (key) DO UPDATE SET
-    blocked_by = l.blocked_by + $2,
-    suspected_by = l.suspected_by + $3,
-    held_by = CASE
-        WHEN $2 > 0
-            THEN l.held_by[:l.blocked_by] || $5::bigint || array_remove(l.held_by[l.blocked_by + 1:], $5::bigint)
-        WHEN $3 > 0 THEN l.held_by || $5::bigint
-        ELSE array_remove(l.held_by, $5::bigint)
-    END,
-    version = l.version + CASE WHEN (l.blocked_by > 0) <> (l.blocked_by + $2 > 0) THEN 1 ELSE 0 END,
-    since = CASE
-        WHEN
-            (l.blocked_by > 0, l.blocked_by = 0 AND l.suspected_by > 0)
-            <> (l.blocked_by + $2 > 0, l.blocked_by + $2 = 0 AND l.suspected_by + $3 > 0)
-            THEN $4
-        ELSE l.since
-    END
-RETURNING
-    key,
-    version,
-    status,
-    coalesce(held_by[1], $5) AS incident_id,
-    CASE WHEN $2 < 0 THEN 2 WHEN $3 > 0 THEN 0 ELSE 1 END AS before,
-    (($2 > 0 AND blocked_by = $2) OR ($2 < 0 AND blocked_by = 0)) AS turned,
-    CASE
-        WHEN $2 > 0 THEN blocked_by = $2
-        WHEN $2 < 0 THEN true
-        WHEN $3 > 0 THEN blocked_by = 0 AND suspected_by = $3
-        ELSE blocked_by = 0
-    END AS told;
+    turned, told, status, before, incident_id, array_agg(key ORDER BY key) AS keys, array_agg(version ORDER BY key) AS versions
+FROM turned
+GROUP BY turned, told, status, before, incident_id
+ORDER BY status, before, incident_id;
 
 -- name: look_up
 -- $1 keys. A first row with how far the block list has come at this moment, and which of the keys are registered, as

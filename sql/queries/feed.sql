@@ -1,28 +1,29 @@
 -- name: publish
--- $1 keys, $2 statuses, $3 what they were before, $4 versions, $5 incidents, $6 now. The head's row is held until the transaction ends. Its time
--- never runs back, whatever the clocks of the processes say.
+-- $1 statuses, $2 what they were before, $3 incidents, $4 of how many identifiers, in step; $5 the keys of the first, then
+-- those of the next, …, $6 their versions, $7 now. The head's row is held until the transaction ends. Its time never runs
+-- back, whatever the clocks of the processes say.
 WITH head AS (
     UPDATE blocklist_head
-    SET position = position + cardinality($1::bigint []), at = greatest(at, $6)
-    RETURNING position - cardinality($1::bigint []) AS before, at
+    SET position = position + cardinality($5::bigint []), at = greatest(at, $7)
+    RETURNING position - cardinality($5::bigint []) AS before, at
 ),
-placed AS (
-    SELECT t.*, row_number() OVER (ORDER BY t.status, t.before, t.incident_id, t.key) AS place
-    FROM unnest($1::bigint [], $2::smallint [], $3::smallint [], $4::bigint [], $5::bigint [])
-        AS t (key, status, before, version, incident_id)
+said AS (
+    SELECT *, (sum(size) OVER (ORDER BY number))::integer AS until
+    FROM unnest($1::smallint [], $2::smallint [], $3::bigint [], $4::integer [])
+        WITH ORDINALITY AS t (status, before, incident_id, size, number)
 )
 INSERT INTO blocklist_change (first, at, status, before, incident_id, keys, versions)
 SELECT
-    head.before + min(p.place),
+    head.before + place,
     head.at,
-    p.status,
-    p.before,
-    p.incident_id,
-    array_agg(p.key ORDER BY p.place),
-    array_agg(p.version ORDER BY p.place)
-FROM placed AS p
-CROSS JOIN head
-GROUP BY head.before, head.at, p.status, p.before, p.incident_id, p.place / 1000;
+    s.status,
+    s.before,
+    s.incident_id,
+    ($5::bigint [])[place:least(place + 999, s.until)],
+    ($6::bigint [])[place:least(place + 999, s.until)]
+FROM said AS s
+CROSS JOIN LATERAL generate_series(s.until - s.size + 1, s.until, 1000) AS place
+CROSS JOIN head;
 
 -- name: head
 -- How far the block list has come, and up to where its changes are forgotten.

@@ -175,7 +175,7 @@ JOIN serial_number AS n USING (serial, gtin)
 ON CONFLICT DO NOTHING;
 
 -- name: scope_keys
-SELECT key FROM scoped ORDER BY key;
+SELECT coalesce(array_agg(key ORDER BY key), '{}') FROM scoped;
 
 -- name: preview_totals
 SELECT
@@ -260,16 +260,23 @@ INSERT INTO claim (incident_id, key, device_id, state)
 SELECT $1, key, device_id, 0 FROM scoped ORDER BY key;
 
 -- name: turn_claims
--- $1 incident, $2 from state, $3 to state, $4 now: all of the incident's claims.
-UPDATE claim SET state = $3, lifted_at = CASE WHEN $3::smallint = 2 THEN $4::timestamptz END
-WHERE incident_id = $1 AND state = $2
-RETURNING key, device_id;
+-- $1 incident, $2 from state, $3 to state, $4 now: all of the incident's claims. Their keys, and on how many registered
+-- devices they are.
+WITH turned AS (
+    UPDATE claim SET state = $3, lifted_at = CASE WHEN $3::smallint = 2 THEN $4::timestamptz END
+    WHERE incident_id = $1 AND state = $2
+    RETURNING key, device_id
+)
+SELECT coalesce(array_agg(key ORDER BY key), '{}') AS keys, count(DISTINCT device_id) AS devices FROM turned;
 
 -- name: lift_scope
--- $1 incident, $2 now: lifts its active claims on what the scope names.
-UPDATE claim AS c SET state = 2, lifted_at = $2 FROM scoped AS s
-WHERE c.incident_id = $1 AND c.key = s.key AND c.state = 1
-RETURNING c.key, c.device_id;
+-- $1 incident, $2 now: lifts its active claims on what the scope names. As above.
+WITH lifted AS (
+    UPDATE claim AS c SET state = 2, lifted_at = $2 FROM scoped AS s
+    WHERE c.incident_id = $1 AND c.key = s.key AND c.state = 1
+    RETURNING c.key, c.device_id
+)
+SELECT coalesce(array_agg(key ORDER BY key), '{}') AS keys, count(DISTINCT device_id) AS devices FROM lifted;
 
 -- name: not_claimed
 -- $1 incident: what the scope names and the incident does not actively hold.
