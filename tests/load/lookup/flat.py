@@ -34,7 +34,8 @@ async def flat(plan: Plan) -> AsyncIterator[Figure]:
 
 
 async def _serving(stack: AsyncExitStack, plan: Plan, registered: int) -> Target:
-    blocked = min(plan.blocked, registered)
+    # The same share of them, so that as many of the questions are sightings.
+    blocked = registered * plan.blocked // plan.registered // PALLET * PALLET
     stock = await ground.stocked(plan, registered, blocked)
     gateway = await stack.enter_async_context(ground.serving(plan, stock))
     return wrk.target(plan, gateway, gateway)
