@@ -7,7 +7,7 @@ import gc
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
 from litestar import Litestar
@@ -38,6 +38,8 @@ from app.incidents.tidings import carry as carried
 # Connections: for look-ups, and for all else.
 LOOK_UPS, POOL_SIZE = 4, 8
 _NAME = "imei-gateway-web"
+LAST = 5.0
+"""Seconds in which a process that ends writes down who has asked."""
 # How many objects more than there were are looked through for rings, and how often those before them.
 _GARBAGE = 20_000, 20, 20
 
@@ -65,7 +67,8 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
         finally:
             ending.cancel()
             stopping.set()
-            await writing
+            with suppress(TimeoutError):
+                await asyncio.wait_for(writing, LAST)
             await asyncio.gather(pool.close(), look_ups.close())
 
     secret_keys = keyring.load(settings, secrets.token_bytes)

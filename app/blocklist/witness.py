@@ -1,11 +1,11 @@
-"""Notes who asks, after he was answered, and writes it down once a second: no answer waits for it. A process that dies
-loses what it saw in its last second."""
+"""Notes who asks, after he was answered, and writes it down once a second, a little at a time: no answer waits for it. A
+process that dies loses what it has not written yet."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -29,8 +29,8 @@ MOST_CLEAR = 20_000
 """How many clear ones among them, which may be in stock: to look at them takes the database time."""
 # So many at a time are written down, looked for in stock, and counted: a millisecond each.
 _WRITTEN, _LOOKED_FOR, _COUNTED = 200, 1_000, 5_000
-PAUSE = 0.01
-"""Seconds after each."""
+# After each of these there is a rest, so many times as long as it took: the database is there for those who ask.
+_REST = 4
 _TOLD = {status: told for told, status in enumerate(STATUSES)}
 _LOG = log.get("blocklist")
 T = TypeVar("T")
@@ -53,6 +53,7 @@ class _Seen(msgspec.Struct, gc=False):
 
 
 _What = tuple[int, int, str, Via]
+_Haste = Callable[[], bool]
 
 
 class _Clear(msgspec.Struct, frozen=True, gc=False):
@@ -127,57 +128,63 @@ class Witness:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Writes down what was seen, every second until it is told to stop, and then what is left."""
-        while not stopping.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), EVERY)
-            await self.write(0 if stopping.is_set() else PAUSE)
+        try:
+            while not stopping.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopping.wait(), EVERY)
+                await self.write(stopping.is_set)
+            await self.write()
+        finally:
+            if left := len(self._seen) + len(self._clear):
+                _LOG.warning("sightings.lost", identifiers=left)
 
-    async def write(self, pause: float = 0) -> None:
+    async def write(self, in_haste: _Haste = lambda: True) -> None:
         """Writes down what was seen, a little at a time: others are answered meanwhile. If the database is away, what
         is left is kept for the next time."""
         if self._shed:
             _LOG.warning("sightings.shed", identifiers=self._shed)
             self._shed = 0
-        await self._count(pause)
+        await self._count(in_haste)
         try:
-            await self._look_in_stock(pause)
-            await self._write(pause)
+            await self._look_in_stock(in_haste)
+            await self._write(in_haste)
             if heard := self._runs.news():
                 await transaction(self._pool, partial(enumeration.guard, heard=heard, now=self._now()))
         except Exception as error:  # whatever it was, the next second is another
             left = len(self._seen) + len(self._clear)
             _LOG.warning("sightings.not_written", error=repr(error), identifiers=left)
 
-    async def _count(self, pause: float) -> None:
+    async def _count(self, in_haste: _Haste) -> None:
         asked, self._asked = self._asked, {}
         now = self._now()
         for key_id, keys in asked.items():
             for part in _parts(keys, _COUNTED):
-                self._runs.add(key_id, part, now)
-                await asyncio.sleep(pause)
+                async with _resting(in_haste):
+                    self._runs.add(key_id, part, now)
 
-    async def _look_in_stock(self, pause: float) -> None:
+    async def _look_in_stock(self, in_haste: _Haste) -> None:
         """Notes what is in stock, and lets go of the rest of what was clear by now."""
         for part in _parts(self._clear, _LOOKED_FOR):
-            async with self._pool.acquire(timeout=10) as conn:
+            async with _resting(in_haste), self._pool.acquire(timeout=10) as conn:
                 there = await sightings.in_stock(conn, {each.device_id for each in part})
             del self._clear[: len(part)]
             for each in part:
                 if each.device_id in there:
                     standing = Standing(Status.CLEAR, device_id=each.device_id, key=each.key)
                     self._note((each.key, 0, each.asked_by, each.via), standing, each.at)
-            await asyncio.sleep(pause)
 
-    async def _write(self, pause: float) -> None:
+    async def _write(self, in_haste: _Haste) -> None:
         for part in _parts(self._seen, _WRITTEN):
-            taken = {what: self._seen.pop(what) for what in part}
-            noted = [_noted(what, seen) for what, seen in taken.items()]
-            try:
-                await transaction(self._pool, partial(sightings.note, seen=noted, now=self._now()))
-            except BaseException:
-                self._keep(taken)
-                raise
-            await asyncio.sleep(pause)
+            async with _resting(in_haste):
+                await self._write_part({what: self._seen.pop(what) for what in part})
+
+    async def _write_part(self, taken: Mapping[_What, _Seen]) -> None:
+        noted = [_noted(what, seen) for what, seen in taken.items()]
+        try:
+            await transaction(self._pool, partial(sightings.note, seen=noted, now=self._now()))
+        except BaseException:
+            self._keep(taken)
+            raise
 
     def _keep(self, taken: Mapping[_What, _Seen]) -> None:
         """What could not be written down, with what was seen of the same since."""
@@ -186,6 +193,14 @@ class Witness:
                 since.times, since.first = since.times + before.times, before.first
             else:
                 self._seen[what] = before
+
+
+@asynccontextmanager
+async def _resting(in_haste: _Haste) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    yield
+    await asyncio.sleep(0 if in_haste() else _REST * (loop.time() - began))
 
 
 def _parts(whole: Iterable[T], size: int) -> Iterator[list[T]]:
