@@ -83,6 +83,7 @@ class Exports:
 
 async def _lines(pool: Pool, form: Form, after: After) -> AsyncIterator[str | int]:
     async with pool.acquire(timeout=10) as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        await conn.execute(_SQL.hash)
         yield (await head(conn)).position
         if after == After():
             yield _HEADERS[form]

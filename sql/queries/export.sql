@@ -1,3 +1,7 @@
+-- name: hash
+-- For this transaction. To merge what is said alike with those of whom it is said, a page would be sorted twice over.
+SET LOCAL enable_mergejoin = off;
+
 -- name: imeis
 -- $1 after this key, $2 rows, $3 form, $4 what comes before an IMEI in that form, $5 the least status that is listed, $6 kinds
 -- of incidents and $7 the classes of their reasons, in step. Many rows share all but the IMEI, so the rest is made once
