@@ -1,5 +1,5 @@
-"""Notes who asks, after he was answered, and writes it down once a second, a little at a time: no answer waits for it. A
-process that dies loses what it has not written yet."""
+"""Notes who asks, after he was answered, and writes it down once a second, a little at a time: no answer waits for it.
+A process that dies loses what it has not written yet."""
 
 from __future__ import annotations
 
