@@ -51,15 +51,15 @@ class Gathered(Generic[Q, A]):
         try:
             async with self._pool.acquire(timeout=10) as conn:
                 answer = await self._answer(conn, list(asked))
+            told = {question: answer(question) for question in asked}
         except Exception as error:  # all who asked hear of the fault; the gathering itself goes on
             for future in _open(asked):
                 future.set_exception(error)
             return
         for question, futures in asked.items():
-            told = answer(question)
             for future in futures:
                 if not future.done():
-                    future.set_result(told)
+                    future.set_result(told[question])
 
 
 def _open(asked: dict[Q, list[asyncio.Future[A]]]) -> list[asyncio.Future[A]]:
