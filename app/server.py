@@ -1,4 +1,6 @@
-"""The web process: the API on a pool of its own. It keeps no state; run as many as you need."""
+"""The web process: the API on pools of its own. What it keeps is who has asked, until that is written down; run as many
+as you need.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ from app.epcis.carry import Carry
 from app.incidents.tidings import carry as carried
 
 # Connections: for look-ups, and for all else.
-LOOK_UPS, POOL_SIZE = 4, 8
+LOOK_UPS, POOL_SIZE = 6, 8
 _NAME = "imei-gateway-web"
 LAST = 5.0
 """Seconds in which a process that ends writes down who has asked."""

@@ -66,6 +66,11 @@ class Quotas:
         account.slice -= units
         return self._left(account, quota)
 
+    def is_used_up(self, key_id: str) -> bool:
+        """Whether this process knows that there is not one identifier left for a key at this moment."""
+        account = self._accounts.get(key_id)
+        return account is not None and account.slice < 1 and self._clock() < account.closed_until[0]
+
     async def _make_room(self, account: _Account, key_id: str, quota: int, units: int) -> None:
         lacking = units - account.slice
         if lacking <= 0:

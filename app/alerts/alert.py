@@ -67,7 +67,8 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 async def raise_(conn: Connection, alerts: Sequence[Raised], by: str, now: datetime) -> None:
-    """Raises alerts, each kind and subject once. Of those that are not open already the audit log tells."""
+    """Raises alerts; of one kind and subject the last. Of those that are not open already the audit log tells."""
+    alerts = list({(alert.kind, alert.subject): alert for alert in alerts}.values())
     if not alerts:
         return
     columns = (

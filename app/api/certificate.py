@@ -44,4 +44,6 @@ def _is_trusted(request: AnyRequest) -> bool:
         address = ip_address(request.client.host)
     except ValueError:
         return False
+    # As an IPv4 client is seen through a socket of both.
+    address = getattr(address, "ipv4_mapped", None) or address
     return any(address in network for network in proxies)

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.access import bearers
 from app.access.bearers import Bearer
+from app.access.keys import Claimed
 from app.api import certificate, status
 from app.api.allowance import Allowance
 from app.blocklist.answer import one_status
@@ -49,10 +50,10 @@ async def _answered(scope: HTTPScope, state: State) -> bytes | None:
         return None
     text = path[len(_PATH) :]
     key, bearer = imei.asked(text), _bearer(scope)
-    if key is None or bearer is None:
+    if key is None or bearer is None or _is_used_up(bearer, state):
         return None
     try:
-        heard = await state.enquiries.strangers(Question(bearer, key))
+        heard = await state.enquiries.by_bearer(Question(bearer, key))
         if heard is None:
             return None
         await Allowance(heard.asker, state, scope).spend(1)
@@ -60,6 +61,11 @@ async def _answered(scope: HTTPScope, state: State) -> bytes | None:
         return None
     state.enquiries.note(heard.asker, key, heard.answer, status.API)
     return msgspec.json.encode(one_status(text, heard.answer, heard.asker))
+
+
+def _is_used_up(bearer: Bearer, state: State) -> bool:
+    """Whether the quota of this key is known to be used up, whoever shows it: then nothing is looked up for it."""
+    return isinstance(bearer, Claimed) and bool(state.quotas.is_used_up(bearer.key_id))
 
 
 def _bearer(scope: HTTPScope) -> Bearer | None:

@@ -70,13 +70,19 @@ def key_of(text: str) -> int:
 
 
 async def look_up(conn: Connection, keys: Sequence[int], units: Sequence[Serial] = ()) -> Found:
-    """The standing of each key and of each unit, all of one moment. With units, on a connection that is in no
-    transaction."""
+    """The standing of each key and of each unit, all of one moment; within a transaction, which need not be of one,
+    as far as that goes."""
     if not units:
         return await _by_key(conn, keys)
+    if conn.is_in_transaction():
+        return await _by_both(conn, keys, units)
     async with conn.transaction(isolation="repeatable_read", readonly=True):
-        found = await _by_key(conn, keys)
-        return msgspec.structs.replace(found, listed={**found.listed, **await _by_unit(conn, units)})
+        return await _by_both(conn, keys, units)
+
+
+async def _by_both(conn: Connection, keys: Sequence[int], units: Sequence[Serial]) -> Found:
+    found = await _by_key(conn, keys)
+    return msgspec.structs.replace(found, listed={**found.listed, **await _by_unit(conn, units)})
 
 
 async def _by_key(conn: Connection, keys: Sequence[int]) -> Found:

@@ -3,6 +3,7 @@ afterwards."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from app.blocklist.ask import Answer, Counter, Found, Serial, answers, look_up
 from app.blocklist.witness import Via, Witness
 from app.core.db import Connection, Pool
 from app.core.gather import Gathered
+
+MOST_AT_ONCE = 3
 
 
 class Question(NamedTuple):
@@ -35,8 +38,10 @@ class Enquiries:
     def __init__(self, pool: Pool, witness: Witness) -> None:
         self._pool = pool
         self._counter: Counter = Gathered(pool, answers)
-        self._by_strangers: Gathered[Question, Told | None] = Gathered(pool, _recognised, at_once=2)
+        self._by_bearer: Gathered[Question, Told | None] = Gathered(pool, _recognised, at_once=2)
         self._witness = witness
+        # A connection of those for look-ups is busy for long with ten thousand: the others are for who asks for one.
+        self._many = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def one(self, asker: Principal, asked: int | Serial, via: Via) -> Answer:
         """The standing of one identifier; those that many ask for are looked up together."""
@@ -46,17 +51,17 @@ class Enquiries:
             self._witness.saw(asker, via, key, answer.standing)
         return answer
 
-    def strangers(self, question: Question) -> Awaitable[Told | None]:
+    def by_bearer(self, question: Question) -> Awaitable[Told | None]:
         """Who has asked, and the answer, read at once; None where nobody is known who may ask. What is then told is to
         be noted."""
-        return self._by_strangers.ask(question)
+        return self._by_bearer.ask(question)
 
     def note(self, asker: Principal, key: int, answer: Answer, via: Via) -> None:
         self._witness.saw(asker, via, key, answer.standing)
 
     async def many(self, asker: Principal, keys: Sequence[int], units: Sequence[Serial], via: Via) -> Found:
         """The standings of many, all of one moment."""
-        async with self._pool.acquire(timeout=10) as conn:
+        async with self._many, self._pool.acquire(timeout=10) as conn:
             found = await look_up(conn, keys, sorted({*units}))
         self._witness.saw_many(asker, via, keys, found)
         return found

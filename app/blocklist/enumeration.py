@@ -17,7 +17,7 @@ from app.core.db import Connection
 from app.core.sql import queries
 
 RUN = 50
-"""So many of a hundred numbers in a row, asked for within MEMORY, are an alert."""
+"""So many of a hundred numbers in a row are an alert, where no two of them were asked for further apart than MEMORY."""
 MEMORY = timedelta(hours=1)
 SOURCE = "enumeration"
 _FEW = 8
@@ -57,6 +57,11 @@ class Runs:
         """The hundreds of which more was heard since this was asked last, as bits."""
         news, self._news = self._news, {}
         return news
+
+    def tell_again(self, news: Mapping[_Hundred, int]) -> None:
+        """These are news still."""
+        for hundred, bits in news.items():
+            self._news[hundred] = self._news.get(hundred, 0) | bits
 
 
 async def guard(conn: Connection, heard: Mapping[_Hundred, int], now: datetime) -> None:

@@ -135,6 +135,7 @@ async def day(conn: Connection, on: date, net: Net, now: datetime) -> str:
         raise Conflict(
             f"{on} is complete from {(end + SETTLED).isoformat()} on; ask again then.", "day-not-over"
         )
-    if await conn.fetchval(_SQL.is_forgotten, begin):
-        raise Gone(f"The changes of {on} are not kept any more; read the whole list.", "day-gone")
-    return OPERATOR_HEADER + (await conn.fetchval(_SQL.day, begin, end, net, *_CLASSES) or "")
+    async with conn.transaction(isolation="repeatable_read", readonly=True):
+        if await conn.fetchval(_SQL.is_forgotten, begin):
+            raise Gone(f"The changes of {on} are not kept any more; read the whole list.", "day-gone")
+        return OPERATOR_HEADER + (await conn.fetchval(_SQL.day, begin, end, net, *_CLASSES) or "")

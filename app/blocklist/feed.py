@@ -43,8 +43,8 @@ class Told(NamedTuple):
 
 
 async def publish(conn: Connection, told: Sequence[Told], now: datetime) -> None:
-    """Gives these changes their positions. The last statement of a transaction that waits for nobody: everybody else
-    who publishes waits for its end."""
+    """Gives these changes their positions, after everything that may have to wait: everybody else who publishes waits
+    for the end of this transaction."""
     if not told:
         return
     statuses, befores, incidents, keys, versions = zip(*told, strict=True)

@@ -53,7 +53,6 @@ class _Seen(msgspec.Struct, gc=False):
 
 
 _What = tuple[int, int, str, Via]
-_Haste = Callable[[], bool]
 
 
 class _Clear(msgspec.Struct, frozen=True, gc=False):
@@ -81,7 +80,9 @@ class Witness:
     def saw(self, asker: Principal, via: Via, key: int, standing: Standing) -> None:
         """Somebody asked for this identifier, and was told this."""
         if not asker.may(Permission.INCIDENTS_READ):
-            self._hear(asker, (key,))
+            # Serials have numbers of ours, which nobody asks for.
+            if key >= 0:
+                self._hear(asker, (key,))
             self._consider(asker, via, key, standing, self._now())
 
     def saw_many(self, asker: Principal, via: Via, keys: Sequence[int], found: Found) -> None:
@@ -132,40 +133,50 @@ class Witness:
             while not stopping.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), EVERY)
-                await self.write(stopping.is_set)
+                await self.write(stopping)
             await self.write()
         finally:
             if left := len(self._seen) + len(self._clear):
                 _LOG.warning("sightings.lost", identifiers=left)
 
-    async def write(self, in_haste: _Haste = lambda: True) -> None:
-        """Writes down what was seen, a little at a time: others are answered meanwhile. If the database is away, what
-        is left is kept for the next time."""
+    async def write(self, hurried: asyncio.Event | None = None) -> None:
+        """Writes down what was seen, a little at a time: others are answered meanwhile, unless it is `hurried`. If the
+        database is away, what is left is kept for the next time."""
+        if hurried is None:
+            hurried = asyncio.Event()
+            hurried.set()
         if self._shed:
             _LOG.warning("sightings.shed", identifiers=self._shed)
             self._shed = 0
-        await self._count(in_haste)
+        await self._count(hurried)
         try:
-            await self._look_in_stock(in_haste)
-            await self._write(in_haste)
-            if heard := self._runs.news():
-                await transaction(self._pool, partial(enumeration.guard, heard=heard, now=self._now()))
+            await self._look_in_stock(hurried)
+            await self._write(hurried)
+            await self._guard()
         except Exception as error:  # whatever it was, the next second is another
             left = len(self._seen) + len(self._clear)
             _LOG.warning("sightings.not_written", error=repr(error), identifiers=left)
 
-    async def _count(self, in_haste: _Haste) -> None:
+    async def _guard(self) -> None:
+        if heard := self._runs.news():
+            try:
+                await transaction(self._pool, partial(enumeration.guard, heard=heard, now=self._now()))
+            except BaseException:
+                self._runs.tell_again(heard)
+                raise
+
+    async def _count(self, hurried: asyncio.Event) -> None:
         asked, self._asked = self._asked, {}
         now = self._now()
         for key_id, keys in asked.items():
             for part in _parts(keys, _COUNTED):
-                async with _resting(in_haste):
+                async with _resting(hurried):
                     self._runs.add(key_id, part, now)
 
-    async def _look_in_stock(self, in_haste: _Haste) -> None:
+    async def _look_in_stock(self, hurried: asyncio.Event) -> None:
         """Notes what is in stock, and lets go of the rest of what was clear by now."""
         for part in _parts(self._clear, _LOOKED_FOR):
-            async with _resting(in_haste), self._pool.acquire(timeout=10) as conn:
+            async with _resting(hurried), self._pool.acquire(timeout=10) as conn:
                 there = await sightings.in_stock(conn, {each.device_id for each in part})
             del self._clear[: len(part)]
             for each in part:
@@ -173,9 +184,9 @@ class Witness:
                     standing = Standing(Status.CLEAR, device_id=each.device_id, key=each.key)
                     self._note((each.key, 0, each.asked_by, each.via), standing, each.at)
 
-    async def _write(self, in_haste: _Haste) -> None:
+    async def _write(self, hurried: asyncio.Event) -> None:
         for part in _parts(self._seen, _WRITTEN):
-            async with _resting(in_haste):
+            async with _resting(hurried):
                 await self._write_part({what: self._seen.pop(what) for what in part})
 
     async def _write_part(self, taken: Mapping[_What, _Seen]) -> None:
@@ -187,7 +198,8 @@ class Witness:
             raise
 
     def _keep(self, taken: Mapping[_What, _Seen]) -> None:
-        """What could not be written down, with what was seen of the same since."""
+        """What could not be written down, with what was seen of the same since. What was lost in the moment of COMMIT
+        may be counted twice."""
         for what, before in taken.items():
             if since := self._seen.get(what):
                 since.times, since.first = since.times + before.times, before.first
@@ -196,11 +208,13 @@ class Witness:
 
 
 @asynccontextmanager
-async def _resting(in_haste: _Haste) -> AsyncIterator[None]:
+async def _resting(hurried: asyncio.Event) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     began = loop.time()
     yield
-    await asyncio.sleep(0 if in_haste() else _REST * (loop.time() - began))
+    with suppress(TimeoutError):
+        await asyncio.wait_for(hurried.wait(), _REST * (loop.time() - began))
+    await asyncio.sleep(0)
 
 
 def _parts(whole: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -21,7 +21,8 @@ BODIES = frozenset((1, 10, 30, 33, 35, 44, 45, 49, 50, 51, 52, 53, 54, 86, 91, 9
 TEST_TAC = 990099
 
 _URN = re.compile(
-    r"urn:gsma:imei:([0-9]{8})-?([0-9]{6})-?([0-9])(?:;svn=[0-9]{2})?(?:;vers=[0-9]+)?\Z", re.IGNORECASE
+    r"urn:gsma:imei:([0-9]{8})-?([0-9]{6})-?([0-9])(?:;svn=[0-9]{2})?(?:;vers=[0-9]+)?\Z",
+    re.IGNORECASE | re.ASCII,
 )
 _PEI = re.compile(r"(?:imei-([0-9]{14})[0-9]|imeisv-([0-9]{14})[0-9]{2})\Z")
 _ASKED = re.compile(r"([0-9]{14})[0-9]{0,2}\Z")

@@ -13,7 +13,7 @@ import asyncpg
 
 from app.access import keys
 from app.access.quotas import Quotas
-from app.access.roles import Principal
+from app.access.roles import Permission, Principal
 from app.blocklist import ask
 from app.blocklist.standing import Standing, Status
 from app.blocklist.witness import Via, Witness
@@ -46,7 +46,7 @@ class Questions:
     who has asked."""
 
     def __init__(self, pool: Pool, quotas: Quotas, quota: int, witness: Witness) -> None:
-        self._gathered: Gathered[Question, Told] = Gathered(pool, _answers)
+        self._gathered: Gathered[Question, Told] = Gathered(pool, _answers, at_once=2)
         self._quotas = quotas
         self._quota = quota
         self._witness = witness
@@ -61,7 +61,7 @@ class Questions:
             raise Unavailable(f"The database has not answered for {ANSWER_WITHIN:g} s") from None
         except asyncpg.PostgresError as error:
             raise Unavailable(f"The database refuses: {error}") from error
-        if told.asker and question.key is not None:
+        if told.asker and told.asker.may(Permission.STATUS_READ) and question.key is not None:
             self._witness.saw(told.asker, Via("s13", place), question.key, told.standing)
         return told
 
@@ -78,7 +78,7 @@ class Questions:
             await asyncio.sleep(AGAIN)
 
     async def _spend(self, asker: Principal | None) -> None:
-        if asker is None:
+        if asker is None or not asker.may(Permission.STATUS_READ):
             return
         quota = self._quota if asker.quota is None else asker.quota
         if quota:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -16,7 +17,8 @@ from app.blocklist import enumeration, sightings
 from app.blocklist.ask import look_up
 from app.blocklist.enumeration import Runs
 from app.blocklist.sightings import GRACE, Sighting, Wanted
-from app.blocklist.witness import Via, Witness
+from app.blocklist.standing import Standing, Status
+from app.blocklist.witness import EVERY, Via, Witness
 from app.core.db import transaction
 from app.devices import presence
 from app.devices.naming import Name
@@ -266,3 +268,42 @@ async def test_numbers_that_were_asked_for_long_ago_count_no_more(pool, world):
         await transaction(pool, lambda conn: enumeration.guard(conn, runs.news(), world.now))
         world.now += enumeration.MEMORY + SECOND
     assert await world.alerts() == []
+
+
+async def test_who_asks_by_serial_asks_for_no_numbers_in_a_row(world):
+    """Serials have numbers of ours, one after the other."""
+    for number in range(60):
+        world.witness.saw(world.carrier, API, -1100 - number, Standing(Status.UNKNOWN))
+    await world.witness.write()
+    assert await world.alerts() == []
+
+
+async def test_numbers_in_a_row_are_not_forgotten_while_the_database_is_away(world, monkeypatch):
+    async def fails(*_: object, **__: object) -> None:
+        raise ConnectionError("the database is away")
+
+    for place in range(60):
+        world.witness.saw(world.carrier, API, 35_209900_000100 + place, Standing(Status.UNKNOWN))
+    with monkeypatch.context() as away:
+        away.setattr(enumeration, "guard", fails)
+        await world.witness.write()
+    assert await world.alerts() == []
+    await world.witness.write()
+    assert [one.kind for one in await world.alerts()] == ["enumeration"]
+
+
+async def test_a_process_that_ends_rests_no_more(world, stock):
+    """However long it would rest after what it has just written."""
+    number = await world.theft(*stock[:2])
+    await world.asks(stock[0])
+    stopping = asyncio.Event()
+    async with world.pool.acquire() as conn:
+        await conn.execute("BEGIN; LOCK TABLE sighting")
+        writing = asyncio.create_task(world.witness.run(stopping))
+        await asyncio.sleep(EVERY + 1.5)
+        await world.asks(stock[1])
+        await conn.execute("COMMIT")
+    await asyncio.sleep(0.3)
+    stopping.set()
+    await asyncio.wait_for(writing, 2)
+    assert len(await world.sightings(incident=number)) == 2

@@ -115,6 +115,38 @@ async def test_a_repair_desk_reports_what_it_has_before_it(carrier, manager, goo
     assert [it["kind"] for it in found if it["subject"] == f"device:{other['device']}"] == ["report"]
 
 
+async def test_a_device_is_reported_by_its_serial(goods_in, manager, approver, carrier, until):
+    """Beside an IMEI, and one that nobody knows."""
+    goods, loose = stock(1), stock(1)
+    await register(goods_in, loose)
+    unit = f"(01)08806090000003(21)TABLET-{goods.pallet}"
+    incident = await drafted(manager, serials=[unit])
+    await decided(manager, incident, "submit")
+    await decided(approver, incident, "approve")
+    said = [{"serial": unit, "place": "Brest"}, {"imei": loose.phones[0][0]}, {"serial": "NOBODY KNOWS"}]
+    told = await carrier.post("/v1/sightings", json={"sightings": said})
+    assert (told.status_code, told.json()) == (200, {"taken": 2})
+    (one,) = await noted(until, manager, incident, 1)
+    assert (one["serial"], one["place"], one["way"]) == (f"TABLET-{goods.pallet}", "Brest", "report")
+
+
+async def test_one_device_may_be_reported_by_each_of_its_imeis_and_at_several_places(
+    carrier, manager, goods_in
+):
+    goods = stock(1)
+    await register(goods_in, goods)
+    said = [{"imei": number, "place": place} for number in goods.phones[0] for place in ("Lille", "Lens")]
+    told = await carrier.post("/v1/sightings", json={"sightings": said})
+    assert (told.status_code, told.json()) == (200, {"taken": 4})
+    (device,) = {
+        each["device"]
+        for number in goods.phones[0]
+        for each in (await manager.get("/v1/sightings", params={"imei": number})).json()["sightings"]
+    }
+    found = (await manager.get("/v1/alerts", params={"limit": 10_000})).json()["alerts"]
+    assert [it["times"] for it in found if it["subject"] == f"device:{device}"] == [1]
+
+
 async def test_a_report_that_cannot_be_right_is_refused_as_a_whole(carrier, manager, stolen):
     phones, incident = stolen
     said = [
