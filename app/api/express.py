@@ -22,7 +22,7 @@ from app.core import imei
 from app.core.errors import GatewayError
 
 _PATH = f"{status.router.path}/"
-_TEMPLATE = f"{_PATH}{{imei:str}}"
+_TEMPLATE = f"{_PATH}{{imei}}"
 _SCHEME = b"bearer "
 # A certificate is to be looked at, and a body to be passed over.
 _UNUSUAL = frozenset((certificate.HEADER.encode(), b"content-length", b"transfer-encoding"))

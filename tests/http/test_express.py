@@ -96,3 +96,16 @@ async def test_the_shorter_way_takes_off_the_quota_too(gateway: Gateway) -> None
         found = [(await asked(client, "/v1/status/490154203237518", **key))[0] for _ in range(7)]
         assert found == [200] * 5 + [429] * 2
         assert (await same(client, "/v1/status/490154203237518", **key))[0] == 429
+
+
+async def test_both_ways_are_counted_as_one(carrier: httpx.AsyncClient, nobody: httpx.AsyncClient) -> None:
+    before = await counted(nobody)
+    await same(carrier, "/v1/status/490154203237518")
+    assert await counted(nobody) - before == 2
+
+
+async def counted(client: httpx.AsyncClient) -> float:
+    """How many questions for one identifier were answered."""
+    figure = 'http_seconds_count{method="GET",route="/v1/status/{imei}",status="200"} '
+    found = [line for line in (await client.get("/metrics")).text.splitlines() if figure in line]
+    return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
