@@ -25,7 +25,7 @@ from app.api.routes import OPTIONS, application
 from app.api.silence import end_silence
 from app.api.watch import watched
 from app.api.watchers import Watchers
-from app.blocklist.enquiry import Enquiries
+from app.blocklist.enquiry import ANSWER_WITHIN, Enquiries
 from app.blocklist.export import Exports
 from app.blocklist.tail import Tail
 from app.blocklist.witness import Witness
@@ -39,6 +39,8 @@ from app.incidents.tidings import carry as carried
 
 # Connections: for look-ups, and for all else.
 LOOK_UPS, POOL_SIZE = 6, 8
+# Seconds for a statement that looks up: nobody waits for it any longer then.
+LOOK_UP = 5.0
 _NAME = "imei-gateway-web"
 LAST = 5.0
 """Seconds in which a process that ends writes down who has asked."""
@@ -54,12 +56,16 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
     async def database(app: Litestar) -> AsyncIterator[None]:
         pool = await open_pool(settings.database_url, size=POOL_SIZE, application_name=_NAME)
         look_ups = await open_pool(
-            settings.database_url, size=LOOK_UPS, application_name=_NAME, look_ups=True
+            settings.database_url,
+            size=LOOK_UPS,
+            application_name=_NAME,
+            look_ups=True,
+            command_timeout=LOOK_UP,
         )
         app.state.pool, app.state.watchers = pool, Watchers(pool)
-        app.state.tail, app.state.exports = Tail(pool), Exports(pool)
+        app.state.tail, app.state.exports = Tail(pool), Exports(pool, time.monotonic)
         app.state.quotas = Quotas(pool, time.monotonic)
-        app.state.doorman = Gathered(look_ups, bearers.recognised)
+        app.state.doorman = Gathered(look_ups, bearers.recognised, within=ANSWER_WITHIN)
         witness, stopping = Witness(pool, now), asyncio.Event()
         app.state.enquiries = Enquiries(look_ups, witness)
         ending = asyncio.create_task(end_silence(settings.port))

@@ -146,11 +146,6 @@ def known(found: Principal | None) -> Principal:
     return found
 
 
-async def live(conn: Connection, key_ids: Collection[str]) -> set[str]:
-    """Those of these keys that are not revoked."""
-    return {*await acting(conn, key_ids)}
-
-
 async def listed(conn: Connection) -> list[Key]:
     """All keys, the revoked ones too, oldest first."""
     return [msgspec.convert(dict(row), Key) for row in await conn.fetch(_SQL.list_keys)]

@@ -68,8 +68,14 @@ class Quotas:
 
     def is_used_up(self, key_id: str) -> bool:
         """Whether this process knows that there is not one identifier left for a key at this moment."""
+        return self.wait(key_id) > 0
+
+    def wait(self, key_id: str) -> float:
+        """For how many seconds it knows that; 0: there may be some."""
         account = self._accounts.get(key_id)
-        return account is not None and account.slice < 1 and self._clock() < account.closed_until[0]
+        if account is None or account.slice >= 1:
+            return 0
+        return max(0.0, account.closed_until[0] - self._clock())
 
     async def _make_room(self, account: _Account, key_id: str, quota: int, units: int) -> None:
         lacking = units - account.slice
@@ -82,7 +88,7 @@ class Quotas:
             )
         until, refused = account.closed_until
         if lacking >= refused and self._clock() < until:
-            raise _exhausted(quota, until - self._clock())
+            raise exhausted(quota, until - self._clock())
         async with self._pool.acquire(timeout=10) as conn:
             granted, account.shared = await _lease(conn, key_id, quota, lacking)
         account.at = self._clock()
@@ -90,7 +96,7 @@ class Quotas:
         if not granted:
             wait = (lacking - account.shared) * WINDOW / quota
             account.closed_until = (account.at + wait, lacking)
-            raise _exhausted(quota, wait)
+            raise exhausted(quota, wait)
 
     def _left(self, account: _Account, quota: int) -> Left:
         since = (self._clock() - account.at) * quota / WINDOW
@@ -105,7 +111,8 @@ async def _lease(conn: Connection, key_id: str, quota: int, lacking: int) -> tup
     return row["granted"], row["units"]
 
 
-def _exhausted(quota: int, wait: float) -> Exhausted:
+def exhausted(quota: int, wait: float) -> Exhausted:
+    """The refusal of a key with this quota, which has some again in so many seconds."""
     seconds = max(1, math.ceil(wait))
     return Exhausted(
         f"This key's quota of {quota:,} identifiers a minute is used up; there is more in {seconds} s.",

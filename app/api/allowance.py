@@ -8,7 +8,7 @@ from functools import lru_cache
 from litestar.datastructures import State
 from litestar.types import Scope
 
-from app.access.quotas import WINDOW, Left, Quotas
+from app.access.quotas import WINDOW, Left, Quotas, exhausted
 from app.access.roles import Principal
 from app.api.watch import told
 from app.core.errors import Exhausted
@@ -29,10 +29,22 @@ class Allowance:
             return
         try:
             left = await self._quotas.spend(self._key_id, self._quota, identifiers)
-        except Exhausted as error:
-            self._tell(Left(self._quota, 0, error.wait))
+        except Exhausted:
+            self._tell(Left(self._quota, 0, WINDOW))
             raise
         self._tell(left)
+
+    async def spend_part(self, parts: int) -> None:
+        """Takes so much that this can be done `parts` times a minute, or, with a small quota, as often as it has
+        identifiers. Raises as above."""
+        await self.spend(max(1, self._quota // parts))
+
+    def refuse_if_used_up(self) -> None:
+        """Raises Exhausted where it is known that nothing is left: then a question need not even be read."""
+        wait = self._quotas.wait(self._key_id) if self._quota else 0
+        if wait:
+            self._tell(Left(self._quota, 0, WINDOW))
+            raise exhausted(self._quota, wait)
 
     def _tell(self, left: Left) -> None:
         headers = told(self._scope)

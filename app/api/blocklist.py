@@ -16,6 +16,7 @@ from litestar.response import Stream
 
 from app.access.roles import Permission, Principal
 from app.api import feed
+from app.api.leftovers import closes
 from app.api.notes import Notes
 from app.api.problems import AnyRequest
 from app.blocklist import export
@@ -31,6 +32,8 @@ from app.devices.naming import by_serial
 _TYPES = {Form.NDJSON: "application/x-ndjson", Form.CSV: "text/csv", Form.OPERATOR: "text/csv"}
 _GZIP = re.compile(r"(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)", re.IGNORECASE)
 _SLICE = 1 << 16
+# It may be kept, and is asked for with If-None-Match before each use.
+_ASKED_AGAIN = {"Cache-Control": "no-cache"}
 _AFTER = "To go on where a download broke off: the IMEI, or the serial as (01)…(21)…, of the last whole line."
 
 
@@ -59,10 +62,11 @@ async def download(
         async with pool.acquire(timeout=10) as conn:
             tag = _tag((await head(conn)).position, format, start, zipped)
         if _is_known(asked, tag):
-            return Response(None, status_code=304, headers={"ETag": tag})
-    pieces = exports.lines(format, start)
+            return Response(None, status_code=304, headers=_ASKED_AGAIN | {"ETag": tag})
+    pieces = exports.read(asker.key_id, format, start)
+    closes(request.scope, pieces)
     position = int(await anext(pieces))
-    headers = {
+    headers = _ASKED_AGAIN | {
         "ETag": _tag(position, format, start, zipped),
         "Link": f'</v1/blocklist/changes?cursor={cursor_of(position)}>; rel="changes"',
         "Vary": "Accept-Encoding",
@@ -91,13 +95,14 @@ def _tag(position: int, form: Form, start: After, zipped: bool) -> str:
 
 
 def _is_known(asked: str, tag: str) -> bool:
-    """Whether If-None-Match says that the asker has what bears this tag."""
-    return asked == "*" or tag in re.split(r"\s*,\s*", asked.strip())
+    """Whether If-None-Match says that the asker has what bears this tag, strongly or weakly (RFC 9110, 13.1.2)."""
+    return asked == "*" or tag in re.split(r"\s*,\s*(?:W/)?", asked.strip().removeprefix("W/"))
 
 
 async def _plain(pieces: AsyncIterator[str | int]) -> AsyncIterator[bytes]:
     async for piece in pieces:
-        yield str(piece).encode()
+        async for part in _sliced(str(piece).encode()):
+            yield part
 
 
 async def _zipped(pieces: AsyncIterator[str | int]) -> AsyncIterator[bytes]:
@@ -105,7 +110,8 @@ async def _zipped(pieces: AsyncIterator[str | int]) -> AsyncIterator[bytes]:
     zipper = zlib.compressobj(level=1, wbits=31)
     async for piece in pieces:
         # Beside the event loop: others ask meanwhile.
-        yield await asyncio.to_thread(zipper.compress, str(piece).encode())
+        async for part in _sliced(await asyncio.to_thread(zipper.compress, str(piece).encode())):
+            yield part
     yield zipper.flush()
 
 
@@ -134,7 +140,7 @@ async def download_filter(
     filter only if all bits (a + i · b) modulo m are set, for i from 0 to k - 1. deploy/FILTER.md has readers of twenty
     lines in Python and JavaScript."""
     found = await exports.filters.latest()
-    headers = {"ETag": f'"{found.position}"'}
+    headers = _ASKED_AGAIN | {"ETag": f'"{found.position}"'}
     if _is_known(request.headers.get("if-none-match", ""), headers["ETag"]):
         return Response(None, status_code=304, headers=headers)
     headers["Content-Length"] = str(len(found.content))

@@ -8,11 +8,11 @@ from typing import Any
 
 from litestar.di import NamedDependency, Provide
 
-from app.access import bearers
 from app.access.bearers import Doorman
 from app.access.roles import Permission, Principal
-from app.api import body, certificate, notes
+from app.api import body, notes
 from app.api.allowance import Allowance
+from app.api.caller import actor
 from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.api.watchers import Watchers
@@ -21,21 +21,8 @@ from app.blocklist.export import Exports
 from app.blocklist.tail import Tail
 from app.core.config import Settings
 from app.core.db import Pool
-from app.core.errors import Unauthorised
 from app.core.keyring import Keyring
 from app.epcis.carry import Carry
-
-
-async def actor(request: AnyRequest) -> Principal:
-    """Whose key or token it is. Raises Unauthorised."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key:
-        raise Unauthorised(
-            "No API key came with the request; it would be a header 'Authorization: Bearer imei_…'.",
-            "key-missing",
-        )
-    doorman: Doorman = request.app.state.doorman
-    return await bearers.known(doorman, bearers.claim(key.strip(), certificate.thumbprint(request)))
 
 
 async def allowance(request: AnyRequest, actor: NamedDependency[Principal]) -> Allowance:
@@ -53,10 +40,15 @@ async def asker(
     return actor
 
 
-async def said(request: AnyRequest, actor: NamedDependency[Principal]) -> Any:
-    """The JSON body in the form that the handler asks for; nobody who may not do it makes us read one."""
+async def said(
+    request: AnyRequest, actor: NamedDependency[Principal], allowance: NamedDependency[Allowance]
+) -> Any:
+    """The JSON body in the form that the handler asks for; nobody who may not do it makes us read one, nor
+    somebody whose quota is used up."""
     if needs := notes.of(request.route_handler).needs:
         actor.require(needs)
+    if "asker" in request.route_handler.parsed_fn_signature.parameters:
+        allowance.refuse_if_used_up()
     return await body.read(request, request.route_handler.parsed_fn_signature.parameters["said"].annotation)
 
 

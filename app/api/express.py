@@ -1,12 +1,13 @@
 """The question that carriers ask a million times, answered without the framework, which takes longer than all the rest
 of it. Nothing but a right answer is given here: whatever is refused, unusual or wrong goes on to the application, as if
-it had just come, and is answered as anything else is.
+it had just come, and is answered as anything else is; but whoever has waited for the database long enough waits no
+second time.
 """
 
 from __future__ import annotations
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
@@ -14,7 +15,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from app.access import bearers
 from app.access.bearers import Bearer
 from app.access.keys import Claimed
-from app.api import certificate, status
+from app.api import certificate, problems, status
 from app.api.allowance import Allowance
 from app.blocklist.answer import one_status
 from app.blocklist.enquiry import Question
@@ -32,7 +33,15 @@ def express(app: Litestar, otherwise: ASGIApp) -> ASGIApp:
     """Answers for `app`, and leaves the rest to what wraps it."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _answered(scope, app.state) if scope["type"] == ScopeType.HTTP else None
+        if scope["type"] != ScopeType.HTTP:
+            await otherwise(scope, receive, send)
+            return
+        try:
+            body = await _answered(scope, app.state)
+        except TimeoutError as error:
+            scope["path_template"] = _TEMPLATE
+            await problems.away(error).to_asgi_response(None, Request(scope))(scope, receive, send)
+            return
         if body is None:
             await otherwise(scope, receive, send)
             return
@@ -57,6 +66,8 @@ async def _answered(scope: HTTPScope, state: State) -> bytes | None:
         if heard is None:
             return None
         await Allowance(heard.asker, state, scope).spend(1)
+    except TimeoutError:
+        raise
     except Exception:  # whatever it was, the application meets it as well, and says what it was
         return None
     state.enquiries.note(heard.asker, key, heard.answer, status.API)

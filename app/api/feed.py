@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from app.access.roles import Permission, Principal
+from app.api.caller import actor
 from app.api.notes import Notes
 from app.api.problems import AnyRequest
 from app.blocklist import feed
@@ -87,6 +88,8 @@ async def follow(
     page = await _page(pool, after, limit)
     if not page.changes and wait:
         await tail.beyond(page.reached, wait)
+        # A key that was revoked meanwhile, or a token that is over, is told nothing more.
+        (await actor(request)).require(Permission.BLOCKLIST_READ)
         page = await _page(pool, page.reached, limit)
     following = feed.cursor_of(page.reached)
     headers = {"Link": f'</v1/blocklist/changes?cursor={following}>; rel="next"'}

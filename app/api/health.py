@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
@@ -16,6 +18,7 @@ from app.core.migrate import pending
 from app.core.sql import queries
 from app.delivery.progress import outstanding
 
+READY_WITHIN = 2.0
 _SQL = queries("health")
 _OPEN = Notes(open=True, any_query=True).opt
 
@@ -32,7 +35,7 @@ async def live() -> Health:
 @get("/health/ready", operation_id="checkReadiness", summary="Can it serve?", opt=_OPEN)
 async def ready(pool: NamedDependency[Pool]) -> Health:
     """503 while the database is away or its schema is behind."""
-    async with pool.acquire(timeout=2) as conn:
+    async with asyncio.timeout(READY_WITHIN), pool.acquire() as conn:
         behind = await pending(conn)
     if behind:
         raise Unavailable(

@@ -13,8 +13,10 @@ from litestar.response import ServerSentEvent
 
 from app.access.roles import Permission, Principal
 from app.api import body
+from app.api.caller import bearer
 from app.api.notes import Notes
 from app.api.once import Once
+from app.api.problems import AnyRequest
 from app.api.receipts import Cursor, Limit
 from app.api.watchers import Watchers
 from app.core.db import Connection, Pool
@@ -249,6 +251,7 @@ async def refused(
     opt=Notes(answer="text/event-stream").opt,
 )
 async def events(
+    request: AnyRequest,
     incident_id: FromPath[int],
     actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
@@ -256,10 +259,10 @@ async def events(
 ) -> ServerSentEvent:
     """`progress` events with the incident's answer, without its scope and preview, whenever it changes, twice a
     second at most; `settled` once every partner has given its last word, and the stream ends. It ends without
-    that when the key is revoked. A comment comes while nothing changes."""
+    that when the key is revoked, or the token is over. A comment comes while nothing changes."""
     async with pool.acquire(timeout=10) as conn:
         await incident.find(conn, actor, incident_id)
-    return ServerSentEvent(watchers.told(actor, incident_id))
+    return ServerSentEvent(watchers.told(bearer(request), actor, incident_id))
 
 
 router = Router(

@@ -1,21 +1,37 @@
-"""The rest of a body that nobody read, as when its sender is refused: passed over before the answer goes out.
+"""The ends of an exchange that would not end: a body that nobody read, as when its sender is refused, is passed over
+before the answer goes out, and an answer that its asker does not take is broken off.
 
-A server that closes on a client which is still sending resets the connection, and the answer is lost with it.
+A server that closes on a client which is still sending resets the connection, and the answer is lost with it. Whoever
+makes a long answer holds a connection to the database, for which others wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import suppress
+from typing import Any, cast
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
+from litestar.exceptions import LitestarException
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Scope, Send
 
 from app.api.body import let_go
+from app.core import log
 
 MOST = 16 * 2**20
 PATIENCE = 5.0
+TO_TAKE = 30.0
+"""Seconds for a piece of an answer to be taken. HTTP/2 lets a client take nothing, and look alive all the while."""
+
+
+_OPENED = "imei_gateway.opened"
+_LOG = log.get("api")
+
+
+class Untaken(ConnectionError):
+    """The asker does not take his answer."""
 
 
 def heard_out(app: ASGIApp) -> ASGIApp:
@@ -28,11 +44,29 @@ def heard_out(app: ASGIApp) -> ASGIApp:
         exchange = _Exchange(receive, send, passes_over=_sends_a_body(scope))
         try:
             await app(scope, exchange.receive, exchange.send)
+        except Untaken as error:
+            _LOG.warning("api.untaken", route=scope.get("path_template"), error=str(error))
+        except LitestarException as error:
+            # The framework's word for what breaks an answer off in its middle.
+            if not isinstance(error.__cause__, Untaken):
+                raise
+            _LOG.warning("api.untaken", route=scope.get("path_template"), error=str(error.__cause__))
         finally:
             exchange.end()
             let_go(scope)
+            await _close(scope)
 
     return hear_out
+
+
+def closes(scope: Scope, opened: AsyncGenerator[Any, Any]) -> None:
+    """What an answer is read from is closed when the exchange has ended, however that was."""
+    cast("dict[str, Any]", scope).setdefault(_OPENED, []).append(opened)
+
+
+async def _close(scope: Scope) -> None:
+    for opened in cast("dict[str, Any]", scope).pop(_OPENED, ()):
+        await opened.aclose()
 
 
 def _sends_a_body(scope: HTTPScope) -> bool:
@@ -60,7 +94,11 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start" and not self._is_heard:
             await self._pass_over()
-        await self._send(message)
+        try:
+            async with asyncio.timeout(TO_TAKE):
+                await self._send(message)
+        except TimeoutError:
+            raise Untaken(f"nothing was taken for {TO_TAKE:g} s") from None
 
     def end(self) -> None:
         self._receive, self._send = _gone, _nobody

@@ -17,6 +17,7 @@ from app.access.bearers import Doorman
 from app.access.roles import Principal
 from app.access.tokens import Grant
 from app.api import body, certificate, plain_form
+from app.api.allowance import Allowance
 from app.api.dialect import Dialect
 from app.api.notes import Notes
 from app.api.problems import AnyRequest, Problem
@@ -30,6 +31,7 @@ Word = Literal[
     "temporarily_unavailable",
 ]  # fmt: skip
 _MOST = 16 * 1024
+TOKENS_A_MINUTE = 600
 _NOT_KEPT = {"Cache-Control": "no-store"}
 _BASIC = {"WWW-Authenticate": 'Basic realm="imei-gateway"'}
 _RIGHT = "client_id would be the id of a key (k_…), client_secret the whole key (imei_k_…)."
@@ -92,6 +94,8 @@ async def token(
     certificate (RFC 8705)."""
     said = await _form(request)
     holder = await _client(request, said, doorman)
+    # Each is written down for ever: so many a minute, whatever the quota is.
+    await Allowance(holder, request.app.state, request.scope).spend_part(TOKENS_A_MINUTE)
     shown = certificate.thumbprint(request)
     lasts = settings.token_seconds
 

@@ -146,12 +146,17 @@ def _unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
         _LOG.error("api.disk_full", error=repr(error))
         return from_error(disk.full())
     if asks_again(error) or isinstance(error, TimeoutError):
-        _LOG.warning("api.database_away", error=repr(error))
-        text = "The database cannot be reached right now; nothing was lost. Try again in a moment."
-        return from_error(Unavailable(text, "database-away"))
+        return away(error)
     _LOG.error("api.failed", method=request.method, route=request.scope.get("path_template"), exc_info=error)
     text = "Something failed on our side; it has been logged. Nothing was done by halves."
     return respond(500, Problem("Something failed", 500, text, "internal"))
+
+
+def away(error: Exception) -> Response[bytes]:
+    """The database was not there, or not in time."""
+    _LOG.warning("api.database_away", error=repr(error))
+    text = "The database cannot be reached right now; nothing was lost. Try again in a moment."
+    return from_error(Unavailable(text, "database-away"))
 
 
 _ANSWERS: dict[type[Exception], Callable[..., Response[bytes]]] = {

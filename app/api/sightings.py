@@ -31,7 +31,7 @@ class SightingReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     imei: Identifier | None = None
     serial: Unit | None = None
-    at: datetime | None = None
+    at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     place: Annotated[str, msgspec.Meta(max_length=200, description="A shop, a town, a country.")] = ""
     note: Annotated[str, msgspec.Meta(max_length=1000)] = ""
 

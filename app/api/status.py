@@ -22,7 +22,7 @@ from app.core.errors import Flaw, Invalid
 from app.core.gs1 import BadKey
 from app.devices.naming import by_serial
 
-MOST = 10_000
+MOST, MOST_FLAWS = 10_000, 100
 # Told to callers, and judged by `imei.asked`, which also takes other spellings of a URN.
 _PATTERN = "^([0-9]{14,16}|urn:gsma:imei:[0-9]{8}-[0-9]{6}-[0-9])$"
 Identifier = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": _PATTERN})]
@@ -95,8 +95,9 @@ async def ask_many(
 ) -> StatusAnswers:
     """The answers come in the order asked; one that is malformed refuses the request and is named. The example is of
     test IMEIs, which every gateway answers so."""
+    _check_number(said)
+    await allowance.spend(len(said.imeis) + len(said.serials) - 1)
     keys, units = _read(said)
-    await allowance.spend(len(keys) + len(units) - 1)
     found = await enquiries.many(asker, keys, units, API)
     results = statuses(said.imeis, keys, found, asker)
     serials = [
@@ -106,22 +107,28 @@ async def ask_many(
     return StatusAnswers(results, serials, found.as_of)
 
 
-def _read(said: StatusQuestion) -> tuple[list[int], list[Serial]]:
-    """What is asked for, as the block list knows it. Raises Invalid, which names each that is malformed."""
+def _check_number(said: StatusQuestion) -> None:
     if len(said.imeis) + len(said.serials) > MOST:
         sentence = (
             f"There are {len(said.imeis) + len(said.serials):,} identifiers; it would be at most {MOST:,}."
         )
         raise Invalid(sentence, "too-many", (Flaw(sentence, "", "too-many"),))
+
+
+def _read(said: StatusQuestion) -> tuple[list[int], list[Serial]]:
+    """What is asked for, as the block list knows it. Raises Invalid, which names what is malformed."""
     flaws: list[Flaw] = []
     keys = imei.asked_all(said.imeis)
-    if None in keys:
-        for place, text in enumerate(said.imeis):
-            _tried(flaws, f"/imeis/{place}", key_of, text)
+    wrong = [place for place, key in enumerate(keys) if key is None]
+    for place in wrong[:MOST_FLAWS]:
+        _tried(flaws, f"/imeis/{place}", key_of, said.imeis[place])
     units = [_tried(flaws, f"/serials/{place}", unit_of, text) for place, text in enumerate(said.serials)]
     if flaws:
-        sentence = f"{len(flaws)} of the identifiers cannot be right."
-        raise Invalid(sentence, flaws[0].code, tuple(flaws[:1000]))
+        found = len(wrong) + units.count(None)
+        more = f" The first {MOST_FLAWS} are told." if found > MOST_FLAWS else ""
+        raise Invalid(
+            f"{found:,} of the identifiers cannot be right.{more}", flaws[0].code, tuple(flaws[:MOST_FLAWS])
+        )
     return [key for key in keys if key is not None], [unit for unit in units if unit is not None]
 
 

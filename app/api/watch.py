@@ -31,6 +31,8 @@ _LOG = log.get("api")
 # Anybody can send any word as a method, and each new one would be a figure for ever.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _HEADERS = "imei_gateway.headers"
+# How an identifier stands is true at that moment alone; who may have an answer kept says so itself.
+_NOT_KEPT = (b"cache-control", b"no-store")
 _UNSEEN = ("/health/live", "/health/ready", "/metrics")
 
 
@@ -52,6 +54,8 @@ def watched(app: ASGIApp) -> ASGIApp:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 added = [(name.encode(), value.encode()) for name, value in told(scope).items()]
+                if not any(name.lower() == b"cache-control" for name, _ in message["headers"]):
+                    added.append(_NOT_KEPT)
                 message["headers"] = [*message["headers"], *added]
             await send(message)
 

@@ -1,5 +1,5 @@
 """Who watches which incident in this process. One reading of an incident serves all its watchers, and one
-connection all readings, however many there are; whose key is revoked is told nothing more.
+connection all readings, however many there are; whose key is revoked, or whose token is over, is told nothing more.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 import msgspec
 from litestar.response import ServerSentEventMessage
 
-from app.access import keys
-from app.access.roles import Principal
+from app.access import bearers
+from app.access.bearers import Bearer
+from app.access.roles import Permission, Principal
 from app.core import log
 from app.core.db import Connection, Pool, asks_again
 from app.delivery.progress import Standing
@@ -42,7 +43,8 @@ class News(msgspec.Struct, frozen=True):
 class Watcher:
     """One stream: what it was told last and is to be told next; an older word that it has not taken is dropped."""
 
-    def __init__(self, actor: Principal) -> None:
+    def __init__(self, bearer: Bearer, actor: Principal) -> None:
+        self.bearer = bearer
         self.actor = actor
         self.news: News | None = None
         self.is_over = False
@@ -76,9 +78,11 @@ class Watchers:
         self._joined = asyncio.Event()
         self._at_work: asyncio.Task[None] | None = None
 
-    async def told(self, actor: Principal, incident_id: int) -> AsyncIterator[ServerSentEventMessage]:
-        """What one watcher is sent; `actor` may read the incident, which exists."""
-        watcher = Watcher(actor)
+    async def told(
+        self, bearer: Bearer, actor: Principal, incident_id: int
+    ) -> AsyncIterator[ServerSentEventMessage]:
+        """What one watcher is sent; `actor`, who has shown this, may read the incident, which exists."""
+        watcher = Watcher(bearer, actor)
         self._watching.setdefault(incident_id, set()).add(watcher)
         self._joined.set()
         if self._at_work is None:
@@ -118,9 +122,10 @@ class Watchers:
         """A database that is away is waited for: watchers are told nothing meanwhile."""
         try:
             async with self._pool.acquire(timeout=10) as conn:
-                live = await keys.live(conn, {watcher.actor.key_id for watcher in self._all()})
+                whose = await bearers.recognised(conn, {watcher.bearer for watcher in self._all()})
                 for watcher in self._all():
-                    if watcher.actor.key_id not in live:
+                    actor = whose(watcher.bearer)
+                    if actor is None or not actor.may(Permission.INCIDENTS_READ):
                         watcher.end()
                 for incident_id, watching in list(self._watching.items()):
                     await _read_for(conn, incident_id, watching)

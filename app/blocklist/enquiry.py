@@ -16,6 +16,8 @@ from app.core.db import Connection, Pool
 from app.core.gather import Gathered
 
 MOST_AT_ONCE = 3
+# Seconds. Whoever asks for a handset that somebody wants to use now asks somebody else after some more.
+ANSWER_WITHIN, MANY_WITHIN = 4.0, 10.0
 
 
 class Question(NamedTuple):
@@ -37,8 +39,10 @@ class Enquiries:
 
     def __init__(self, pool: Pool, witness: Witness) -> None:
         self._pool = pool
-        self._counter: Counter = Gathered(pool, answers)
-        self._by_bearer: Gathered[Question, Told | None] = Gathered(pool, _recognised, at_once=2)
+        self._counter: Counter = Gathered(pool, answers, within=ANSWER_WITHIN)
+        self._by_bearer: Gathered[Question, Told | None] = Gathered(
+            pool, _recognised, at_once=2, within=ANSWER_WITHIN
+        )
         self._witness = witness
         # A connection of those for look-ups is busy for long with ten thousand: the others are for who asks for one.
         self._many = asyncio.Semaphore(MOST_AT_ONCE)
@@ -61,7 +65,7 @@ class Enquiries:
 
     async def many(self, asker: Principal, keys: Sequence[int], units: Sequence[Serial], via: Via) -> Found:
         """The standings of many, all of one moment."""
-        async with self._many, self._pool.acquire(timeout=10) as conn:
+        async with asyncio.timeout(MANY_WITHIN), self._many, self._pool.acquire(timeout=10) as conn:
             found = await look_up(conn, keys, sorted({*units}))
         self._witness.saw_many(asker, via, keys, found)
         return found

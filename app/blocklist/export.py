@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
@@ -21,7 +22,9 @@ _SQL = queries("export")
 _CLASSES = (list(REASONS), list(REASONS.values()))
 # Rows that are read, and sent, at a time.
 _PAGE = 20_000
-AT_ONCE = 4
+AT_ONCE, AT_ONCE_BY_ONE = 4, 2
+# Characters a second, after some seconds, that a reader takes at least, or his place is given to another.
+PACE, GRACE = 64 * 1024, 60.0
 # A decision of before midnight may still be on its way into the database, from a process whose clock is slow.
 SETTLED = timedelta(minutes=5)
 
@@ -60,28 +63,45 @@ class After(msgspec.Struct, frozen=True):
 class Exports:
     """What is being read of the list in this process; one for each web process. Each reading holds a connection for as
     long as its reader takes, and those who ask for a status want connections, too. `filters` has the filter, which
-    needs none while it is taken."""
+    needs none while it is taken. `clock` is monotonic, in seconds."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, clock: Callable[[], float]) -> None:
         self._pool = pool
-        self._under_way = 0
+        self._clock = clock
+        self._under_way: Counter[str] = Counter()
         self.filters = Filters(pool)
 
-    async def lines(self, form: Form, after: After) -> AsyncIterator[str | int]:
-        """First how far the block list has come; then the list as it is there, in pieces of many lines. Raises
-        Unavailable where as many are under way as may be."""
-        if self._under_way >= AT_ONCE:
-            text = f"{AT_ONCE} downloads of the block list are under way here; begin yours in a moment."
-            raise Unavailable(text, "downloads-busy")
-        self._under_way += 1
+    async def read(self, reader: str, form: Form, after: After) -> AsyncGenerator[str | int, None]:
+        """The lines of the list, for somebody who is known by this key. Raises Unavailable where as many are under way
+        as may be, in all or with one key, and in the middle of the list TooSlow."""
+        self._let_in(reader)
         try:
-            async for piece in _lines(self._pool, form, after):
+            began, taken = self._clock(), 0
+            async for piece in lines(self._pool, form, after):
                 yield piece
+                taken += len(piece) if isinstance(piece, str) else 0
+                if self._clock() - began > GRACE + taken / PACE:
+                    raise TooSlow(f"{reader} took {taken:,} characters in {self._clock() - began:.0f} s")
         finally:
-            self._under_way -= 1
+            self._under_way[reader] -= 1
+
+    def _let_in(self, reader: str) -> None:
+        under_way = self._under_way.total()
+        if under_way >= AT_ONCE or self._under_way[reader] >= AT_ONCE_BY_ONE:
+            text = (
+                f"{under_way} downloads of the block list are under way here, {self._under_way[reader]} of them with"
+                f" your key, and {AT_ONCE} may be, {AT_ONCE_BY_ONE} with one key; begin yours in a moment."
+            )
+            raise Unavailable(text, "downloads-busy")
+        self._under_way[reader] += 1
 
 
-async def _lines(pool: Pool, form: Form, after: After) -> AsyncIterator[str | int]:
+class TooSlow(ConnectionError):
+    """A reader for whom a connection to the database is not held any longer."""
+
+
+async def lines(pool: Pool, form: Form, after: After) -> AsyncIterator[str | int]:
+    """First how far the block list has come; then the list as it is there, in pieces of many lines."""
     async with pool.acquire(timeout=10) as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         await conn.execute(_SQL.hash)
         yield (await head(conn)).position
@@ -130,6 +150,8 @@ async def day(conn: Connection, on: date, net: Net, now: datetime) -> str:
     Raises Conflict for a day that is not over, Gone for one whose changes are forgotten.
     """
     begin = datetime(on.year, on.month, on.day, tzinfo=UTC)
+    if begin > now:
+        raise Conflict(f"{on} has not begun.", "day-not-over")
     end = begin + timedelta(days=1)
     if now < end + SETTLED:
         raise Conflict(

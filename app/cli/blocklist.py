@@ -16,7 +16,7 @@ from app.access.roles import Permission, Principal
 from app.blocklist import bloom, export, feed
 from app.blocklist.ask import key_of
 from app.blocklist.bloom import Filter
-from app.blocklist.export import After, Exports, Form, Net
+from app.blocklist.export import After, Form, Net
 from app.blocklist.filter import File, made
 from app.cli import desk, options, outfile, show
 from app.cli.follow import follow
@@ -95,7 +95,7 @@ def _in(file: Path) -> str:
 async def _copied(
     pool: Pool, form: Form, file: Path, out: BinaryIO, told: Callable[[int, int], None]
 ) -> Copy:
-    pieces = Exports(pool).lines(form, After())
+    pieces = export.lines(pool, form, After())
     position = int(await anext(pieces))
     lines = 0 if form is Form.NDJSON else -1
     async for piece in pieces:

@@ -23,16 +23,24 @@ class Gathered(Generic[Q, A]):
         pool: Pool,
         answer: Callable[[Connection, list[Q]], Awaitable[Callable[[Q], A]]],
         at_once: int = 1,
+        within: float | None = None,
     ) -> None:
+        """Who has no answer `within` so many seconds is told so, and is not waited with any longer."""
         self._pool = pool
         self._answer = answer
         self._waiting: dict[Q, list[asyncio.Future[A]]] = {}
         self._at_once = at_once
         self._at_work: set[asyncio.Task[None]] = set()
+        self._within = within
+        self._patience: asyncio.TimerHandle | None = None
 
     def ask(self, question: Q) -> asyncio.Future[A]:
-        """The answer, read after this call. Raises what the database raised."""
-        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        """The answer, read after this call. Raises what the database raised, and TimeoutError."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[A] = loop.create_future()
+        # One for all who come before the next statement: none of them waits longer, and some a little less.
+        if not self._waiting and self._within is not None:
+            self._patience = loop.call_later(self._within, _give_up, self._waiting)
         self._waiting.setdefault(question, []).append(future)
         if len(self._at_work) < self._at_once:
             self._at_work.add(asyncio.create_task(self._work()))
@@ -41,8 +49,10 @@ class Gathered(Generic[Q, A]):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                asked, self._waiting = self._waiting, {}
+                asked, self._waiting, patience = self._waiting, {}, self._patience
                 await self._settle(asked)
+                if patience:
+                    patience.cancel()
         finally:
             # Not a moment later: whoever asks now would wait for somebody who is gone.
             self._at_work.discard(asyncio.current_task())
@@ -60,6 +70,11 @@ class Gathered(Generic[Q, A]):
             for future in futures:
                 if not future.done():
                     future.set_result(told[question])
+
+
+def _give_up(asked: dict[Q, list[asyncio.Future[A]]]) -> None:
+    for future in _open(asked):
+        future.set_exception(TimeoutError("The database has not answered in time"))
 
 
 def _open(asked: dict[Q, list[asyncio.Future[A]]]) -> list[asyncio.Future[A]]:

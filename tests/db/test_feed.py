@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 
@@ -107,17 +108,43 @@ async def test_a_day_is_told_when_it_is_over(pool):
 
 
 async def test_slow_readers_leave_connections_for_those_who_ask(pool):
-    exports = export.Exports(pool)
-    reading = [exports.lines(Form.NDJSON, export.After()) for _ in range(export.AT_ONCE)]
+    exports = export.Exports(pool, time.monotonic)
+    reading = [
+        exports.read(f"k_{place // 2}", Form.NDJSON, export.After()) for place in range(export.AT_ONCE)
+    ]
     for one in reading:
         assert await anext(one) == 0
     with pytest.raises(Unavailable, match="under way"):
-        await anext(exports.lines(Form.NDJSON, export.After()))
+        await anext(exports.read("k_9", Form.NDJSON, export.After()))
     await reading[0].aclose()
-    again = exports.lines(Form.NDJSON, export.After())
+    again = exports.read("k_9", Form.NDJSON, export.After())
     assert await anext(again) == 0
     for one in (*reading, again):
         await one.aclose()
+
+
+async def test_one_key_leaves_places_for_others(pool):
+    exports = export.Exports(pool, time.monotonic)
+    reading = [exports.read("k_1", Form.NDJSON, export.After()) for _ in range(export.AT_ONCE_BY_ONE)]
+    for one in reading:
+        assert await anext(one) == 0
+    with pytest.raises(Unavailable, match="2 of them with your key"):
+        await anext(exports.read("k_1", Form.NDJSON, export.After()))
+    other = exports.read("k_2", Form.NDJSON, export.After())
+    assert await anext(other) == 0
+    for one in (*reading, other):
+        await one.aclose()
+
+
+async def test_who_takes_his_time_gives_up_his_place(pool):
+    times = iter([0.0, export.GRACE - 1, export.GRACE + 1, export.GRACE + 1])
+    exports = export.Exports(pool, lambda: next(times))
+    reading = exports.read("k_1", Form.CSV, export.After())
+    assert await anext(reading) == 0
+    assert str(await anext(reading)).startswith("imei,")
+    with pytest.raises(export.TooSlow):
+        await anext(reading)
+    assert not exports._under_way.total()
 
 
 async def test_what_is_forgotten_is_gone_and_nothing_else(pool, turn):

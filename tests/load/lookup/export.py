@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from app.access.roles import Role
-from app.blocklist.export import After, Exports, Form
+from app.blocklist.export import After, Form, lines
 from app.core.db import open_pool
 
 from ..figures import Figure
@@ -80,7 +80,7 @@ async def _copied(stock: Stock) -> float:
 async def _stated(stock: Stock, form: Form) -> float:
     async with await open_pool(stock.dsn, size=1, min_size=1) as pool:
         began = time.monotonic()
-        async for _ in Exports(pool).lines(form, After()):
+        async for _ in lines(pool, form, After()):
             pass
         return time.monotonic() - began
 
