@@ -6,12 +6,12 @@ import asyncio
 import re
 import zlib
 from collections.abc import AsyncIterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 
 from app.access.roles import Permission, Principal
@@ -25,7 +25,7 @@ from app.blocklist.export import After, Exports, Form, Net
 from app.blocklist.feed import cursor_of, head
 from app.core import imei
 from app.core.db import Pool
-from app.core.errors import Flaw, Invalid
+from app.core.errors import Flaw, Invalid, Missing
 from app.core.gs1 import BadKey
 from app.devices.naming import by_serial
 
@@ -41,7 +41,13 @@ _AFTER = "To go on where a download broke off: the IMEI, or the serial as (01)â€
     "/",
     operation_id="downloadBlocklist",
     summary="The whole block list",
-    opt=Notes(needs=Permission.BLOCKLIST_READ, answer=_TYPES[Form.NDJSON], or_else=("text/csv",)).opt,
+    opt=Notes(
+        needs=Permission.BLOCKLIST_READ,
+        answer=_TYPES[Form.NDJSON],
+        or_else=("text/csv",),
+        tagged=True,
+        link='What changed since (rel="changes").',
+    ).opt,
 )
 async def download(
     request: AnyRequest,
@@ -123,6 +129,7 @@ async def _zipped(pieces: AsyncIterator[str | int]) -> AsyncIterator[bytes]:
         needs=Permission.BLOCKLIST_READ,
         answer="application/octet-stream",
         missing="None was made yet: a worker makes one within seconds of its start.",
+        tagged=True,
     ).opt,
 )
 async def download_filter(
@@ -154,7 +161,7 @@ async def _sliced(content: bytes) -> AsyncIterator[bytes]:
 
 
 @get(
-    "/days/{day:date}",
+    "/days/{day:str}",
     operation_id="downloadBlocklistDay",
     summary="What a day changed, as operators exchange it",
     opt=Notes(
@@ -166,7 +173,7 @@ async def _sliced(content: bytes) -> AsyncIterator[bytes]:
     ).opt,
 )
 async def download_day(
-    day: FromPath[date],
+    day: Annotated[str, PathParameter(description="A day that is over (UTC), as 2026-12-22.")],
     asker: NamedDependency[Principal],
     pool: NamedDependency[Pool],
     now: NamedDependency[datetime],
@@ -178,9 +185,16 @@ async def download_day(
     """`imei,block_date,reasons`: what became of each IMEI from midnight to midnight (UTC), in the end; of an IMEI the
     first 14 digits. Complete, and the same for ever, from five minutes past midnight on."""
     async with pool.acquire(timeout=10) as conn:
-        text = await export.day(conn, day, change, now)
+        text = await export.day(conn, _day(day), change, now)
     name = f'attachment; filename="blocklist-{day}-{change}.csv"'
     return Response(text, media_type="text/csv", headers={"Content-Disposition": name})
+
+
+def _day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise Missing(f"'{imei.shown(text)}' is no day; it would be like 2026-12-22.", "no-day") from None
 
 
 _HANDLERS = [download, download_filter, feed.follow, download_day]

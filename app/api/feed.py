@@ -70,7 +70,8 @@ Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many chang
         needs=Permission.BLOCKLIST_READ,
         gone="The changes after this cursor are not kept any more: read the whole list, and go on from there.",
         form=Changes,
-        or_else=(CLOUDEVENTS,),
+        forms={CLOUDEVENTS: list[CloudEvent]},
+        link='What follows (rel="next").',
     ).opt,
 )
 async def follow(

@@ -19,7 +19,9 @@ class Notes(msgspec.Struct, frozen=True):
     that the handler's signature does not name. `body`: the handler reads the body by itself. `dialect` is
     the one that refusals are in, where they are not in our form. `any_query` passes over parameters that are not known.
     `headers` are the request headers that the route looks at, as parameters of the document; `unacceptable` says when
-    the answer is 406. Whoever lacks what a route `needs` is refused before its body is read."""
+    the answer is 406. Whoever lacks what a route `needs` is refused before its body is read. `needed` query parameters
+    are judged by the handler, and none may be left out. `forms` are the types of answers of other media types;
+    `tagged`: the answer has an ETag, and is 304 for whoever has it; `link` says where its header Link leads."""
 
     conflict: str = ""
     missing: str = ""
@@ -35,6 +37,10 @@ class Notes(msgspec.Struct, frozen=True):
     headers: tuple[dict[str, Any], ...] = ()
     unacceptable: str = ""
     needs: Permission | None = None
+    needed: tuple[str, ...] = ()
+    forms: dict[str, Any] = {}
+    tagged: bool = False
+    link: str = ""
 
     @property
     def opt(self) -> dict[str, Notes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 from litestar.routes import HTTPRoute
 
+from app.access.roles import Permission
 from app.api import examples, form, notes, once, plain_form, refusals
 from app.api.notes import Notes
 from app.api.problems import Problem
@@ -62,6 +63,7 @@ _TAGS = {
     "Audit": "What happened, in an order that nobody can rewrite.",
     "Health": "For load balancers and monitoring; no key is wanted.",
 }
+_SCOPE = "What a role that has {} may do with it."
 _ENDINGS = {
     "application/json": "json",
     "application/ld+json": "jsonld",
@@ -82,6 +84,32 @@ _KEY = {
     " is done once, and answered the same for a day.",
     "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
 }
+
+
+_TAG = {
+    "name": "If-None-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "The `ETag` of the answer that you have.",
+}
+_SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of `/oauth2/token`."},
+    "token": {
+        "type": "oauth2",
+        "description": "A key's holder gets a token for some of what the key may; `client_id` is the id of the key, and"
+        " `client_secret` the key.",
+        "flows": {
+            "clientCredentials": {
+                "tokenUrl": "/oauth2/token",
+                "scopes": {str(permission): _SCOPE.format(permission) for permission in Permission},
+            }
+        },
+    },
+}
+
+
+def _security(scopes: Sequence[str]) -> list[dict[str, list[str]]]:
+    return [{"key": []}, {"token": [str(scope) for scope in scopes]}]
 
 
 class Operation(NamedTuple):
@@ -136,7 +164,7 @@ def operations(app: Litestar) -> Iterator[Operation]:
 def document(app: Litestar) -> dict[str, Any]:
     """The document that is served, printed and drawn at /docs."""
     found = list(operations(app))
-    told = [kind for one in found for kind in (one.form, one.answer, one.refusal)]
+    told = [kind for one in found for kind in (one.form, one.answer, one.refusal, *one.notes.forms.values())]
     kinds = [kind for kind in told if kind not in (None, NoneType)]
     schemas = Schemas([*kinds, Problem])
     paths: dict[str, Any] = {}
@@ -146,13 +174,13 @@ def document(app: Litestar) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": _info(),
         "servers": [{"url": "/"}],
-        "security": [{"key": []}],
+        "security": _security(()),
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": schemas.components | examples.SCHEMAS,
             "responses": refusals.RESPONSES,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}},
+            "securitySchemes": _SCHEMES,
         },
     }
 
@@ -177,21 +205,28 @@ def _operation(one: Operation, schemas: Schemas) -> dict[str, Any]:
         described["description"] = inspect.cleandoc(handler.fn.__doc__)
     if one.notes.open:
         described["security"] = []
+    elif one.notes.needs:
+        described["security"] = _security((one.notes.needs,))
     if parameters := list(_parameters(one)):
         described["parameters"] = parameters
     if body := _body(one, schemas):
         described["requestBody"] = {"required": True, "content": body}
-    described["responses"] = {str(handler.status_code): _answer(one, schemas)} | refusals.of(
-        one.notes,
-        has_body=bool(body),
-        has_id=any(
-            parameter["schema"].get("type") == "integer"
-            for parameter in parameters
-            if parameter["in"] == "path"
-        ),
-        is_once=one.is_once,
-        is_limited=one.is_limited,
-        form=schemas.of(one.refusal) if one.refusal else None,
+    same = {"304": refusals.UNCHANGED} if one.notes.tagged else {}
+    described["responses"] = (
+        {str(handler.status_code): _answer(one, schemas)}
+        | same
+        | refusals.of(
+            one.notes,
+            has_body=bool(body),
+            has_id=any(
+                parameter["schema"].get("type") == "integer"
+                for parameter in parameters
+                if parameter["in"] == "path"
+            ),
+            is_once=one.is_once,
+            is_limited=one.is_limited,
+            form=schemas.of(one.refusal) if one.refusal else None,
+        )
     )
     return described
 
@@ -207,12 +242,14 @@ def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
             schema["default"] = field.default
         place = "path" if in_path else "query"
         found: dict[str, Any] = {"name": note.name or name, "in": place, "schema": schema}
-        if in_path or not field.has_default:
+        if in_path or not field.has_default or found["name"] in one.notes.needed:
             found["required"] = True
         if note.description:
             found["description"] = note.description
         yield found
     yield from one.notes.headers
+    if one.notes.tagged:
+        yield _TAG
     if one.is_once:
         yield _KEY
 
@@ -253,6 +290,10 @@ def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
     name = str(one.handler.operation_id)
     kind, headers = one.notes.answer, _location(one) | (refusals.RATE if one.is_limited else {})
     headers |= one.notes.dialect.told if one.notes.dialect else {}
+    headers |= refusals.TAG if one.notes.tagged else {}
+    headers |= (
+        {"Link": {"description": one.notes.link, "schema": {"type": "string"}}} if one.notes.link else {}
+    )
     if one.answer is NoneType:
         found: dict[str, Any] = {"description": "The answer, in its headers"}
         return found | {"headers": headers} if headers else found
@@ -262,6 +303,7 @@ def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
     if name in examples.ANSWERS:
         content["example"] = examples.ANSWERS[name]
     kinds = {kind: content} | {other: {"schema": {"type": "string"}} for other in one.notes.or_else}
+    kinds |= {other: {"schema": schemas.of(form)} for other, form in one.notes.forms.items()}
     found = {"description": "Done" if one.method != "get" else "The answer", "content": kinds}
     if one.is_once:
         headers[once.REPLAYED] = {

@@ -24,9 +24,12 @@ RATE = {
         " ask for any number."
     ),
     "RateLimit": _text(
-        'How many of them are left, and in how many seconds none is missing: `"default";r=599;t=1`.'
+        'How many of them are left, and in how many seconds none is missing: `"default";r=599;t=1`. Where too few are'
+        " left (429), `Retry-After` says when there are enough."
     ),
 }
+TAG = {"ETag": _text("What this answer is known by, for `If-None-Match`.")}
+UNCHANGED = {"description": "What you have is what there is.", "headers": TAG}
 RESPONSES: dict[str, Any] = {
     "Wrong": {
         "description": "What was sent is wrong; `errors` name each place.",
@@ -138,7 +141,8 @@ def _in_dialect(dialect: Dialect, form: dict[str, Any] | None, refusals: dict[st
     for status, refusal in (refusals | {"default": {"description": "Any other refusal."}}).items():
         told = RESPONSES[refusal["$ref"].rpartition("/")[2]] if "$ref" in refusal else refusal
         headers = {**told.get("headers", {}), **dialect.told}
-        found[status] = {"description": told["description"]}
+        # How it is told what is wrong is the dialect's own.
+        found[status] = {"description": told["description"].partition("; `errors`")[0]}
         found[status] |= ({"headers": headers} if headers else {}) | {"content": content}
     return found
 

@@ -48,6 +48,7 @@ class StatusAnswers(msgspec.Struct, frozen=True):
 
 API = Via("api")
 _ASKS = Notes(needs=Permission.STATUS_READ)
+_ASKS_SERIAL = Notes(needs=Permission.STATUS_READ, needed=("serial",))
 
 
 @get("/{imei:str}", operation_id="askStatus", summary="Ask for the status of one identifier", opt=_ASKS.opt)
@@ -66,11 +67,13 @@ async def ask_one(
     return one_status(imei, await enquiries.one(asker, key, API), asker)
 
 
-@get("/", operation_id="askSerial", summary="Ask for the status of one device by serial", opt=_ASKS.opt)
+@get(
+    "/", operation_id="askSerial", summary="Ask for the status of one device by serial", opt=_ASKS_SERIAL.opt
+)
 async def ask_serial(
     asker: NamedDependency[Principal],
     enquiries: NamedDependency[Enquiries],
-    serial: Annotated[str | None, QueryParameter(description=f"Needed. {_SERIAL}")] = None,
+    serial: Annotated[str | None, QueryParameter(description=_SERIAL)] = None,
 ) -> OneSerial:
     """For devices without an IMEI. A serial alone names a device only where it was declared so."""
     if serial is None:

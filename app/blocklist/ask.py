@@ -64,7 +64,8 @@ def key_of(text: str) -> int:
     """The key in a question of 14, 15 or 16 digits or an IMEI URN. Raises Invalid (`imei-malformed`)."""
     key = imei.asked(text)
     if key is None:
-        sentence = f"'{imei.shown(text)}' is not an identifier; it would be 14, 15 or 16 digits."
+        right = "it would be 14, 15 or 16 digits, or urn:gsma:imei:…"
+        sentence = f"'{imei.shown(text)}' is not an identifier; {right}."
         raise Invalid(sentence, "imei-malformed")
     return key
 

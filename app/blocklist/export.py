@@ -138,7 +138,9 @@ async def after_unit(conn: Connection, unit: Serial) -> After:
     """Raises Invalid for a unit that was never listed."""
     number = await conn.fetchval(_SQL.number_of, unit.serial, unit.gtin)
     if number is None:
-        sentence = "No line of the list is about this serial; it would be that of the last line that came."
+        sentence = (
+            "No line of the list is about this; it would be the serial, or IMEI, of the last line that came."
+        )
         raise Invalid(sentence, "serial-unknown", (Flaw(sentence, "after", "serial-unknown"),))
     return After(serial_id=number)
 
@@ -150,7 +152,8 @@ async def day(conn: Connection, on: date, net: Net, now: datetime) -> str:
     Raises Conflict for a day that is not over, Gone for one whose changes are forgotten.
     """
     begin = datetime(on.year, on.month, on.day, tzinfo=UTC)
-    if begin > now:
+    # The last day that can be said has no next one.
+    if on == date.max:
         raise Conflict(f"{on} has not begun.", "day-not-over")
     end = begin + timedelta(days=1)
     if now < end + SETTLED:

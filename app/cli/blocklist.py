@@ -23,6 +23,9 @@ from app.cli.follow import follow
 from app.core.clock import utc_now
 from app.core.db import Connection, Pool
 
+PERHAPS = 3
+"""The exit code of `check` where an IMEI is perhaps blocked."""
+
 
 class Copy(msgspec.Struct, frozen=True):
     """A copy that was written: its lines but for the header, and where to follow what changes from there."""
@@ -189,12 +192,12 @@ def _facts(found: Filter) -> dict[str, Any]:
 @click.argument("imeis", metavar="IMEI...", nargs=-1, required=True)
 @options.as_json
 @options.acting
-def check(file: Path, imeis: tuple[str, ...], as_json: bool) -> None:
+def check(file: Path, imeis: tuple[str, ...], as_json: bool) -> int | None:
     """Ask a filter that was downloaded, offline. It needs no gateway.
 
     "Not blocked" is certain, as of the moment when the filter was made. "Perhaps" is to be asked for ('status'): of
     a thousand IMEIs that are not blocked, about one seems so. Devices without an IMEI, suspects and test IMEIs are
-    in no filter. Of a handset with two IMEIs, check both.
+    in no filter. Of a handset with two IMEIs, check both. Exit code 3 where one is to be asked for.
 
     \b
     Example
@@ -205,8 +208,9 @@ def check(file: Path, imeis: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         results = [{"imei": text, "perhaps": may} for text, may in answers]
         show.json({"results": results, **_facts(found)})
-        return
-    _tell(answers, f"not blocked as of {show.moment(found.made_at)} (position {found.position})")
+    else:
+        _tell(answers, f"not blocked as of {show.moment(found.made_at)} (position {found.position})")
+    return PERHAPS if any(may for _, may in answers) else None
 
 
 def _tell(answers: Sequence[tuple[str, bool]], no: str) -> None:

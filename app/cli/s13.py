@@ -25,7 +25,7 @@ def s13(host: str | None, port: int | None) -> None:
 
     Each peer is named in IMEI_GATEWAY_S13_PEERS with the id of the API key that it asks with; who we are, in
     IMEI_GATEWAY_S13_ORIGIN_HOST and IMEI_GATEWAY_S13_ORIGIN_REALM. Diameter has no proof of who somebody is: let
-    only the signalling network reach this address. It needs: pip install 'imei-gateway[s13]'
+    only the signalling network reach this address. It needs the extra s13, from a checkout: pip install '.[s13]'
 
     \b
     Example
@@ -39,7 +39,7 @@ def s13(host: str | None, port: int | None) -> None:
 def _not_installed() -> Unavailable:
     return Unavailable(
         "Diameter S13 needs the library python-diameter, which is not installed; it comes with"
-        " pip install 'imei-gateway[s13]'.",
+        " the extra s13, from a checkout: pip install '.[s13]'.",
         "s13-not-installed",
     )
 

@@ -186,13 +186,16 @@ class BadPei(ValueError):
 
 
 def pei(value: str) -> int | None:
-    """The key in a PEI of a 5G core (TS 29.571); None for a PEI that carries no IMEI (mac-, eui-, other).
+    """The key in a PEI of a 5G core (TS 29.571); None for a PEI that carries no IMEI (mac-, eui-, other). One of 14 to
+    16 digits alone, as a core that is set up wrongly sends it, is taken for an IMEI: it might be blocked.
 
     Raises BadPei where it claims an IMEI or IMEISV and is malformed, or is empty.
     """
     match = _PEI.match(value)
     if match:
         return int(match[1] or match[2])
+    if bare := _ASKED.match(value):
+        return int(bare[1])
     if not value or value.startswith(("imei-", "imeisv-")):
         raise BadPei(f"'{shown(value)}' is not a PEI; it would be imei- and 15 digits, or imeisv- and 16.")
     return None

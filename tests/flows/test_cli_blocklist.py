@@ -164,7 +164,9 @@ async def test_a_filter_is_asked_without_a_gateway(desk, declare, tmp_path: Path
     done = desk.told("blocklist", "filter", str(path))
     assert (done["imeis"], done["position"], done["bytes"]) == (1, 4, path.stat().st_size)
     alone = Commands({"IMEI_GATEWAY_DATA_DIR": str(tmp_path / "none")})
-    told = alone.told("blocklist", "check", str(path), A, A[:14], B)
+    run = alone.run("blocklist", "check", str(path), A, A[:14], B, "--json")
+    told = json.loads(run.stdout)
+    assert (run.returncode, alone.run("blocklist", "check", str(path), B).returncode) == (3, 0)
     assert [it["perhaps"] for it in told["results"]] == [True, True, False]
     assert (told["position"], told["imeis"]) == (4, 1)
     said = alone.run("blocklist", "check", str(path), A, B).stdout.splitlines()

@@ -188,4 +188,4 @@ def test_without_its_library_the_command_says_how_to_get_it() -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "pip install 'imei-gateway[s13]'" in done.stderr
+    assert "pip install '.[s13]'" in done.stderr

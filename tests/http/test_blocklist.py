@@ -224,7 +224,7 @@ async def test_a_download_goes_on_where_it_broke_off(carrier, declare):
 
 async def test_a_day_that_is_not_over_is_not_told(carrier, gateway):
     problem(await carrier.get("/v1/blocklist/days/2999-01-01"), 409, "day-not-over")
-    problem(await carrier.get("/v1/blocklist/days/yesterday"), 404, "no-such-resource")
+    problem(await carrier.get("/v1/blocklist/days/yesterday"), 404, "no-day")
 
 
 PATHS = (CHANGES, "/v1/blocklist", "/v1/blocklist/days/2026-01-01", "/v1/blocklist/filter")

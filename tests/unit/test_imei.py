@@ -156,6 +156,11 @@ def test_every_pei_of_a_handset_has_its_key(key: int, version: str) -> None:
     assert imei.pei(f"imeisv-{digits}{version}") == key
 
 
+@pytest.mark.parametrize("value", ["49015420323751", "490154203237518", "4901542032375101"])
+def test_a_pei_without_its_prefix_is_that_of_the_handset(value: str) -> None:
+    assert imei.pei(value) == 49015420323751
+
+
 @pytest.mark.parametrize("value", ["mac-00-00-5E-00-53-00", "eui-00-00-5E-EF-10-00-00-00", "something"])
 def test_a_pei_without_imei_has_no_key(value: str) -> None:
     assert imei.pei(value) is None

@@ -76,7 +76,7 @@ DIALECT = Dialect(PATH, EirProblem, _refusal)
 Pei = Annotated[
     str | None,
     QueryParameter(
-        description="Needed. `imei-` and 15 digits, or `imeisv-` and 16; another PEI is unknown equipment."
+        description="`imei-` and 15 digits, or `imeisv-` and 16; a PEI that carries no IMEI is unknown equipment."
     ),
 ]
 Supi = Annotated[
@@ -105,6 +105,7 @@ _IMSI = re.compile(r"imsi-([0-9]{3})[0-9]{2,12}")
         missing="The equipment is unknown, and unknown is not configured to be answered otherwise.",
         dialect=DIALECT,
         any_query=True,
+        needed=("pei",),
         needs=Permission.N5G_EIR,
     ).opt,
 )
@@ -128,7 +129,9 @@ async def equipment_status(
     status = Status.UNKNOWN if key is None else (await enquiries.one(asker, key, _via(supi))).standing.status
     word = _WORDS.get(status, settings.unknown_equipment)
     if word == "404":
-        raise Missing("This equipment was never registered here and nobody has claimed it.", UNKNOWN)
+        no_imei = "That PEI carries no IMEI; one that does is imei- and 15 digits, or imeisv- and 16."
+        never = "This equipment was never registered here and nobody has claimed it."
+        raise Missing(no_imei if key is None else never, UNKNOWN)
     return EirResponseData(word)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import BinaryIO
 
@@ -157,9 +158,17 @@ class _Objects:
         names = record.keys() - _KNOWN - self._named if len(self._named) < _MOST_NAMED else ()
         self._named.update(names)
         return [
-            warning(shown(name), "", "field-ignored", f"The field '{shown(name)}' is not read.", line)
+            warning(
+                shown(name), "", "field-ignored", f"The field '{shown(name)}' is not read{_hint(name)}.", line
+            )
             for name in sorted(names)
         ]
+
+
+def _hint(name: str) -> str:
+    """The field that was perhaps meant: a pallet that goes unread is missing on the night when it counts."""
+    near = get_close_matches(name[:40].lower(), sorted(_FIELDS), 1)
+    return f"; perhaps '{near[0]}' is meant" if near else ""
 
 
 def _text(record: dict[str, object], field: str, found: list[Finding]) -> str:
