@@ -19,6 +19,7 @@ from litestar.types import ASGIApp
 from app.access import bearers
 from app.access.quotas import Quotas
 from app.api.express import express
+from app.api.figures import Figures
 from app.api.leftovers import heard_out
 from app.api.methods import every_method
 from app.api.routes import OPTIONS, application
@@ -64,6 +65,7 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
         )
         app.state.pool, app.state.watchers = pool, Watchers(pool)
         app.state.tail, app.state.exports = Tail(pool), Exports(pool, time.monotonic)
+        app.state.figures = Figures(pool, time.monotonic)
         app.state.quotas = Quotas(pool, time.monotonic)
         app.state.doorman = Gathered(look_ups, bearers.recognised, within=ANSWER_WITHIN)
         witness, stopping = Witness(pool, now), asyncio.Event()

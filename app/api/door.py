@@ -13,6 +13,7 @@ from app.access.roles import Permission, Principal
 from app.api import body, notes
 from app.api.allowance import Allowance
 from app.api.caller import actor
+from app.api.figures import Figures
 from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.api.watchers import Watchers
@@ -77,6 +78,11 @@ async def exports(request: AnyRequest) -> Exports:
     return found
 
 
+async def figures(request: AnyRequest) -> Figures:
+    found: Figures = request.app.state.figures
+    return found
+
+
 async def watchers(request: AnyRequest) -> Watchers:
     found: Watchers = request.app.state.watchers
     return found
@@ -123,6 +129,7 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "enquiries": enquiries,
     "tail": tail,
     "exports": exports,
+    "figures": figures,
     "watchers": watchers,
     "settings": settings,
     "carry": carry,

@@ -30,6 +30,7 @@ _seconds = cache(_SECONDS.labels)
 _LOG = log.get("api")
 # Anybody can send any word as a method, and each new one would be a figure for ever.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_MET_NOBODY = frozenset({401, 405, 501})
 _HEADERS = "imei_gateway.headers"
 # How an identifier stands is true at that moment alone; who may have an answer kept says so itself.
 _NOT_KEPT = (b"cache-control", b"no-store")
@@ -76,7 +77,9 @@ def told(scope: Scope) -> dict[str, str]:
 def _note(heard: BoundLogger, scope: HTTPScope, status: int, took: float, request_id: str) -> None:
     route = scope.get("path_template") or "unmatched"
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    _seconds(method, route, status).observe(took)
+    # Strangers try every method of every route; those that came to a handler are as many as there are.
+    met = status not in _MET_NOBODY and method not in ("OPTIONS", "other")
+    _seconds(*((method, route, status) if met else ("any", "refused", status))).observe(took)
     if route not in _UNSEEN:
         heard.debug(
             "api.answered", method=method, route=route, status=status, ms=round(took * 1000, 1),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 from app.api.dialects import camara, device_check, n5g_eir
+from app.api.figures import KEPT
 
 from .asking import problem, refusal
 from .conftest import serving
@@ -31,24 +34,45 @@ async def test_it_lives_and_can_serve(nobody):
     assert (await nobody.get("/health/ready?probe=1")).json() == {"status": "ready"}
 
 
+async def collected(nobody: httpx.AsyncClient, wanted: str) -> str:
+    """The figures, once they tell this: they are made anew every two seconds."""
+    async with asyncio.timeout(10):
+        while wanted not in (text := (await nobody.get("/metrics")).text):
+            await asyncio.sleep(0.2)
+    return text
+
+
 async def test_figures_are_collected(nobody, carrier):
     await carrier.get("/v1/status/490154203237518")
-    response = await nobody.get("/metrics")
-    assert response.headers["content-type"].startswith("text/plain")
-    assert (
-        'imei_gateway_http_seconds_count{method="GET",route="/v1/status/{imei}",status="200"}'
-        in response.text
-    )
-    assert "imei_gateway_audit_unsealed" in response.text
-    assert "490154203237518" not in response.text
+    route = 'imei_gateway_http_seconds_count{method="GET",route="/v1/status/{imei}",status="200"}'
+    text = await collected(nobody, route)
+    assert (await nobody.get("/metrics")).headers["content-type"].startswith("text/plain")
+    assert "imei_gateway_audit_unsealed" in text
+    assert "490154203237518" not in text
 
 
-async def test_words_that_are_no_method_make_one_figure(nobody):
+async def test_strangers_make_no_figures_of_their_own(nobody):
     for number in range(30):
         await nobody.request(f"FROB{number}", "/health/live")
-    figures = (await nobody.get("/metrics")).text
+    for method in ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
+        await nobody.request(method, "/v1/partners/7/parked")
+        await nobody.request(method, "/v1/tacs/imports")
+    await nobody.get("/v1/keys/never/asked/with/a/key")
+    await nobody.get("/v1/partners/7/parked")
+    figures = await collected(nobody, 'http_seconds_count{method="any",route="refused",status="405"}')
     assert "FROB" not in figures
-    assert 'imei_gateway_http_seconds_count{method="other",' in figures
+    assert "OPTIONS" not in figures
+    assert 'status="405"' not in figures.replace('route="refused",status="405"', "")
+    assert 'route="/v1/partners/{partner_id}/parked",status="401"' not in figures
+
+
+async def test_figures_are_made_once_however_many_ask(nobody):
+    async def one() -> str:
+        return (await nobody.get("/metrics")).text
+
+    began = time.monotonic()
+    texts = await asyncio.gather(*(one() for _ in range(40)))
+    assert len(set(texts)) <= 2 + (time.monotonic() - began) / KEPT
 
 
 async def test_each_answer_has_an_id_of_its_own(nobody):

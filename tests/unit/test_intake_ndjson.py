@@ -172,6 +172,11 @@ def test_a_text_of_the_wrong_type_is_not_also_missing() -> None:
     assert codes({"serial": 12, "gtin": "1"}) == ["wrong-type", "gtin-malformed"]
 
 
+def test_a_misspelt_field_is_asked_about() -> None:
+    (finding,) = findings(lines(WHOLE | {"palet": "x"}))
+    assert finding.sentence == "The field 'palet' is not read; perhaps 'pallet' is meant."
+
+
 def test_an_unknown_field_is_named_once() -> None:
     source = lines(WHOLE | {"colour": 1}, WHOLE | {"colour": 2, "a\0": 3}, WHOLE)
     assert coded(source) == [(1, "field-ignored"), (2, "field-ignored")]
