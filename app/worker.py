@@ -72,18 +72,18 @@ async def run(
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
         with watchdog.watched():
-            await asyncio.gather(*_tasks(desk, settings.worker_slots, settings.feed_days, carry))
+            await asyncio.gather(*_tasks(desk, settings, carry))
     finally:
         await _closed(contacts, pool)
         _LOG.info("worker.stopped")
 
 
-def _tasks(desk: Desk, slots: int, feed_days: int, carry: Carry) -> list[Awaitable[None]]:
+def _tasks(desk: Desk, settings: Settings, carry: Carry) -> list[Awaitable[None]]:
     """All that a worker does, side by side."""
     repeated = partial(_again_and_again, desk.pool, stopping=desk.stopping)
     captures = partial(_capture, carry)
     return [
-        engine.run(desk, slots),
+        engine.run(desk, settings.worker_slots),
         asking.run(desk),
         repeated(_seal, SEAL_EVERY),
         repeated(captures, CAPTURE_EVERY, also=MET_ANOTHER, hindered=_capture_hindered),
@@ -93,7 +93,8 @@ def _tasks(desk: Desk, slots: int, feed_days: int, carry: Carry) -> list[Awaitab
         repeated(_forget_enumeration, FORGET_EVERY),
         repeated(tokens.forget, FORGET_EVERY),
         repeated(quotas.forget, FORGET_EVERY),
-        repeated(partial(_forget_changes, timedelta(days=feed_days)), FORGET_EVERY),
+        repeated(partial(_forget_changes, timedelta(days=settings.feed_days)), FORGET_EVERY),
+        repeated(partial(_forget_sightings, timedelta(days=settings.sighting_days)), FORGET_EVERY),
     ]
 
 
@@ -145,6 +146,10 @@ async def _forget(conn: Connection) -> int:
 
 async def _judge(conn: Connection) -> int:
     return await sightings.judge(conn, utc_now())
+
+
+async def _forget_sightings(kept: timedelta, conn: Connection) -> int:
+    return await sightings.forget(conn, utc_now() - kept)
 
 
 async def _forget_enumeration(conn: Connection) -> int:

@@ -62,7 +62,9 @@ async def download(
     """Every identifier that is blocked or suspect, all of one moment: of IMEIs the first 14 digits, which are what is
     to be compared, in their order; then serials. The header `Link` (rel="changes") leads to what changed since. A
     download that broke off may go on with `after`: apply the changes from the **first** answer's link then, and the
-    copy is right, because each change says how an identifier stands. Compressed where `Accept-Encoding` has gzip."""
+    copy is right, because each change says how an identifier stands. In CSV, a serial that a spreadsheet would
+    take for a formula (one that begins with = + - or @) has an apostrophe before it. Compressed where `Accept-Encoding`
+    has gzip."""
     start, zipped = await _start(pool, after), bool(_GZIP.search(request.headers.get("accept-encoding", "")))
     if asked := request.headers.get("if-none-match"):
         async with pool.acquire(timeout=10) as conn:

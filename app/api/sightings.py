@@ -22,6 +22,7 @@ from app.blocklist.sightings import Reported, Sighting, Wanted
 from app.core.clock import AHEAD
 from app.core.db import Connection, Pool
 from app.core.errors import Flaw, Invalid, told
+from app.core.visible import is_visible
 
 MOST = 1000
 
@@ -113,6 +114,10 @@ def _read(said: tuple[SightingReport, ...], now: datetime) -> list[Reported]:
 
 def _each(one: SightingReport, at: str, now: datetime, flaws: list[Flaw]) -> Reported | None:
     moment = one.at or now
+    for field, text in (("place", one.place), ("note", one.note.replace("\n", "").replace("\t", ""))):
+        if not is_visible(text):
+            sentence = "it would be of characters that show; a note may have line breaks and tabs"
+            flaws.append(Flaw(sentence, f"{at}/{field}", "text-control"))
     if moment > now + AHEAD:
         flaws.append(Flaw("the time is ahead of our clock", f"{at}/at", "time-ahead"))
     if (one.imei is None) == (one.serial is None):

@@ -1,7 +1,9 @@
-"""Who asks for one number after the other is found out here. Owns the table enumeration.
+"""Enumeration: a key that asks for one serial number after the other is alerted of, in whatever order it does. Owns the
+table enumeration.
 
-Numbers are counted by hundreds, of which a process remembers the latest of each key; a hundred of which it has heard
-more than a few goes to the database, where what all processes heard of it comes together.
+Numbers are counted by blocks of ten thousand, of which a process remembers the latest of each key; a block of which it
+has heard some is news, and the processes' news add up in the database. Who asks for the handsets that he meets comes to
+a few of a hundred at most, however many they are.
 """
 
 from __future__ import annotations
@@ -16,68 +18,85 @@ from app.alerts.alert import AlertKind, Raised, raise_
 from app.core.db import Connection
 from app.core.sql import queries
 
-RUN = 50
-"""So many of a hundred numbers in a row are an alert, where no two of them were asked for further apart than MEMORY."""
-MEMORY = timedelta(hours=1)
 SOURCE = "enumeration"
+"""Who raises these alerts, on the audit log."""
+RUN, DENSE = 50, 1_000
+"""So many of a hundred numbers in a row, or of ten thousand, are an alert, where no two of them were asked for further
+apart than MEMORY."""
+MEMORY = timedelta(hours=1)
+BLOCK = 10_000
 _FEW = 8
-_HUNDREDS = 500
+_BLOCKS = 500
 
 _SQL = queries("enumeration")
-_Hundred = tuple[str, int]
+_Block = tuple[str, int]
 
 
 class Runs:
-    """What one process has heard lately of each key, by hundreds of numbers."""
+    """What one process has heard lately of each key, by blocks of numbers: a bit for each number."""
 
     def __init__(self) -> None:
         self._heard: dict[str, OrderedDict[int, tuple[int, datetime]]] = {}
-        self._news: dict[_Hundred, int] = {}
+        self._news: dict[_Block, int] = {}
 
     def add(self, key_id: str, keys: Collection[int], at: datetime) -> None:
-        """Somebody asked for these, by their first 14 digits. Of more hundreds than are remembered, those count that
-        are known already, or of which there are a few."""
+        """Somebody asked for these, by their first 14 digits. Of more blocks than are remembered, those count that are
+        known already, or of which there are a few."""
         heard = self._heard.setdefault(key_id, OrderedDict())
-        counted = Counter(key // 100 for key in keys)
-        if len(counted) > _HUNDREDS:
-            keys = [key for key in keys if counted[hundred := key // 100] >= _FEW or hundred in heard]
-        for key in keys:
-            hundred, place = divmod(key, 100)
-            before, since = heard.pop(hundred, (0, at))
+        counted = Counter(key // BLOCK for key in keys)
+        many = len(counted) > _BLOCKS
+        kept = {block for block, count in counted.items() if not many or count >= _FEW or block in heard}
+        for block, bits in _bits(keys, kept).items():
+            before, since = heard.pop(block, (0, at))
             if at - since > MEMORY:
                 before, since = 0, at
-            now = before | 1 << place
-            heard[hundred] = now, since
+            now = before | bits
+            heard[block] = now, since
             if now != before and now.bit_count() >= _FEW:
-                self._news[key_id, hundred] = now
-            elif len(heard) > _HUNDREDS:
+                self._news[key_id, block] = now
+            while len(heard) > _BLOCKS:
                 heard.popitem(last=False)
 
-    def news(self) -> dict[_Hundred, int]:
-        """The hundreds of which more was heard since this was asked last, as bits."""
+    def news(self) -> dict[_Block, int]:
+        """The blocks of which more was heard since this was asked last, as bits."""
         news, self._news = self._news, {}
         return news
 
-    def tell_again(self, news: Mapping[_Hundred, int]) -> None:
+    def tell_again(self, news: Mapping[_Block, int]) -> None:
         """These are news still."""
-        for hundred, bits in news.items():
-            self._news[hundred] = self._news.get(hundred, 0) | bits
+        for block, bits in news.items():
+            self._news[block] = self._news.get(block, 0) | bits
 
 
-async def guard(conn: Connection, heard: Mapping[_Hundred, int], now: datetime) -> None:
-    """Adds what a process heard to what others did, and alerts of whoever has asked for most of a hundred."""
+def _bits(keys: Collection[int], blocks: Collection[int]) -> dict[int, int]:
+    """The numbers of these blocks, a bit for each."""
+    found = {block: bytearray(BLOCK // 8) for block in blocks}
+    for key in keys:
+        block, place = divmod(key, BLOCK)
+        if (bits := found.get(block)) is not None:
+            bits[place >> 3] |= 1 << (place & 7)
+    return {block: int.from_bytes(bits, "little") for block, bits in found.items()}
+
+
+async def guard(conn: Connection, heard: Mapping[_Block, int], now: datetime) -> None:
+    """Adds what a process heard to what others did, and alerts of whoever has asked for most of a hundred, or for much
+    of a block."""
     if not heard:
         return
-    key_ids, hundreds = zip(*heard, strict=True)
-    masks = [f"{mask:0100b}" for mask in heard.values()]
-    rows = await conn.fetch(_SQL.add, key_ids, hundreds, masks, now, now - MEMORY)
-    found = {row["key_id"]: row for row in rows if row["asked"] >= RUN}
+    key_ids, blocks = zip(*heard, strict=True)
+    masks = [f"{mask:0{BLOCK // 4}x}" for mask in heard.values()]
+    rows = await conn.fetch(_SQL.add, key_ids, blocks, masks, now, now - MEMORY)
+    found = {row["key_id"]: row for row in rows if row["run"] >= RUN or row["asked"] >= DENSE}
     await raise_(conn, [_raised(row) for row in found.values()], SOURCE, now)
 
 
 def _raised(row: asyncpg.Record) -> Raised:
-    detail = {"from": f"{row['hundred'] * 100:014d}", "asked": row["asked"], "of": 100}
-    return Raised(AlertKind.ENUMERATION, f"key:{row['key_id']}", detail)
+    first, asked, of = row["block"] * BLOCK, row["asked"], BLOCK
+    if asked < DENSE:
+        first, asked, of = first + 100 * row["hundred"], row["run"], 100
+    return Raised(
+        AlertKind.ENUMERATION, f"key:{row['key_id']}", {"from": f"{first:014d}", "asked": asked, "of": of}
+    )
 
 
 async def forget(conn: Connection, now: datetime) -> int:

@@ -24,8 +24,12 @@ from app.core.sql import queries
 SOURCE = "sightings"
 """Who raises these alerts, on the audit log."""
 REPORT = "report"
+MOST_PLACES = 20
+"""In how many places one reports a device; further ones count, and are not told apart."""
 GRACE = timedelta(minutes=15)
 """How late a site may tell what left it, before a question about that is an alert."""
+
+FORGOTTEN_AT_ONCE = 10_000
 
 _SQL = queries("sightings")
 
@@ -87,7 +91,8 @@ async def note(conn: Connection, seen: Sequence[Noted], now: datetime) -> None:
     if not seen:
         return
     rows = await conn.fetch(_SQL.note, *map(list, zip(*seen, strict=True)))
-    await raise_(conn, [_lead(row) for row in rows], SOURCE, now)
+    leads = await conn.fetch(_SQL.leads, [row["incident_id"] for row in rows])
+    await raise_(conn, [_lead(row) for row in leads], SOURCE, now)
 
 
 class Reported(NamedTuple):
@@ -106,14 +111,18 @@ async def report(conn: Connection, actor: Principal, reports: Sequence[Reported]
     asked = {one.asked for one in reports}
     keys = sorted(one for one in asked if isinstance(one, int))
     found = await look_up(conn, keys, sorted(one for one in asked if not isinstance(one, int)))
+    crowded = {row["key"] for row in await conn.fetch(_SQL.crowded, actor.key_id, REPORT, MOST_PLACES)}
     noted = {}
     for one in reports:
         standing = found.of(one.asked)
         if standing.key is not None and standing.status is not Status.UNKNOWN:
             each = _reported(actor, standing.key, standing, one)
+            if each.key in crowded:
+                each = each._replace(place="")
             noted[each.key, each.place] = each
     await note(conn, list(noted.values()), now)
-    await raise_(conn, [_unclaimed(each) for each in noted.values() if not each.told], actor.label, now)
+    if unclaimed := [each for each in noted.values() if not each.told]:
+        await raise_(conn, [_unclaimed(actor, unclaimed)], actor.label, now)
     return len(noted)
 
 
@@ -125,12 +134,20 @@ def _reported(actor: Principal, key: int, standing: Standing, one: Reported) -> 
     )
 
 
-def _unclaimed(each: Noted) -> Raised:
-    return Raised(AlertKind.REPORT, f"device:{each.device_id}", {"place": each.place, "note": each.note})
+def _unclaimed(actor: Principal, found: Sequence[Noted]) -> Raised:
+    """One alert for each who reports, however much that is."""
+    last = found[-1]
+    detail = {
+        "identifiers": len(found),
+        "last": f"device:{last.device_id}",
+        "place": last.place,
+        "note": last.note,
+    }
+    return Raised(AlertKind.REPORT, f"key:{actor.key_id}", detail)
 
 
 def _lead(row: asyncpg.Record) -> Raised:
-    detail = {name: row[name] for name in ("reference", "sightings", "identifiers")}
+    detail = {name: row[name] for name in ("reference", "sightings", "identifiers", "asked_by")}
     return Raised(AlertKind.SIGHTING, f"incident:{row['incident_id']}", detail, row["submitted_by"] or "")
 
 
@@ -140,6 +157,12 @@ async def judge(conn: Connection, now: datetime, limit: int = 10_000) -> int:
     rows = await conn.fetch(_SQL.judge, now - GRACE, limit, now)
     await raise_(conn, [_missing(row) for row in rows if row["devices"]], SOURCE, now)
     return sum(row["looked"] for row in rows)
+
+
+async def forget(conn: Connection, before: datetime) -> int:
+    """Lets go of sightings that are older, but for those of incidents that still hold devices; how many went. Call it
+    until none went."""
+    return int(await conn.fetchval(_SQL.forget, before, FORGOTTEN_AT_ONCE))
 
 
 def _missing(row: asyncpg.Record) -> Raised:

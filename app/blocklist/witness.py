@@ -4,6 +4,7 @@ A process that dies loses what it has not written yet."""
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -23,10 +24,11 @@ from app.core import log
 from app.core.db import Pool, transaction
 
 EVERY = 1.0
-MOST = 100_000
-"""How many identifiers are held until they are written down."""
-MOST_CLEAR = 20_000
-"""How many clear ones among them, which may be in stock: to look at them takes the database time."""
+MOST, MOST_OF_ONE = 100_000, 20_000
+"""How many identifiers are held until they are written down, in all and of one key: who fills his own part hides
+nothing of what others ask."""
+MOST_CLEAR, MOST_CLEAR_OF_ONE = 40_000, 10_000
+"""How many clear ones besides, which may be in stock: to look at them takes the database time."""
 # So many at a time are written down, looked for in stock, and counted: a millisecond each.
 _WRITTEN, _LOOKED_FOR, _COUNTED = 200, 1_000, 5_000
 # After each of these there is a rest, so many times as long as it took: the database is there for those who ask.
@@ -74,7 +76,10 @@ class Witness:
         self._seen: dict[_What, _Seen] = {}
         self._clear: list[_Clear] = []
         self._asked: dict[str, list[int]] = {}
-        self._shed = 0
+        # How many of both each key has.
+        self._seen_of: Counter[str] = Counter()
+        self._clear_of: Counter[str] = Counter()
+        self._shed: Counter[str] = Counter()
         self._runs = Runs()
 
     def saw(self, asker: Principal, via: Via, key: int, standing: Standing) -> None:
@@ -95,11 +100,16 @@ class Witness:
             if standing.key is not None:
                 self._consider(asker, via, standing.key, standing, at)
         clear = found.unclaimed()
-        room = max(0, MOST_CLEAR - len(self._clear))
-        self._shed += max(0, len(clear) - room)
+        taken = min(len(clear), self._room(asker.key_id))
+        self._shed[asker.key_id] += len(clear) - taken
+        self._clear_of[asker.key_id] += taken
         self._clear += [
-            _Clear(key, found.registered[key], asker.key_id, via, at) for key in islice(clear, room)
+            _Clear(key, found.registered[key], asker.key_id, via, at) for key in islice(clear, taken)
         ]
+
+    def _room(self, key_id: str) -> int:
+        """For how many more clear ones of this key."""
+        return max(0, min(MOST_CLEAR - len(self._clear), MOST_CLEAR_OF_ONE - self._clear_of[key_id]))
 
     def _hear(self, asker: Principal, keys: Sequence[int]) -> None:
         asked = self._asked.setdefault(asker.key_id, [])
@@ -112,17 +122,20 @@ class Witness:
         # Neither one that is not registered here nor one for tests.
         elif standing.device_id is None:
             return
-        elif len(self._clear) < MOST_CLEAR:
+        elif self._room(asker.key_id):
+            self._clear_of[asker.key_id] += 1
             self._clear.append(_Clear(key, standing.device_id, asker.key_id, via, at))
         else:
-            self._shed += 1
+            self._shed[asker.key_id] += 1
 
     def _note(self, what: _What, standing: Standing, at: datetime) -> None:
         seen = self._seen.get(what)
         if seen is None:
-            if len(self._seen) >= MOST:
-                self._shed += 1
+            key_id = what[2]
+            if len(self._seen) >= MOST or self._seen_of[key_id] >= MOST_OF_ONE:
+                self._shed[key_id] += 1
                 return
+            self._seen_of[key_id] += 1
             seen = self._seen[what] = _Seen(standing, at, at)
         seen.times += 1
         seen.last = at
@@ -146,8 +159,10 @@ class Witness:
             hurried = asyncio.Event()
             hurried.set()
         if self._shed:
-            _LOG.warning("sightings.shed", identifiers=self._shed)
-            self._shed = 0
+            _LOG.warning(
+                "sightings.shed", identifiers=self._shed.total(), keys=dict(self._shed.most_common(10))
+            )
+            self._shed.clear()
         await self._count(hurried)
         try:
             await self._look_in_stock(hurried)
@@ -179,6 +194,8 @@ class Witness:
             async with _resting(hurried), self._pool.acquire(timeout=10) as conn:
                 there = await sightings.in_stock(conn, {each.device_id for each in part})
             del self._clear[: len(part)]
+            self._clear_of.subtract(each.asked_by for each in part)
+            self._clear_of += Counter()
             for each in part:
                 if each.device_id in there:
                     standing = Standing(Status.CLEAR, device_id=each.device_id, key=each.key)
@@ -187,6 +204,8 @@ class Witness:
     async def _write(self, hurried: asyncio.Event) -> None:
         for part in _parts(self._seen, _WRITTEN):
             async with _resting(hurried):
+                self._seen_of.subtract(what[2] for what in part)
+                self._seen_of += Counter()
                 await self._write_part({what: self._seen.pop(what) for what in part})
 
     async def _write_part(self, taken: Mapping[_What, _Seen]) -> None:
@@ -204,6 +223,7 @@ class Witness:
             if since := self._seen.get(what):
                 since.times, since.first = since.times + before.times, before.first
             else:
+                self._seen_of[what[2]] += 1
                 self._seen[what] = before
 
 

@@ -1,4 +1,5 @@
-"""How commands print: tables and sentences for people, JSON for programs. Foreign text is never markup."""
+"""How commands print: tables and sentences for people, JSON for programs. Foreign text is never markup, and gives the
+terminal no orders."""
 
 from __future__ import annotations
 
@@ -13,8 +14,11 @@ import msgspec
 import rich_click as click
 from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from app.core.visible import visible
 
 # Wide enough for every table where no terminal says how wide it is.
 _WIDE = 160
@@ -35,7 +39,16 @@ def console(stderr: bool = False) -> Console:
     """The terminal. Standard error is for progress."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else _WIDE
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    return Screen(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+class Screen(Console):
+    """A terminal that is given orders by nobody but us: a name may hold what clears a screen, moves the cursor, or
+    turns the direction of what follows."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
 
 
 def draw(*renderables: RenderableType) -> None:

@@ -50,7 +50,8 @@ def sightings(imei: str | None, incident: int | None, in_stock: bool, limit: int
 
 def _row(it: Sighting) -> tuple[Any, ...]:
     named = imei.full(int(it.imei)) if it.imei else it.serial
-    where = ": ".join(text for text in (it.place, it.note) if text)
+    # A note may be of several lines, which would look like rows of ours.
+    where = ": ".join(imei.shown(text, 1000) for text in (it.place, it.note) if text)
     moments = (show.moment(it.first_at), show.moment(it.last_at))
     status = "in stock" if it.status == "clear" and it.way != room.REPORT else show.state(it.status)
     return named, status, it.asked_by, it.way, where, f"{it.times:,}", *moments
@@ -81,7 +82,8 @@ def alerts(ctx: click.Context, seen: bool, limit: int, as_json: bool) -> None:
 
 
 def _line(it: Alert) -> tuple[str, ...]:
-    more = ", ".join(f"{name} {value}" for name, value in it.detail.items() if not isinstance(value, list))
+    said = {name: value for name, value in it.detail.items() if not isinstance(value, list)}
+    more = ", ".join(f"{name} {imei.shown(str(value), 1000)}" for name, value in said.items())
     looked = f"{show.moment(it.seen_at)} by {it.seen_by}" if it.seen_at else ""
     return (
         str(it.id),

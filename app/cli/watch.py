@@ -19,6 +19,7 @@ from app.cli.bars import Bars, Paces
 from app.cli.failures import NOT_IN_TIME
 from app.cli.options import Number
 from app.core.db import Pool, asks_again
+from app.core.visible import visible
 from app.delivery.progress import is_worked
 from app.incidents.incident import Glance, glance
 
@@ -135,7 +136,7 @@ class _PlainLines:
         lines = [_headline(found), *self._bars.lines()]
         for line in lines:
             if line not in self._said:
-                click.echo(line)
+                click.echo(visible(line))
         self._said = set(lines)
 
 

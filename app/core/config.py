@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True):
     unknown_equipment: str = "404"
     idempotency_hours: int = 24
     feed_days: int = 90
+    sighting_days: int = 400
     workers: int = 2
     worker_slots: int = 64
     park_after_days: int = 14
@@ -93,6 +94,7 @@ def _checked(settings: Settings) -> Settings:
         "epcis_file_size_limit": range(1, 2**30 + 1),
         "idempotency_hours": range(1, 721),
         "feed_days": range(7, 3651),
+        "sighting_days": range(30, 3651),
         "quota": range(10**9 + 1),
         "token_seconds": range(60, 86_401),
         "log_level": ("debug", "info", "warning", "error"),

@@ -47,6 +47,7 @@ JOIN said USING (status, since, version, incident_id);
 
 -- name: units
 -- $1 after this number of a serial, $2 rows, $3 form, $4 kinds and $5 classes: devices that are listed by GTIN and serial.
+-- A serial that a spreadsheet would take for a formula has an apostrophe before it in CSV (OWASP, ASVS 1.2.10).
 WITH page AS MATERIALIZED (
     SELECT
         n.serial_id,
@@ -73,7 +74,7 @@ SELECT
                 '","reason":"', p.reason, '","reference":"', p.reference, '","version":', p.version, E'}\n'
             )
             WHEN 'csv' THEN concat(
-                ',"', replace(p.serial, '"', '""'), '",', p.gtin, ',', p.called, ',', p.moment, ',', p.reason, ',',
+                ',"', CASE WHEN p.serial ~ '^[=+@-]' THEN '''' END, replace(p.serial, '"', '""'), '",', p.gtin, ',', p.called, ',', p.moment, ',', p.reason, ',',
                 p.reference, ',', p.version, E'\n'
             )
         END, '' ORDER BY p.serial_id

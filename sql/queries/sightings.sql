@@ -8,8 +8,7 @@ WHERE
 
 -- name: note
 -- $1 keys, $2 what was told, $3 who asked, $4 ways, $5 places, $6 notes, $7 incidents, $8 devices, $9 how often,
--- $10 first and $11 last time, in step and none twice. Gives the incidents of which something new was seen, with how much
--- and whom it concerns.
+-- $10 first and $11 last time, in step and none twice. Gives the incidents of which something new was seen.
 WITH said AS (
     SELECT *
     FROM unnest(
@@ -29,11 +28,47 @@ noted AS (
         note = coalesce(nullif(excluded.note, ''), s.note)
     RETURNING key, incident_id, told, xmax = 0 AS is_new
 )
-SELECT n.incident_id, i.submitted_by, i.reference, count(*) AS sightings, count(DISTINCT n.key) AS identifiers
-FROM noted AS n
-JOIN incident AS i USING (incident_id)
-WHERE n.is_new AND n.told > 0
-GROUP BY n.incident_id, i.submitted_by, i.reference;
+SELECT DISTINCT incident_id FROM noted WHERE is_new AND told > 0;
+
+-- name: leads
+-- $1 incidents: what was seen of each so far (10,000: there may be more), who was the last, and whom it concerns.
+SELECT
+    i.incident_id, i.submitted_by, i.reference, s.sightings, s.identifiers,
+    format('key:%s (%s)', k.key_id, k.name) AS asked_by
+FROM incident AS i
+CROSS JOIN LATERAL (
+    SELECT count(*) AS sightings, count(DISTINCT key) AS identifiers
+    FROM (SELECT key FROM sighting WHERE incident_id = i.incident_id LIMIT 10000) AS counted
+) AS s
+CROSS JOIN LATERAL (
+    SELECT asked_by FROM sighting WHERE incident_id = i.incident_id ORDER BY sighting_id DESC LIMIT 1
+) AS newest
+JOIN api_key AS k ON k.key_id = newest.asked_by
+WHERE i.incident_id = ANY ($1::bigint [])
+ORDER BY i.incident_id;
+
+-- name: crowded
+-- $1 who reports, $2 the way of reports, $3 places: devices that he has reported from so many already.
+SELECT key FROM sighting WHERE asked_by = $1 AND way = $2 GROUP BY key HAVING count(*) >= $3;
+
+-- name: forget
+-- $1 from before this moment, $2 rows.
+WITH gone AS (
+    DELETE FROM sighting WHERE sighting_id IN (
+        SELECT s.sighting_id
+        FROM sighting AS s
+        WHERE
+            s.last_at < $1
+            AND NOT EXISTS (
+                SELECT FROM incident AS i
+                WHERE i.incident_id = s.incident_id AND i.state IN ('submitted', 'approved')
+            )
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING sighting_id
+)
+SELECT count(*) FROM gone;
 
 -- name: judge
 -- $1 from before this moment, $2 rows, $3 now. Of devices that were in stock when they were asked about: looks once more,

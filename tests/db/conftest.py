@@ -6,10 +6,12 @@ import hashlib
 import io
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import pytest
 
+from app.access import keys
 from app.access.roles import Principal, Role
 from app.core import imei
 from app.core.db import Pool, transaction
@@ -17,6 +19,8 @@ from app.devices.incoming import here
 from app.devices.intake import Defaults, guess, read
 from app.devices.receipts import Receipt, Terms
 from app.devices.register import register
+
+from .asking import World
 
 NOW = datetime(2026, 12, 22, 2, 0, tzinfo=UTC)
 Registers = Callable[..., Awaitable[Receipt]]
@@ -87,3 +91,16 @@ def registers(pool: Pool, warehouse: Principal, now: datetime) -> Registers:
         )
 
     return submit
+
+
+@pytest.fixture
+async def carrier(conn: Any, now: datetime) -> Principal:
+    made = await keys.create(
+        conn, name="Operator Nord", role="carrier", by="cli", now=now, random=Random(24).randbytes
+    )
+    return Principal(made.key_id, "Operator Nord", Role.CARRIER)
+
+
+@pytest.fixture
+def world(pool: Any, now: datetime, carrier: Principal, manager: Principal, approver: Principal) -> World:
+    return World(pool, now, carrier, manager, approver)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -11,82 +11,15 @@ import pytest
 
 from app.access import keys
 from app.access.roles import Principal, Role
-from app.alerts import alert
-from app.alerts.alert import Alert
-from app.blocklist import enumeration, sightings
-from app.blocklist.ask import look_up
-from app.blocklist.enumeration import Runs
-from app.blocklist.sightings import GRACE, Sighting, Wanted
-from app.blocklist.standing import Standing, Status
-from app.blocklist.witness import EVERY, Via, Witness
+from app.blocklist import sightings, witness
+from app.blocklist.sightings import Reported
+from app.blocklist.witness import EVERY, Via
 from app.core.db import transaction
 from app.devices import presence
 from app.devices.naming import Name
 from app.incidents import decide
-from app.incidents.scope import Scope
 
-API = Via("api")
-SECOND = timedelta(seconds=1)
-
-
-class World:
-    """One web process's witness, an asker from outside, and a clock."""
-
-    def __init__(
-        self, pool: Any, now: datetime, carrier: Principal, reader: Principal, approver: Principal
-    ) -> None:
-        self.pool, self.now, self.carrier, self.reader, self.approver = pool, now, carrier, reader, approver
-        self.witness = Witness(pool, lambda: self.now)
-
-    async def asks(self, *numbers: str, by: Principal | None = None, via: Via = API) -> None:
-        asked = [int(number[:14]) for number in numbers]
-        async with self.pool.acquire() as conn:
-            found = await look_up(conn, sorted(set(asked)))
-        self.witness.saw_many(by or self.carrier, via, asked, found)
-
-    async def theft(self, *imeis: str, approved: bool = True) -> int:
-        said = decide.Draft(title="Paris", scope=Scope(imeis=imeis))
-        number = (await transaction(self.pool, lambda c: decide.draft(c, self.reader, said, self.now))).id
-        await transaction(self.pool, lambda conn: decide.submit(conn, self.reader, number, self.now))
-        if approved:
-            await transaction(self.pool, lambda conn: decide.approve(conn, self.approver, number, self.now))
-        return number
-
-    async def sees(self, alert_id: int) -> bool:
-        return await transaction(self.pool, lambda conn: alert.see(conn, self.reader, alert_id, self.now))
-
-    async def sightings(self, **wanted: Any) -> list[Sighting]:
-        await self.witness.write()
-        async with self.pool.acquire() as conn:
-            return await sightings.listed(conn, self.reader, Wanted(**wanted), limit=1000)
-
-    async def alerts(self) -> list[Alert]:
-        async with self.pool.acquire() as conn:
-            return await alert.listed(conn, self.reader, seen=False)
-
-    async def judged(self, later: timedelta = GRACE + SECOND) -> list[Alert]:
-        self.now += later
-        await transaction(self.pool, lambda conn: sightings.judge(conn, self.now))
-        return await self.alerts()
-
-    async def leaves(self, *devices: int, seconds: int = 1) -> None:
-        async with self.pool.acquire() as conn:
-            at = self.now + seconds * SECOND
-            imeis = await conn.fetch("SELECT keys[1] FROM device WHERE device_id = ANY ($1)", devices)
-            await presence.left(conn, [Name(row[0]) for row in imeis], [], at)
-
-
-@pytest.fixture
-async def carrier(conn: Any, now: datetime) -> Principal:
-    made = await keys.create(
-        conn, name="Operator Nord", role="carrier", by="cli", now=now, random=Random(24).randbytes
-    )
-    return Principal(made.key_id, "Operator Nord", Role.CARRIER)
-
-
-@pytest.fixture
-def world(pool: Any, now: datetime, carrier: Principal, manager: Principal, approver: Principal) -> World:
-    return World(pool, now, carrier, manager, approver)
+from .asking import API, SECOND
 
 
 @pytest.fixture
@@ -241,55 +174,65 @@ async def test_while_the_database_is_away_sightings_are_kept(world, stock, monke
     assert seen.times == 3
 
 
-async def test_one_number_after_the_other_is_an_alert_whatever_process_hears_it(pool, world):
-    """Three processes, each of which hears every third question."""
-    runs = [Runs() for _ in range(3)]
-    for place in range(60):
-        runs[place % 3].add(world.carrier.key_id, [35_209900_000100 + place], world.now)
-    for each in runs:
-        await transaction(pool, lambda conn, each=each: enumeration.guard(conn, each.news(), world.now))
-    (raised,) = await world.alerts()
-    assert (raised.kind, raised.subject) == ("enumeration", f"key:{world.carrier.key_id}")
-    assert (raised.detail["from"], raised.detail["asked"]) == ("35209900000100", 60)
+@pytest.mark.parametrize("clear", [False, True])
+async def test_who_fills_the_memory_hides_nothing_of_what_others_ask(
+    world, stock, conn, now, monkeypatch, clear
+):
+    other = await keys.create(
+        conn, name="Loud", role="carrier", by="cli", now=now, random=Random(5).randbytes
+    )
+    loud = Principal(other.key_id, "Loud", Role.CARRIER)
+    monkeypatch.setattr(witness, "MOST_CLEAR_OF_ONE" if clear else "MOST_OF_ONE", 3)
+    await world.leaves(6)
+    if not clear:
+        await world.theft(*stock[:5])
+    await world.asks(*stock[:5], by=loud)
+    await world.asks(stock[4])
+    found = await world.sightings()
+    assert len([one for one in found if one.asked_by == loud.label]) == 3
+    assert [one.imei for one in found if one.asked_by == world.carrier.label] == [stock[4][:14]]
+    await world.asks(*stock[:5], by=loud)
+    assert [one.times for one in await world.sightings() if one.asked_by == loud.label] == [2, 2, 2]
 
 
-@pytest.mark.parametrize("asked", [range(0, 60_000, 13), [7] * 500, range(40)], ids=["far", "same", "few"])
-async def test_other_questions_are_none(pool, world, asked):
-    runs = Runs()
-    runs.add(world.carrier.key_id, [35_209900_000000 + number for number in asked], world.now)
-    await transaction(pool, lambda conn: enumeration.guard(conn, runs.news(), world.now))
-    assert await world.alerts() == []
-
-
-async def test_numbers_that_were_asked_for_long_ago_count_no_more(pool, world):
-    runs = Runs()
-    for part in (range(30), range(30, 60)):
-        runs.add(world.carrier.key_id, [35_209900_000000 + place for place in part], world.now)
-        await transaction(pool, lambda conn: enumeration.guard(conn, runs.news(), world.now))
-        world.now += enumeration.MEMORY + SECOND
-    assert await world.alerts() == []
-
-
-async def test_who_asks_by_serial_asks_for_no_numbers_in_a_row(world):
-    """Serials have numbers of ours, one after the other."""
-    for number in range(60):
-        world.witness.saw(world.carrier, API, -1100 - number, Standing(Status.UNKNOWN))
-    await world.witness.write()
-    assert await world.alerts() == []
-
-
-async def test_numbers_in_a_row_are_not_forgotten_while_the_database_is_away(world, monkeypatch):
-    async def fails(*_: object, **__: object) -> None:
-        raise ConnectionError("the database is away")
-
-    for place in range(60):
-        world.witness.saw(world.carrier, API, 35_209900_000100 + place, Standing(Status.UNKNOWN))
-    with monkeypatch.context() as away:
-        away.setattr(enumeration, "guard", fails)
+async def test_an_alert_tells_all_that_was_seen_and_who_was_the_last(world, stock):
+    await world.theft(*stock[:3])
+    for phone, via in ((stock[0], API), (stock[0], Via("n5g-eir", "mcc:208")), (stock[1], API)):
+        await world.asks(phone, via=via)
         await world.witness.write()
-    assert await world.alerts() == []
-    await world.witness.write()
-    assert [one.kind for one in await world.alerts()] == ["enumeration"]
+    (raised,) = await world.alerts()
+    assert (raised.detail["sightings"], raised.detail["identifiers"]) == (3, 2)
+    assert raised.detail["asked_by"] == world.carrier.label
+
+
+async def test_who_reports_much_makes_one_alert_and_few_rows(world, stock, conn):
+    numbers = [int(phone[:14]) for phone in stock[:3]]
+    for place in range(2 * sightings.MOST_PLACES):
+        said = [Reported(number, world.now, f"Lyon {place}", f"note {place}") for number in numbers]
+        await transaction(
+            world.pool, lambda c, said=said: sightings.report(c, world.carrier, said, world.now)
+        )
+    found = await world.sightings()
+    assert len(found) == 3 * (sightings.MOST_PLACES + 1)
+    assert sum(one.times for one in found) == 3 * 2 * sightings.MOST_PLACES
+    (raised,) = await world.alerts()
+    assert (raised.kind, raised.subject, raised.detail["identifiers"]) == (
+        "report",
+        f"key:{world.carrier.key_id}",
+        3,
+    )
+
+
+async def test_old_sightings_go_but_for_those_of_incidents_that_are_open(world, stock, pool):
+    number, ended = await world.theft(stock[0]), await world.theft(stock[1])
+    await world.leaves(6)
+    await world.asks(*stock[:3])
+    assert len(await world.sightings()) == 3
+    await transaction(pool, lambda conn: decide.withdraw(conn, world.reader, ended, "found", world.now))
+    later = world.now + timedelta(days=400)
+    assert await transaction(pool, lambda conn: sightings.forget(conn, world.now)) == 0
+    assert await transaction(pool, lambda conn: sightings.forget(conn, later)) == 2
+    assert [one.incident for one in await world.sightings()] == [number]
 
 
 async def test_a_process_that_ends_rests_no_more(world, stock):

@@ -246,3 +246,13 @@ async def test_a_token_for_statuses_alone_reads_no_list(gateway, nobody, path):
     token = (await nobody.post("/oauth2/token", data=form)).json()["access_token"]
     refused = await nobody.get(path, headers={"authorization": f"Bearer {token}"})
     assert "blocklist:read" in problem(refused, 403, "scope-missing")["detail"]
+
+
+async def test_a_spreadsheet_takes_no_serial_for_a_formula(carrier, declare):
+    gtin = "08806090000003"
+    serials = [f"{sign}CMD{stock(1).pallet[-6:]}" for sign in "=+-@"]
+    await declare([], serials=[f"(01){gtin}(21){serial}" for serial in serials])
+    lines = (await carrier.get("/v1/blocklist", params={"format": "csv"})).text.splitlines()
+    assert {line.split(",")[1] for line in lines if "CMD" in line} == {f'"\'{serial}"' for serial in serials}
+    exact = (await carrier.get("/v1/blocklist")).text
+    assert all(f'"serial":"{serial}"' in exact for serial in serials)

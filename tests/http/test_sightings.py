@@ -112,7 +112,7 @@ async def test_a_repair_desk_reports_what_it_has_before_it(carrier, manager, goo
     (other,) = (await manager.get("/v1/sightings", params={"imei": loose.phones[0][0]})).json()["sightings"]
     assert (other["status"], other["place"]) == ("clear", "Lille")
     found = (await manager.get("/v1/alerts", params={"limit": 10_000})).json()["alerts"]
-    assert [it["kind"] for it in found if it["subject"] == f"device:{other['device']}"] == ["report"]
+    assert f"device:{other['device']}" in [it["detail"].get("last") for it in found if it["kind"] == "report"]
 
 
 async def test_a_device_is_reported_by_its_serial(goods_in, manager, approver, carrier, until):
@@ -144,7 +144,9 @@ async def test_one_device_may_be_reported_by_each_of_its_imeis_and_at_several_pl
         for each in (await manager.get("/v1/sightings", params={"imei": number})).json()["sightings"]
     }
     found = (await manager.get("/v1/alerts", params={"limit": 10_000})).json()["alerts"]
-    assert [it["times"] for it in found if it["subject"] == f"device:{device}"] == [1]
+    assert [
+        it["detail"]["identifiers"] for it in found if it["detail"].get("last") == f"device:{device}"
+    ] == [4]
 
 
 async def test_a_report_that_cannot_be_right_is_refused_as_a_whole(carrier, manager, stolen):
