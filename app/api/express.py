@@ -17,6 +17,7 @@ from app.access.bearers import Bearer
 from app.access.keys import Claimed
 from app.api import certificate, problems, status
 from app.api.allowance import Allowance
+from app.api.leftovers import NOT_KEPT
 from app.blocklist.answer import one_status
 from app.blocklist.enquiry import Question
 from app.core import imei
@@ -25,6 +26,7 @@ from app.core.errors import GatewayError
 _PATH = f"{status.router.path}/"
 _TEMPLATE = f"{_PATH}{{imei}}"
 _SCHEME = b"bearer "
+_JSON = (b"content-type", b"application/json")
 # A certificate is to be looked at, and a body to be passed over.
 _UNUSUAL = frozenset((certificate.HEADER.encode(), b"content-length", b"transfer-encoding"))
 
@@ -96,5 +98,5 @@ def _bearer(scope: HTTPScope) -> Bearer | None:
 
 
 def _start(body: bytes) -> Message:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [_JSON, NOT_KEPT, (b"content-length", str(len(body)).encode())]
     return {"type": "http.response.start", "status": 200, "headers": headers}

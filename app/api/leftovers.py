@@ -26,6 +26,8 @@ TO_TAKE = 30.0
 """Seconds for a piece of an answer to be taken. HTTP/2 lets a client take nothing, and look alive all the while."""
 
 
+NOT_KEPT = (b"cache-control", b"no-store")
+"""How an identifier stands is true at that moment alone; whose answer may be kept says so itself."""
 _OPENED = "imei_gateway.opened"
 _LOG = log.get("api")
 
@@ -92,8 +94,11 @@ class _Exchange:
         return message  # type: ignore[return-value]
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and not self._is_heard:
-            await self._pass_over()
+        if message["type"] == "http.response.start":
+            if not self._is_heard:
+                await self._pass_over()
+            if not any(name.lower() == NOT_KEPT[0] for name, _ in message["headers"]):
+                message["headers"] = [*message["headers"], NOT_KEPT]
         try:
             async with asyncio.timeout(TO_TAKE):
                 await self._send(message)

@@ -32,8 +32,6 @@ _LOG = log.get("api")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _MET_NOBODY = frozenset({401, 405, 501})
 _HEADERS = "imei_gateway.headers"
-# How an identifier stands is true at that moment alone; who may have an answer kept says so itself.
-_NOT_KEPT = (b"cache-control", b"no-store")
 _UNSEEN = ("/health/live", "/health/ready", "/metrics")
 
 
@@ -55,8 +53,6 @@ def watched(app: ASGIApp) -> ASGIApp:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 added = [(name.encode(), value.encode()) for name, value in told(scope).items()]
-                if not any(name.lower() == b"cache-control" for name, _ in message["headers"]):
-                    added.append(_NOT_KEPT)
                 message["headers"] = [*message["headers"], *added]
             await send(message)
 

@@ -100,16 +100,13 @@ class Witness:
             if standing.key is not None:
                 self._consider(asker, via, standing.key, standing, at)
         clear = found.unclaimed()
-        taken = min(len(clear), self._room(asker.key_id))
+        room = min(MOST_CLEAR - len(self._clear), MOST_CLEAR_OF_ONE - self._clear_of[asker.key_id])
+        taken = max(0, min(len(clear), room))
         self._shed[asker.key_id] += len(clear) - taken
         self._clear_of[asker.key_id] += taken
         self._clear += [
             _Clear(key, found.registered[key], asker.key_id, via, at) for key in islice(clear, taken)
         ]
-
-    def _room(self, key_id: str) -> int:
-        """For how many more clear ones of this key."""
-        return max(0, min(MOST_CLEAR - len(self._clear), MOST_CLEAR_OF_ONE - self._clear_of[key_id]))
 
     def _hear(self, asker: Principal, keys: Sequence[int]) -> None:
         asked = self._asked.setdefault(asker.key_id, [])
@@ -122,7 +119,7 @@ class Witness:
         # Neither one that is not registered here nor one for tests.
         elif standing.device_id is None:
             return
-        elif self._room(asker.key_id):
+        elif len(self._clear) < MOST_CLEAR and self._clear_of[asker.key_id] < MOST_CLEAR_OF_ONE:
             self._clear_of[asker.key_id] += 1
             self._clear.append(_Clear(key, standing.device_id, asker.key_id, via, at))
         else:
