@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import msgspec
 
 from app.api.dialect import Dialect
+from app.api.figures import KEPT
 from app.core import gs1, imei
 
 PROBLEM = "application/problem+json"
@@ -105,3 +107,9 @@ async def statuses(client: httpx.AsyncClient, imeis: list[str]) -> list[str]:
     response = await client.post("/v1/status", json={"imeis": imeis})
     assert response.status_code == 200, response.text
     return [result["status"] for result in response.json()["results"]]
+
+
+async def figures(client: httpx.AsyncClient) -> str:
+    """What /metrics tells, made after this was asked."""
+    await asyncio.sleep(KEPT)
+    return (await client.get("/metrics")).text

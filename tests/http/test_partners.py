@@ -11,7 +11,7 @@ import pytest
 from app.adapters import signature
 from app.sandbox.faults import Faults
 
-from .asking import JSON, decided, drafted, places, problem, register, stock
+from .asking import JSON, decided, drafted, figures, places, problem, register, stock
 
 # No goods of the tests have this TAC, so nobody is told anything.
 QUIET = {"kinds": ["imei"], "tacs": ["99999999"]}
@@ -99,10 +99,10 @@ async def test_what_waits_for_a_partner_is_counted_in_identifiers(
     assert (await admin.get(url)).json()["pending"] == 6
     listed = (await manager.get("/v1/partners")).json()["partners"]
     assert [one["pending"] for one in listed if one["name"] == "Waits"] == [6]
-    assert 'imei_gateway_partner_pending{partner="Waits"} 6.0' in (await nobody.get("/metrics")).text
+    assert 'imei_gateway_partner_pending{partner="Waits"} 6.0' in await figures(nobody)
     assert (await admin.patch(url, json={"paused": False})).json()["pending"] == 6
     await until(admin, url, lambda answer: answer["pending"] == 0)
-    assert 'imei_gateway_partner_pending{partner="Waits"} 0.0' in (await nobody.get("/metrics")).text
+    assert 'imei_gateway_partner_pending{partner="Waits"} 0.0' in await figures(nobody)
 
 
 async def test_what_is_parked_refused_or_accepted_is_shown_and_measured(admin, nobody, manager, gateway):
@@ -119,11 +119,11 @@ async def test_what_is_parked_refused_or_accepted_is_shown_and_measured(admin, n
     read = (await admin.get(url)).json()
     assert (read["health"], read["parked"], read["refused"], read["accepted"]) == ("parked", 1, 2, 3)
     assert read["note"].startswith("1 parked: ")
-    figures = (await nobody.get("/metrics")).text
+    told = await figures(nobody)
     for name, count in (("parked", 1), ("refused", 2), ("accepted", 3)):
-        assert f'imei_gateway_partner_{name}{{partner="Given up"}} {count}.0' in figures
+        assert f'imei_gateway_partner_{name}{{partner="Given up"}} {count}.0' in told
     await admin.delete(url)
-    assert '"Given up' not in (await nobody.get("/metrics")).text
+    assert '"Given up' not in await figures(nobody)
 
 
 async def test_a_name_is_taken_once(admin):

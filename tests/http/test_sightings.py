@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .asking import decided, drafted, places, problem, register, stock
+from .asking import decided, drafted, figures, places, problem, register, stock
 
 
 @pytest.fixture
@@ -196,6 +196,6 @@ async def test_open_alerts_are_a_figure_for_monitoring(carrier, manager, nobody,
     phones, incident = stolen
     await carrier.get(f"/v1/status/{phones[0]}")
     await noted(until, manager, incident, 1)
-    page = (await nobody.get("/metrics")).text
+    page = await figures(nobody)
     (line,) = [line for line in page.splitlines() if line.startswith("imei_gateway_alerts_open ")]
     assert float(line.split()[1]) >= 1
