@@ -7,13 +7,15 @@ import asyncio
 import random
 import secrets
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
 from app.access import quotas, tokens
 from app.adapters import registry
+from app.audit import signing
+from app.audit.note import Signer
 from app.audit.seal import seal
 from app.blocklist import enumeration, feed, sightings
 from app.blocklist.filter import renewed
@@ -60,6 +62,7 @@ async def run(
     terms = terms or Terms(patience=settings.park_after_days * 86_400.0)
     wire = partial(_wire, settings.files_root, terms.deadline)
     contacts = Contacts(wire, keyring.load(settings, secrets.token_bytes))
+    signers = signing.load(settings).signers
     pool = await open_pool(
         settings.database_url,
         size=POOL_SIZE,
@@ -72,20 +75,20 @@ async def run(
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
         with watchdog.watched():
-            await asyncio.gather(*_tasks(desk, settings, carry))
+            await asyncio.gather(*_tasks(desk, settings, signers, carry))
     finally:
         await _closed(contacts, pool)
         _LOG.info("worker.stopped")
 
 
-def _tasks(desk: Desk, settings: Settings, carry: Carry) -> list[Awaitable[None]]:
+def _tasks(desk: Desk, settings: Settings, signers: Sequence[Signer], carry: Carry) -> list[Awaitable[None]]:
     """All that a worker does, side by side."""
     repeated = partial(_again_and_again, desk.pool, stopping=desk.stopping)
     captures = partial(_capture, carry)
     return [
         engine.run(desk, settings.worker_slots),
         asking.run(desk),
-        repeated(_seal, SEAL_EVERY),
+        repeated(partial(_seal, signers), SEAL_EVERY),
         repeated(captures, CAPTURE_EVERY, also=MET_ANOTHER, hindered=_capture_hindered),
         repeated(_judge, JUDGE_EVERY),
         repeated(renewed, FILTER_EVERY),
@@ -128,8 +131,8 @@ def _wire(files_root: str, deadline: float, partner: Partner) -> HttpWire:
     )
 
 
-async def _seal(conn: Connection) -> int:
-    return await seal(conn, utc_now())
+async def _seal(signers: Sequence[Signer], conn: Connection) -> int:
+    return await seal(conn, utc_now(), signers=signers)
 
 
 async def _capture(carry: Carry, conn: Connection) -> int:

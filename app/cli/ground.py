@@ -15,6 +15,8 @@ import msgspec
 from app.access import keys
 from app.access.keys import NewKey
 from app.access.roles import Principal
+from app.audit import signing
+from app.audit.note import Kind
 from app.audit.record import Entry, record
 from app.core import keyring, postgres
 from app.core.clock import utc_now
@@ -27,6 +29,7 @@ from app.core.migrate import migrate
 ADMIN_KEY = "admin.key"
 ADDRESS = "gateway.url"
 SECRETS_KEY = "secrets.key"
+AUDIT_KEY = "audit.key"
 
 
 @asynccontextmanager
@@ -48,7 +51,7 @@ async def _found(settings: Settings) -> AsyncIterator[Settings]:
     if settings.database_url:
         yield settings
         return
-    settings = with_secrets_key(settings)
+    settings = with_keys(settings)
     async with postgres.running(settings.data_dir) as dsn:
         yield msgspec.structs.replace(settings, database_url=dsn)
 
@@ -58,6 +61,22 @@ def opened_keyring(settings: Settings) -> Keyring:
     return keyring.load(
         settings if settings.database_url else with_secrets_key(settings), secrets.token_bytes
     )
+
+
+def with_keys(settings: Settings) -> Settings:
+    """The settings with the key files of this data directory, where no keys are set."""
+    return with_secrets_key(with_audit_key(settings))
+
+
+def with_audit_key(settings: Settings) -> Settings:
+    """The settings with the key that signs the log, where none is set; it is made on a first start."""
+    if settings.audit_key or settings.audit_key_file:
+        return settings
+    path = settings.data_dir / AUDIT_KEY
+    if not path.exists():
+        made = signing.new(f"imei-gateway/{secrets.token_hex(4)}", Kind.NOTE, secrets.token_bytes)
+        _write_once(path, made.written() + "\n")
+    return msgspec.structs.replace(settings, audit_key_file=str(path))
 
 
 def with_secrets_key(settings: Settings) -> Settings:

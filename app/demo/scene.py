@@ -80,7 +80,7 @@ def folder() -> Iterator[Path]:
 def settings(data_dir: Path, database_url: str, port: int) -> Settings:
     """The night's settings; nothing in the environment points it at another gateway."""
     wanted = Settings(data_dir, database_url=database_url, port=port or _free_port(), log_level="error")
-    return ground.with_secrets_key(wanted)
+    return ground.with_keys(wanted)
 
 
 def _free_port() -> int:

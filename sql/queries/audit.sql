@@ -39,10 +39,59 @@ FROM unnest($2::bigint [], $3::bytea []) WITH ORDINALITY AS leaf (entry_id, hash
 UPDATE audit_head SET size = $1, frontier = $2;
 
 -- name: set_checkpoint
-INSERT INTO audit_checkpoint (size, root, sealed_at) VALUES ($1, $2, $3);
+INSERT INTO audit_checkpoint (size, root, sealed_at, note) VALUES ($1, $2, $3, $4);
+
+-- name: add_verifier
+INSERT INTO audit_verifier (verifier, since) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING verifier;
+
+-- name: verifiers
+SELECT verifier FROM audit_verifier ORDER BY since, verifier;
+
+-- name: nodes_of_level
+-- They have no gaps.
+SELECT coalesce(max(number) + 1, 0) FROM audit_node WHERE level = $1;
+
+-- name: add_nodes
+-- $1 level, $2 the first one's number, $3 hashes.
+INSERT INTO audit_node (level, number, hash)
+SELECT $1::smallint, $2::bigint + place - 1, hash
+FROM unnest($3::bytea []) WITH ORDINALITY AS node (hash, place);
+
+-- name: hashes
+-- $1 levels, $2 first numbers, $3 how many: ranges of hashes, those of level 0 being the leaves'.
+SELECT asked.level, n.number, n.hash
+FROM unnest($1::smallint [], $2::bigint [], $3::bigint []) AS asked (level, first, width)
+CROSS JOIN LATERAL (
+    SELECT seq AS number, hash FROM audit_leaf
+    WHERE asked.level = 0 AND seq >= asked.first AND seq < asked.first + asked.width
+    UNION ALL
+    SELECT number, hash FROM audit_node
+    WHERE level = asked.level AND number >= asked.first AND number < asked.first + asked.width
+) AS n
+ORDER BY asked.level, n.number;
+
+-- name: bodies
+-- $1 the first leaf's number, $2 how many.
+SELECT e.body
+FROM audit_leaf AS l
+JOIN audit_entry AS e USING (entry_id)
+WHERE l.seq >= $1 AND l.seq < $1 + $2::bigint
+ORDER BY l.seq;
 
 -- name: last_checkpoint
-SELECT size, root, sealed_at FROM audit_checkpoint ORDER BY size DESC LIMIT 1;
+SELECT size, root, sealed_at, note FROM audit_checkpoint ORDER BY size DESC LIMIT 1;
+
+-- name: last_note
+-- The newest checkpoint that is signed.
+SELECT size, note FROM audit_checkpoint WHERE note IS NOT NULL ORDER BY size DESC LIMIT 1;
+
+-- name: places
+-- $1 entries, each with its leaf: NULL before it is sealed.
+SELECT e.entry_id, e.body, l.seq, l.hash
+FROM audit_entry AS e
+LEFT JOIN audit_leaf AS l USING (entry_id)
+WHERE e.entry_id = ANY ($1::bigint [])
+ORDER BY e.entry_id;
 
 -- name: entries
 -- $1 after, $2 limit.
@@ -91,7 +140,10 @@ ORDER BY l.seq;
 
 -- name: checkpoints_between
 -- $1 a size, not included, $2 a size, included.
-SELECT size, root FROM audit_checkpoint WHERE size > $1 AND size <= $2;
+SELECT size, root, note FROM audit_checkpoint WHERE size > $1 AND size <= $2;
+
+-- name: nodes
+SELECT number, hash FROM audit_node WHERE level = $1 ORDER BY number;
 
 -- name: stray
 -- The first entry that is not exactly one of pending and sealed, or is pending without being there.
