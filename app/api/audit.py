@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
+from litestar.params import FromPath, FromQuery
 
 from app.access.roles import Permission, Principal
 from app.api.notes import Notes
 from app.api.receipts import Cursor, Limit
-from app.audit import read
+from app.audit import read, tiles
 from app.audit.read import Checkpoint, StoredEntry
+from app.audit.tiles import Proven
 from app.core.db import Pool
 from app.core.errors import Missing
 
@@ -59,4 +60,24 @@ async def checkpoint(actor: NamedDependency[Principal], pool: NamedDependency[Po
     return found
 
 
-router = Router("/v1/audit", route_handlers=[entries, checkpoint], tags=["Audit"])
+@get(
+    "/entries/{entry_id:int}/proof",
+    operation_id="proveEntry",
+    summary="The proof that the audit log holds an entry",
+    opt=Notes(
+        needs=Permission.AUDIT_READ,
+        missing="There is no such entry.",
+        conflict="The entry is not under a signed checkpoint yet.",
+    ).opt,
+)
+async def proof(
+    entry_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+) -> Proven:
+    """What stands in the log, byte for byte, and a C2SP tlog-proof of it, which can be checked without us: the hash of
+    the leaf is the SHA-256 of a zero byte and the body."""
+    actor.require(Permission.AUDIT_READ)
+    async with pool.acquire(timeout=10) as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        return await tiles.proven(conn, entry_id)
+
+
+router = Router("/v1/audit", route_handlers=[entries, checkpoint, proof], tags=["Audit"])

@@ -29,6 +29,7 @@ from app.api import (
     sightings,
     status,
     tacs,
+    tiles,
 )
 from app.api.dialects import camara, device_check, epcis, n5g_eir
 from app.api.dialects.epcis import speech
@@ -41,7 +42,7 @@ _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
     status.router, blocklist.router, sightings.router, alerts.router, n5g_eir.router, camara.router,
     device_check.router, epcis.router, partners.router,
-    partners.kinds, oauth.router, audit.router, health.router,
+    partners.kinds, oauth.router, audit.router, tiles.router, health.router,
 ]  # fmt: skip
 _DIALECTS = (n5g_eir.DIALECT, camara.DIALECT, device_check.DIALECT, speech.DIALECT, oauth.DIALECT)
 # Paths that answer OPTIONS with more than their methods.

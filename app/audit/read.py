@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from app.core.db import Connection
+from app.core.errors import Missing
 from app.core.sql import queries
 
 _SQL = queries("audit")
@@ -24,11 +25,13 @@ class StoredEntry(msgspec.Struct, frozen=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """The head of the log: how many leaves, and the tree hash over them (hex)."""
+    """The head of the log: how many leaves, the tree hash over them (hex), and both as a signed note; null where no key
+    signs the log."""
 
     size: int
     root: str
     at: datetime
+    note: str | None
 
 
 async def entries(
@@ -55,4 +58,16 @@ def _stored(row: asyncpg.Record) -> StoredEntry:
 async def checkpoint(conn: Connection) -> Checkpoint | None:
     """The newest checkpoint; None before anything is sealed."""
     row = await conn.fetchrow(_SQL.last_checkpoint)
-    return Checkpoint(row["size"], row["root"].hex(), row["sealed_at"]) if row else None
+    return Checkpoint(row["size"], row["root"].hex(), row["sealed_at"], row["note"]) if row else None
+
+
+async def note(conn: Connection) -> str:
+    """The newest checkpoint that is signed. Raises Missing."""
+    row = await conn.fetchrow(_SQL.last_note)
+    if row is None:
+        raise Missing(
+            "No checkpoint has been signed yet: a worker does it within seconds, if IMEI_GATEWAY_AUDIT_KEY or"
+            " IMEI_GATEWAY_AUDIT_KEY_FILE gives it a key.",
+            "nothing-signed",
+        )
+    return str(row["note"])

@@ -18,7 +18,7 @@ from app.audit.merkle import root
 from app.audit.proof import Span
 from app.audit.seal import LEVELS, TILE
 from app.core.db import Connection
-from app.core.errors import Missing
+from app.core.errors import Conflict, Missing
 from app.core.sql import queries
 
 ENTRIES = "entries"
@@ -102,6 +102,19 @@ async def prove(conn: Connection, entry_ids: Sequence[int]) -> list[Proven]:
         )
         for row in rows
     ]
+
+
+async def proven(conn: Connection, entry_id: int) -> Proven:
+    """One entry with its proof. Raises Missing, and Conflict (`not-sealed`) where it has none yet."""
+    found = await prove(conn, [entry_id])
+    if not found:
+        raise Missing(f"There is no entry {entry_id}.", "entry-missing")
+    if found[0].proof is None:
+        raise Conflict(
+            f"Entry {entry_id} is not under a signed checkpoint yet: a worker with a key sets one within seconds.",
+            "not-sealed",
+        )
+    return found[0]
 
 
 async def grown(conn: Connection, old: int, size: int) -> list[bytes]:

@@ -20,6 +20,8 @@ from aiohttp import web
 from app.access import keys
 from app.access.keys import NewKey
 from app.access.roles import Role
+from app.audit import signing
+from app.audit.note import Kind
 from app.cli import service
 from app.core.config import Settings
 from app.core.db import Connection, open_pool
@@ -34,15 +36,22 @@ MAX_UPLOAD = 2_000_000
 MAX_BODY = 1_000_000
 MAX_EVENTS = 1_000
 MAX_FILE = 1_000_000
+LOG = "gateway.example/audit"
 
 
 class Gateway:
     """A running gateway: its address, its database, and a client for each role (`nobody` has no key)."""
 
     def __init__(
-        self, running: service.Service, dsn: str, made: dict[str, str], clients: dict[str, httpx.AsyncClient]
+        self,
+        running: service.Service,
+        settings: Settings,
+        dsn: str,
+        made: dict[str, str],
+        clients: dict[str, httpx.AsyncClient],
     ) -> None:
         self.url = running.url
+        self.settings = settings
         self.running = running
         self.dsn = dsn
         self.keys = made
@@ -89,6 +98,7 @@ async def serving(
         epcis_capture_limit=MAX_EVENTS,
         epcis_file_size_limit=MAX_FILE,
         secrets_key=new_key(secrets.token_bytes),
+        audit_key=signing.new(LOG, Kind.NOTE, secrets.token_bytes).written(),
         log_level="error",
         **more,
     )
@@ -99,7 +109,7 @@ async def serving(
             role: await stack.enter_async_context(_client(running.url, key))
             for role, key in [*made.items(), ("nobody", None)]
         }
-        yield Gateway(running, dsn, made, clients)
+        yield Gateway(running, settings, dsn, made, clients)
 
 
 def _client(url: str, key: str | None) -> httpx.AsyncClient:

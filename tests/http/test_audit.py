@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from base64 import b64decode
+
+import pytest
+
+from app.audit import checkpoint, note, proof, signing
+from app.audit.merkle import leaf_hash, root
 
 from .asking import decided, drafted, problem, register, stock
+from .conftest import LOG
 
 
 async def kinds(auditor, subject: str) -> list[str]:
@@ -69,5 +77,57 @@ async def test_entries_are_sealed_and_the_head_moves_on(auditor, manager):
     assert len(head["root"]) == 64
 
 
-async def test_nobody_but_auditors_reads_it(manager):
-    problem(await manager.get("/v1/audit/entries"), 403, "permission-missing")
+async def test_an_entry_is_proven_to_whoever_has_the_log_s_key(gateway, auditor, manager):
+    incident = await drafted(manager, serials=["PROVEN"])
+    page = await auditor.get("/v1/audit/entries", params={"subject": f"incident:{incident}"})
+    (entry,) = page.json()["entries"]
+    async with asyncio.timeout(10):
+        while (
+            answer := await auditor.get(f"/v1/audit/entries/{entry['entry_id']}/proof")
+        ).status_code == 409:
+            await asyncio.sleep(0.1)
+    proven = answer.json()
+    top, _, below = proven["proof"].partition("\n\n")
+    _, index, *path = top.splitlines()
+    opened, good = note.opened(below, signing.load(gateway.settings).known)
+    head = checkpoint.read(opened.text)
+    assert [one.name for one in good] == [head.origin] == [LOG]
+    assert proof.includes(
+        leaf_hash(proven["body"].encode()),
+        int(index.removeprefix("index ")),
+        head.size,
+        [b64decode(line) for line in path],
+        head.root,
+    )
+    assert json.loads(proven["body"]) == entry["body"]
+
+
+async def test_a_reader_of_transparency_logs_finds_its_way(gateway, auditor, manager):
+    await drafted(manager, serials=["TILED"])
+    async with asyncio.timeout(10):
+        while (answer := await auditor.get("/audit/checkpoint")).status_code == 404:
+            await asyncio.sleep(0.1)
+    assert answer.headers["content-type"].startswith("text/plain")
+    head = checkpoint.read(note.opened(answer.text, signing.load(gateway.settings).known)[0].text)
+    hashes = []
+    for number in range(-(-head.size // 256)):
+        width = min(256, head.size - number * 256)
+        partly = f".p/{width}" if width < 256 else ""
+        tile = (await auditor.get(f"/audit/tile/0/{number:03}{partly}")).content
+        bundle = (await auditor.get(f"/audit/tile/entries/{number:03}{partly}")).content
+        assert len(tile) == 32 * width
+        hashes += [tile[at : at + 32] for at in range(0, len(tile), 32)]
+        assert bundle[2 : 2 + int.from_bytes(bundle[:2], "big")].startswith(b"{")
+    assert root(hashes) == head.root
+
+
+@pytest.mark.parametrize("path", ["0/0", "0/999/999", "0/x999/x999/999", "1/999", "entries/x"])
+async def test_there_is_no_such_tile(auditor, path):
+    problem(await auditor.get(f"/audit/tile/{path}"), 404)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/audit/entries", "/v1/audit/entries/1/proof", "/audit/checkpoint", "/audit/tile/0/000"]
+)
+async def test_nobody_but_auditors_reads_it(manager, path):
+    problem(await manager.get(path), 403, "permission-missing")
