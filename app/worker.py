@@ -23,7 +23,7 @@ from app.core import keyring, log, watchdog
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, Pool, open_pool, transaction
-from app.delivery import asking, engine, tls
+from app.delivery import asking, engine, tls, witnesses
 from app.delivery.contacts import Contacts
 from app.delivery.partners import Partner
 from app.delivery.progress import WORKER
@@ -62,7 +62,7 @@ async def run(
     terms = terms or Terms(patience=settings.park_after_days * 86_400.0)
     wire = partial(_wire, settings.files_root, terms.deadline)
     contacts = Contacts(wire, keyring.load(settings, secrets.token_bytes))
-    signers = signing.load(settings).signers
+    signers, watching = signing.load(settings).signers, signing.witnesses(settings)
     pool = await open_pool(
         settings.database_url,
         size=POOL_SIZE,
@@ -75,7 +75,9 @@ async def run(
     _LOG.info("worker.started", slots=settings.worker_slots)
     try:
         with watchdog.watched():
-            await asyncio.gather(*_tasks(desk, settings, signers, carry))
+            await asyncio.gather(
+                *_tasks(desk, settings, signers, carry), witnesses.run(pool, watching, utc_now, stopping)
+            )
     finally:
         await _closed(contacts, pool)
         _LOG.info("worker.stopped")

@@ -34,6 +34,8 @@ class AlertKind(StrEnum):
     """Somebody from outside reported a device that no incident claims."""
     ENUMERATION = "enumeration"
     """A key asks for one number after the other."""
+    WITNESS = "witness"
+    """A witness of the audit log does not sign it any more: it may have been rolled back."""
     REPORTED_STOLEN = "reported-stolen"
     REPORTED_RECOVERED = "reported-recovered"
     CONTRADICTS_STOLEN = "contradicts-stolen"

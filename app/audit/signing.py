@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from app.audit import note
 from app.audit.note import PRIVATE, Kind, Signer, Verifier
 from app.core.config import Settings
 from app.core.errors import Invalid
+from app.core.imei import shown
 
 SETTING, FILE_SETTING = "IMEI_GATEWAY_AUDIT_KEY", "IMEI_GATEWAY_AUDIT_KEY_FILE"
 _SIZE = 32
@@ -46,6 +49,29 @@ def load(settings: Settings) -> Signing:
             " another, or a witness.",
             "signing-key-wrong",
         )
+    return found
+
+
+class Witness(NamedTuple):
+    """Somebody elsewhere who signs our checkpoints, and where he is asked."""
+
+    verifier: Verifier
+    url: str
+
+
+def witnesses(settings: Settings) -> list[Witness]:
+    """The witnesses of the settings: a key and an address each. Raises Invalid."""
+    found = []
+    for text in filter(None, map(str.strip, re.split(r"[,\n]", settings.witnesses))):
+        key, _, url = text.partition(" ")
+        one = Witness(note.verifier(key), url.strip().rstrip("/"))
+        if one.verifier.kind is not Kind.COSIGNATURE or not one.url.startswith(("http://", "https://")):
+            raise Invalid(
+                "IMEI_GATEWAY_WITNESSES would be the key of a witness, a space and its address, and a comma before the"
+                f" next one; '{shown(text)}' is not that.",
+                "witness-wrong",
+            )
+        found.append(one)
     return found
 
 

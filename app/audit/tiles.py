@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+import asyncpg
 import msgspec
 
 from app.audit import proof
@@ -81,27 +82,29 @@ def _counted(body: bytes) -> bytes:
 
 
 async def prove(conn: Connection, entry_ids: Sequence[int]) -> list[Proven]:
-    """Entries by their numbers, each with its proof under the newest signed checkpoint, in the caller's snapshot; those
-    that are not there are left out."""
-    head = await conn.fetchrow(_SQL.last_note)
-    size = head["size"] if head else 0
+    """Entries by their numbers, each with its proof under the newest checkpoint that witnesses have signed, or else
+    under the newest, in the caller's snapshot; those that are not there are left out."""
+    heads = [
+        row for row in (await conn.fetchrow(_SQL.last_witnessed), await conn.fetchrow(_SQL.last_note)) if row
+    ]
     rows = await conn.fetch(_SQL.places, entry_ids)
+    under = {row["entry_id"]: _first_over(heads, row["seq"]) for row in rows}
     paths = {
-        row["seq"]: proof.inclusion(row["seq"], size)
+        row["entry_id"]: proof.inclusion(row["seq"], head["size"])
         for row in rows
-        if row["seq"] is not None and row["seq"] < size
+        if (head := under[row["entry_id"]])
     }
     hash_of = await _hashes(conn, [span for path in paths.values() for span in path])
-    return [
-        Proven(
-            row["entry_id"],
-            row["body"],
-            _written(row["seq"], [hash_of(span) for span in paths[row["seq"]]], head["note"])
-            if head and row["seq"] in paths
-            else None,
-        )
-        for row in rows
-    ]
+
+    def written(row: asyncpg.Record) -> str | None:
+        head = under[row["entry_id"]]
+        return _written(row["seq"], map(hash_of, paths[row["entry_id"]]), head["note"]) if head else None
+
+    return [Proven(row["entry_id"], row["body"], written(row)) for row in rows]
+
+
+def _first_over(heads: Sequence[asyncpg.Record], seq: int | None) -> asyncpg.Record | None:
+    return next((head for head in heads if seq is not None and seq < head["size"]), None)
 
 
 async def proven(conn: Connection, entry_id: int) -> Proven:

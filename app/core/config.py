@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True):
     secrets_key_file: str = ""
     audit_key: str = ""
     audit_key_file: str = ""
+    witnesses: str = ""
     s13_host: str = "127.0.0.1"
     s13_port: int = 3868
     s13_origin_host: str = ""

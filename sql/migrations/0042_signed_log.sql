@@ -20,14 +20,21 @@ CREATE TABLE audit_verifier (
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_verifier
 FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
 
--- What each witness has cosigned last.
+-- What witnesses have put under them.
+CREATE TABLE audit_cosignature (
+    size bigint NOT NULL REFERENCES audit_checkpoint,
+    witness text NOT NULL CHECK (witness <> ''),
+    line text NOT NULL CHECK (line <> ''),
+    PRIMARY KEY (size, witness)
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_cosignature
+FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
+
+-- Each witness: how long the log was when he signed it last, what he says against it ('': nothing), and when he is asked
+-- next, by one worker at a time.
 CREATE TABLE audit_witness (
-    name text PRIMARY KEY,
+    witness text PRIMARY KEY CHECK (witness <> ''),
     size bigint NOT NULL DEFAULT 0,
-    -- his lines below the checkpoint of that size
-    lines text NOT NULL DEFAULT '',
-    -- what he says against a checkpoint of ours; '': nothing
     objection text NOT NULL DEFAULT '',
-    asked_at timestamptz,
     next_at timestamptz NOT NULL DEFAULT now()
 );

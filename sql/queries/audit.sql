@@ -82,8 +82,37 @@ ORDER BY l.seq;
 SELECT size, root, sealed_at, note FROM audit_checkpoint ORDER BY size DESC LIMIT 1;
 
 -- name: last_note
--- The newest checkpoint that is signed.
-SELECT size, note FROM audit_checkpoint WHERE note IS NOT NULL ORDER BY size DESC LIMIT 1;
+-- The newest checkpoint that is signed, with what witnesses have put under it.
+SELECT
+    c.size,
+    c.note || coalesce(
+        (SELECT string_agg(s.line, '' ORDER BY s.witness) FROM audit_cosignature AS s WHERE s.size = c.size), ''
+    ) AS note
+FROM audit_checkpoint AS c
+WHERE c.note IS NOT NULL
+ORDER BY c.size DESC
+LIMIT 1;
+
+-- name: last_witnessed
+-- The same of the newest that a witness has signed.
+SELECT
+    c.size,
+    c.note || (SELECT string_agg(s.line, '' ORDER BY s.witness) FROM audit_cosignature AS s WHERE s.size = c.size) AS note
+FROM audit_checkpoint AS c
+WHERE c.size = (SELECT max(size) FROM audit_cosignature);
+
+-- name: claim_witness
+-- $1 witness, $2 seconds that he is nobody else's. How long the log was when he signed it last.
+INSERT INTO audit_witness (witness, next_at) VALUES ($1, now() + make_interval(secs => $2))
+ON CONFLICT (witness) DO UPDATE SET next_at = excluded.next_at WHERE audit_witness.next_at <= now()
+RETURNING size, objection;
+
+-- name: leave_witness
+-- $1 witness, $2 size, $3 objection, $4 seconds until he is asked again.
+UPDATE audit_witness SET size = $2, objection = $3, next_at = now() + make_interval(secs => $4) WHERE witness = $1;
+
+-- name: add_cosignature
+INSERT INTO audit_cosignature (size, witness, line) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
 
 -- name: places
 -- $1 entries, each with its leaf: NULL before it is sealed.
