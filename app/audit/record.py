@@ -6,6 +6,7 @@ for each other); the sealer orders them afterwards. Never hand in a secret: noth
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from app.core.sql import queries
 
 FORM = 1
 MOST_REASON = 1000
+MOST_BYTES = 65_535
+"""What an entry may have, for its length is two bytes wherever it is handed out (C2SP tlog-tiles)."""
 
 _SQL = queries("audit")
 _ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -48,7 +51,8 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def body(entry: Entry) -> str:
-    """The canonical JSON that is stored and hashed: sorted keys, no spaces, `at` in UTC with microseconds."""
+    """The canonical JSON that is stored and hashed: sorted keys, no spaces, `at` in UTC with microseconds. It may be
+    too large for the log."""
     if entry.at.tzinfo is None:
         raise ValueError(f"the time of the audit entry {entry.kind} has no time zone")
     fields = {
@@ -70,4 +74,13 @@ def body(entry: Entry) -> str:
 async def record(conn: Connection, entries: Sequence[Entry]) -> None:
     """Writes all entries in one statement; ids follow their order."""
     if entries:
-        await conn.execute(_SQL.record, [body(entry) for entry in entries])
+        await conn.execute(_SQL.record, [_fitted(entry) for entry in entries])
+
+
+def _fitted(entry: Entry) -> str:
+    """Of a detail that the log cannot hold, its size and hash: what was done must not fail for it."""
+    text = body(entry)
+    if len(text) * 4 <= MOST_BYTES or (size := len(text.encode())) <= MOST_BYTES:
+        return text
+    known = {"too_large": size, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return body(msgspec.structs.replace(entry, detail=known))

@@ -11,6 +11,9 @@ from app.core.db import Connection
 from app.core.errors import Invalid
 from app.core.sql import queries
 
+AGAIN = 10.0
+"""Seconds after which a witness is shown the newest head again: that he has signed a longer one, only he can say."""
+
 _SQL = queries("audit")
 
 
@@ -32,12 +35,12 @@ async def claim(conn: Connection, witness: str, seconds: float) -> Shown | None:
     if row is None:
         return None
     head = await conn.fetchrow(_SQL.last_note)
-    if head is None or head["size"] == row["size"]:
-        await leave(conn, witness, row["size"], row["objection"], 0)
+    if head is None or (head["size"] == row["size"] and not row["is_due"]):
+        await conn.execute(_SQL.free_witness, witness)
         return None
     size, old = head["size"], row["size"]
     # He may have signed a log that was longer: he is to say so himself.
-    old = old if old < size else 0
+    old = old if old <= size else 0
     return Shown(old, await tiles.grown(conn, old, size), head["note"], size, row["objection"])
 
 
@@ -54,4 +57,4 @@ async def keep(conn: Connection, witness: Verifier, shown: Shown, line: str) -> 
 
 async def leave(conn: Connection, witness: str, size: int, objection: str, seconds: float) -> None:
     """He has signed so much, says so much against more, and is asked again in so many seconds."""
-    await conn.execute(_SQL.leave_witness, witness, size, objection, seconds)
+    await conn.execute(_SQL.leave_witness, witness, size, objection, seconds, AGAIN)

@@ -68,6 +68,11 @@ def with_keys(settings: Settings) -> Settings:
     return with_secrets_key(with_audit_key(settings))
 
 
+def with_audit_keys(settings: Settings) -> Settings:
+    """The settings with the key file of our own database, where no keys are set and it is used."""
+    return settings if settings.database_url else with_audit_key(settings)
+
+
 def with_audit_key(settings: Settings) -> Settings:
     """The settings with the key that signs the log, where none is set; it is made on a first start."""
     if settings.audit_key or settings.audit_key_file:

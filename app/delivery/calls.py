@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from app.adapters.contract import Answer, Batch, NoAnswer, Order
-from app.audit.record import Entry
+from app.audit.record import MOST_BYTES, Entry, body
 from app.delivery import judge
 from app.delivery.contacts import Contact, Witnessed
 from app.delivery.judge import Judgement
@@ -21,6 +21,8 @@ from app.delivery.lanes import Work
 
 # A partner that is told order by order would otherwise fill the log with an entry for each.
 ORDERS_AN_ENTRY = 100
+ANSWERS_A_CALL = 16
+_VARIOUS = "various"
 _SIMPLE = {"done", "already"}
 # Whatever an adapter raises is a fault of this one call, and nobody ends of it.
 ADAPTERS_RAISE = (Exception, SystemExit, asyncio.CancelledError)
@@ -99,7 +101,15 @@ def entries(partner_id: int, made: Sequence[Made]) -> list[Entry]:
     """What the audit log says of calls of one command, made one after the other."""
     orders = accumulate(len(one.call.orders) for one in made)
     told = groupby(zip(orders, made, strict=True), key=lambda counted: counted[0] // ORDERS_AN_ENTRY)
-    return [_entry(partner_id, [one for _, one in some]) for _, some in told]
+    return [entry for _, some in told for entry in _fitting(partner_id, [one for _, one in some])]
+
+
+def _fitting(partner_id: int, made: Sequence[Made]) -> list[Entry]:
+    """One entry, or more where it would be too large for the log."""
+    entry, middle = _entry(partner_id, made), len(made) // 2
+    if not middle or len(body(entry).encode()) <= MOST_BYTES:
+        return [entry]
+    return [*_fitting(partner_id, made[:middle]), *_fitting(partner_id, made[middle:])]
 
 
 def _entry(partner_id: int, made: Sequence[Made]) -> Entry:
@@ -142,11 +152,17 @@ def _span(first: int, last: int) -> str:
 
 
 def _exceptions(call: Call, answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """The orders that did not simply succeed, by their place in the chunk."""
+    """The orders that did not simply succeed, by their places in the chunk, those of one answer together. Of a partner
+    that has another one for everything, the first are told, and of the rest what they came to."""
     if judge.tally(answers).keys() <= _SIMPLE:
         return []
+    places: dict[tuple[str, str, str], list[int]] = {}
+    for place, answer in zip(call.places, answers, strict=True):
+        if answer.outcome not in _SIMPLE:
+            said = (answer.outcome, answer.code, answer.words)
+            known = said in places or len(places) < ANSWERS_A_CALL
+            places.setdefault(said if known else (answer.outcome, _VARIOUS, ""), []).append(place)
     return [
-        {"place": place, "outcome": answer.outcome, "code": answer.code, "words": answer.words}
-        for place, answer in zip(call.places, answers, strict=True)
-        if answer.outcome not in _SIMPLE
+        {"places": _spans(some), "outcome": outcome, "code": code, "words": words}
+        for (outcome, code, words), some in places.items()
     ]

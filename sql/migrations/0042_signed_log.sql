@@ -30,11 +30,12 @@ CREATE TABLE audit_cosignature (
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_cosignature
 FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change();
 
--- Each witness: how long the log was when he signed it last, what he says against it ('': nothing), and when he is asked
--- next, by one worker at a time.
+-- Each witness: how long the log was when he signed it last, what he says against it ('': nothing), until when one
+-- worker asks him or nobody does, and when he is shown the newest head even if he has signed it.
 CREATE TABLE audit_witness (
     witness text PRIMARY KEY CHECK (witness <> ''),
     size bigint NOT NULL DEFAULT 0,
     objection text NOT NULL DEFAULT '',
-    next_at timestamptz NOT NULL DEFAULT now()
+    next_at timestamptz NOT NULL DEFAULT now(),
+    again_at timestamptz NOT NULL DEFAULT now()
 );

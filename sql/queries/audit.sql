@@ -105,11 +105,16 @@ WHERE c.size = (SELECT max(size) FROM audit_cosignature);
 -- $1 witness, $2 seconds that he is nobody else's. How long the log was when he signed it last.
 INSERT INTO audit_witness (witness, next_at) VALUES ($1, now() + make_interval(secs => $2))
 ON CONFLICT (witness) DO UPDATE SET next_at = excluded.next_at WHERE audit_witness.next_at <= now()
-RETURNING size, objection;
+RETURNING size, objection, again_at <= now() AS is_due;
+
+-- name: free_witness
+UPDATE audit_witness SET next_at = now() WHERE witness = $1;
 
 -- name: leave_witness
--- $1 witness, $2 size, $3 objection, $4 seconds until he is asked again.
-UPDATE audit_witness SET size = $2, objection = $3, next_at = now() + make_interval(secs => $4) WHERE witness = $1;
+-- $1 witness, $2 size, $3 objection, $4 seconds until he is asked again, $5 until he is even without news.
+UPDATE audit_witness SET
+    size = $2, objection = $3, next_at = now() + make_interval(secs => $4), again_at = now() + make_interval(secs => $5)
+WHERE witness = $1;
 
 -- name: add_cosignature
 INSERT INTO audit_cosignature (size, witness, line) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;

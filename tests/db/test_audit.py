@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -56,6 +57,16 @@ async def connections(database: str, count: int) -> AsyncIterator[list[Any]]:
 
 
 # --- recording
+
+
+async def test_what_the_log_cannot_hold_is_known_by_its_hash(conn: Any) -> None:
+    entry = Entry("incident.approved", "incident:7", "ada", NOW, {"words": "\u00e4" * 40_000})
+    async with conn.transaction():
+        await record(conn, [entry])
+    (said,) = [json.loads(row["body"]) for row in await conn.fetch("SELECT body FROM audit_entry")]
+    whole = body(entry).encode()
+    assert said["detail"] == {"too_large": len(whole), "sha256": hashlib.sha256(whole).hexdigest()}
+    assert said["kind"] == "incident.approved"
 
 
 def test_a_body_is_canonical() -> None:
@@ -236,4 +247,4 @@ async def test_the_newest_checkpoint_is_read(conn: Any) -> None:
     await step(conn, limit=2)
     await step(conn)
     root = (await verdict(conn)).root
-    assert await read.checkpoint(conn) == read.Checkpoint(3, root, NOW)
+    assert await read.checkpoint(conn) == read.Checkpoint(3, root, NOW, None)

@@ -76,3 +76,21 @@ async def test_an_outcome_may_be_told_by_its_name(made):
     one = await made([Answer("done")])
     assert one.judged.answers == (Answer(Outcome.DONE),)
     assert judge.tally(one.judged.answers) == {"done": 1}
+
+
+async def test_what_a_partner_answers_to_everything_fits_into_the_log(made):
+    """One that refuses every order in words of its own, in as many calls as an entry tells of."""
+    one = await made([Answer(Outcome.REFUSED, "no", "x")])
+    orders = one.call.orders * calls.ORDERS_AN_ENTRY
+    call = msgspec.structs.replace(one.call, places=list(range(1, len(orders) + 1)), orders=orders)
+    answers = [Answer(Outcome.REFUSED, f"no {place}", "\u4e00" * 300) for place in call.places]
+    worst = msgspec.structs.replace(one, call=call, judged=judge.heard(orders, answers))
+    (entry,) = calls.entries(1, [worst])
+    exceptions = entry.detail["calls"][0]["exceptions"]
+    assert len(record.body(entry).encode()) < record.MOST_BYTES
+    assert exceptions[0] == {"places": "1", "outcome": "refused", "code": "no 1", "words": "\u4e00" * 300}
+    assert exceptions[-1]["places"] == f"{calls.ANSWERS_A_CALL + 1}-{len(orders)}"
+    single = msgspec.structs.replace(one, exchanges=[{"url": "x" * 1500}])
+    parts = calls.entries(1, [single] * calls.ORDERS_AN_ENTRY)
+    assert sum(len(part.detail["calls"]) for part in parts) == calls.ORDERS_AN_ENTRY
+    assert max(len(record.body(part).encode()) for part in parts) < record.MOST_BYTES
