@@ -13,6 +13,7 @@ from app.audit.note import Verifier
 from app.cli import options, show
 from app.cli.serving import until_told
 from app.core import log as logs
+from app.core.clock import utc_now
 from app.core.errors import GatewayError, Unavailable
 from app.witness import memory
 
@@ -102,7 +103,7 @@ async def _answer(mine: memory.Memory, host: str, port: int) -> None:
     from app.witness import server
 
     try:
-        async with server.serving(mine, host, port) as url:
+        async with server.serving(mine, host, port, utc_now) as url:
             click.echo(f"Witness {mine.signer.verifier.name} answers at {url}")
             click.echo(f"Its key: {mine.signer.verifier.written()}")
             await asyncio.Event().wait()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from aiohttp import web
 
@@ -15,16 +15,17 @@ from app.witness.memory import Memory
 
 MOST_BODY = 64 * 1024
 _MEMORY = web.AppKey("memory", Memory)
+_NOW: web.AppKey[Callable[[], datetime]] = web.AppKey("now")
 
 _LOG = log.get("witness")
 
 
 @asynccontextmanager
-async def serving(memory: Memory, host: str, port: int) -> AsyncIterator[str]:
+async def serving(memory: Memory, host: str, port: int, now: Callable[[], datetime]) -> AsyncIterator[str]:
     """The address at which a witness answers for as long as the block lasts. Port 0 takes a free one. OSError where it
     cannot listen."""
     app = web.Application(client_max_size=MOST_BODY)
-    app[_MEMORY] = memory
+    app[_MEMORY], app[_NOW] = memory, now
     app.router.add_post("/add-checkpoint", _add)
     app.router.add_get("/{name:[0-9a-f]{64}}/checkpoint", _last)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
@@ -39,7 +40,8 @@ async def serving(memory: Memory, host: str, port: int) -> AsyncIterator[str]:
 
 async def _add(request: web.Request) -> web.Response:
     # Nothing else runs between what is compared and what is kept: there is no await in there.
-    said = cosign.add(request.app[_MEMORY], await request.read(), int(time.time()))
+    body, at = await request.read(), request.app[_NOW]()
+    said = cosign.add(request.app[_MEMORY], body, int(at.timestamp()))
     if said.status != 200:
         _LOG.warning("witness.refused", status=said.status, why=said.text.strip())
     return web.Response(status=said.status, text=said.text, headers={"Content-Type": said.media_type})

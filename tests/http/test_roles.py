@@ -79,6 +79,9 @@ MAY: dict[str, set[Role]] = {
     "listAdapters": LOOKS,
     "listEntries": {Role.AUDITOR, Role.ADMIN},
     "readCheckpoint": {Role.AUDITOR, Role.ADMIN},
+    "proveEntry": {Role.AUDITOR, Role.ADMIN},
+    "readSignedCheckpoint": {Role.AUDITOR, Role.ADMIN},
+    "readTile": {Role.AUDITOR, Role.ADMIN},
 }
 # These ask for no key: confirmations are signed instead, and who wants a token shows the key in its form.
 OPEN = {"confirmDeliveries", "issueToken", "checkLife", "checkReadiness", "readMetrics"}
@@ -89,6 +92,9 @@ HARMLESS: dict[str, Any] = {
     "addPartner": {"name": "x", "adapter": "none such", "settings": {}},
     "draftIncident": {"title": "x", "scope": {}},
 }
+
+
+PARTS = ("receipt_id", "import_id", "incident_id", "partner_id", "capture_id", "alert_id", "entry_id")
 
 
 def test_every_route_has_an_entry():
@@ -103,8 +109,9 @@ async def ask(client, one: Operation):
         .replace("{name}", "none")
         .replace("{sscc}", "340123450000000018")
         .replace("{day}", "2026-01-01")
+        .replace("{place}", "0/999")
     )
-    for part in ("receipt_id", "import_id", "incident_id", "partner_id", "capture_id", "alert_id"):
+    for part in PARTS:
         path = path.replace(f"{{{part}}}", "987654321")
     sent: dict[str, Any] = {}
     if one.form is not None:
