@@ -95,7 +95,7 @@ def with_secrets_key(settings: Settings) -> Settings:
 
 
 async def _migrate(settings: Settings) -> list[str]:
-    pool = await open_pool(settings.database_url, size=1)
+    pool = await open_pool(settings.database_url, size=1, as_owner=True)
     try:
         async with pool.acquire() as conn:
             return await migrate(conn)

@@ -43,6 +43,11 @@ _BY_INDEX = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
+# Nothing where there is no such role, or we may not act as it.
+_AS_SERVICE = """
+SELECT set_config('role', rolname, false) FROM pg_roles
+WHERE rolname = 'imei_gateway_service' AND pg_has_role(oid, 'MEMBER')
+"""
 _PASSING = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -72,11 +77,14 @@ async def open_pool(
     longest_transaction: float | None = None,
     application_name: str = "imei-gateway",
     look_ups: bool = False,
+    as_owner: bool = False,
 ) -> Pool:
     """A pool of at most `size` connections. Times are in seconds; the server ends a statement after
     `statement_timeout`, the client gives up on it after `command_timeout`. From version 17 on the server ends the
     connection whose transaction takes longer than `longest_transaction`: a process that froze in the middle of a
     message to it would keep its locks for ever. For `look_ups` alone statements are planned once, to go by indexes.
+    Where the database has a role for the service, that is what the connections act as, unless `as_owner`: then as
+    whoever they log in as.
     """
     settings = {"application_name": application_name, "jit": "off"}
     # Longer than a part of a goods-in file may take to read.
@@ -91,7 +99,7 @@ async def open_pool(
         timeout=_CONNECT,
         command_timeout=command_timeout,
         server_settings=settings,
-        init=partial(_prepare, longest_transaction=longest_transaction),
+        init=partial(_prepare, longest_transaction=longest_transaction, as_owner=as_owner),
         connection_class=_Stateless,
     )
 
@@ -104,7 +112,11 @@ class _Stateless(asyncpg.Connection[asyncpg.Record] if TYPE_CHECKING else asyncp
         return ""
 
 
-async def _prepare(conn: asyncpg.Connection[asyncpg.Record], longest_transaction: float | None) -> None:
+async def _prepare(
+    conn: asyncpg.Connection[asyncpg.Record], longest_transaction: float | None, as_owner: bool
+) -> None:
+    if not as_owner:
+        await conn.execute(_AS_SERVICE)
     if longest_transaction is not None and conn.get_server_version().major >= 17:
         await conn.execute(f"SET transaction_timeout = '{longest_transaction * 1000:.0f}ms'")
     await conn.set_type_codec(
