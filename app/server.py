@@ -28,8 +28,8 @@ from app.api.watch import watched
 from app.api.watchers import Watchers
 from app.blocklist.enquiry import ANSWER_WITHIN, Enquiries
 from app.blocklist.export import Exports
+from app.blocklist.lookout import Lookout
 from app.blocklist.tail import Tail
-from app.blocklist.witness import Witness
 from app.core import config, keyring, log
 from app.core.clock import utc_now
 from app.core.config import Settings
@@ -68,10 +68,10 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
         app.state.figures = Figures(pool, time.monotonic)
         app.state.quotas = Quotas(pool, time.monotonic)
         app.state.doorman = Gathered(look_ups, bearers.recognised, within=ANSWER_WITHIN)
-        witness, stopping = Witness(pool, now), asyncio.Event()
-        app.state.enquiries = Enquiries(look_ups, witness)
+        lookout, stopping = Lookout(pool, now), asyncio.Event()
+        app.state.enquiries = Enquiries(look_ups, lookout)
         ending = asyncio.create_task(end_silence(settings.port))
-        writing = asyncio.create_task(witness.run(stopping))
+        writing = asyncio.create_task(lookout.run(stopping))
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from app.api.notes import Notes
 from app.blocklist.answer import OneSerial, OneStatus, SerialAnswer, StatusAnswer, one_status, statuses, told
 from app.blocklist.ask import Serial, key_of
 from app.blocklist.enquiry import Enquiries
-from app.blocklist.witness import Via
+from app.blocklist.lookout import Via
 from app.core import imei
 from app.core.errors import Flaw, Invalid
 from app.core.gs1 import BadKey

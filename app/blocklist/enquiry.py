@@ -11,7 +11,7 @@ from app.access import bearers
 from app.access.bearers import Bearer
 from app.access.roles import Permission, Principal
 from app.blocklist.ask import Answer, Counter, Found, Serial, answers, look_up
-from app.blocklist.witness import Via, Witness
+from app.blocklist.lookout import Lookout, Via
 from app.core.db import Connection, Pool
 from app.core.gather import Gathered
 
@@ -37,13 +37,13 @@ class Told(NamedTuple):
 class Enquiries:
     """All that is asked in one process."""
 
-    def __init__(self, pool: Pool, witness: Witness) -> None:
+    def __init__(self, pool: Pool, lookout: Lookout) -> None:
         self._pool = pool
         self._counter: Counter = Gathered(pool, answers, within=ANSWER_WITHIN)
         self._by_bearer: Gathered[Question, Told | None] = Gathered(
             pool, _recognised, at_once=2, within=ANSWER_WITHIN
         )
-        self._witness = witness
+        self._lookout = lookout
         # A connection of those for look-ups is busy for long with ten thousand: the others are for who asks for one.
         self._many = asyncio.Semaphore(MOST_AT_ONCE)
 
@@ -52,7 +52,7 @@ class Enquiries:
         answer = await self._counter.ask(asked)
         key = asked if isinstance(asked, int) else answer.standing.key
         if key is not None:
-            self._witness.saw(asker, via, key, answer.standing)
+            self._lookout.saw(asker, via, key, answer.standing)
         return answer
 
     def by_bearer(self, question: Question) -> Awaitable[Told | None]:
@@ -61,13 +61,13 @@ class Enquiries:
         return self._by_bearer.ask(question)
 
     def note(self, asker: Principal, key: int, answer: Answer, via: Via) -> None:
-        self._witness.saw(asker, via, key, answer.standing)
+        self._lookout.saw(asker, via, key, answer.standing)
 
     async def many(self, asker: Principal, keys: Sequence[int], units: Sequence[Serial], via: Via) -> Found:
         """The standings of many, all of one moment."""
         async with asyncio.timeout(MANY_WITHIN), self._many, self._pool.acquire(timeout=10) as conn:
             found = await look_up(conn, keys, sorted({*units}))
-        self._witness.saw_many(asker, via, keys, found)
+        self._lookout.saw_many(asker, via, keys, found)
         return found
 
 

@@ -15,7 +15,7 @@ from functools import partial
 
 from app.access import keys
 from app.access.quotas import Quotas
-from app.blocklist.witness import Witness
+from app.blocklist.lookout import Lookout
 from app.core import log
 from app.core.clock import utc_now
 from app.core.config import Settings
@@ -40,14 +40,14 @@ BACKLOG = 512
 _LOG = log.get("s13")
 
 
-def house(settings: Settings, look_ups: Pool, pool: Pool, witness: Witness) -> House:
+def house(settings: Settings, look_ups: Pool, pool: Pool, lookout: Lookout) -> House:
     """What connections share. Raises Invalid where a setting does not allow to answer anybody."""
     now = int(time.time())
     return House(
         ours=peers.identity(settings, now),
         peers=peers.read(settings),
         unknown=settings.unknown_equipment,
-        questions=Questions(look_ups, Quotas(pool, time.monotonic), settings.quota, witness),
+        questions=Questions(look_ups, Quotas(pool, time.monotonic), settings.quota, lookout),
         crowd=Crowd(),
         open=set(),
         warnings=Seldom(_LOG),
@@ -65,10 +65,10 @@ async def run(settings: Settings, says: Callable[[str], None]) -> None:
     """Answers on `settings.database_url`, which must be migrated, until it is cancelled; `says` is told the address."""
     opened = partial(open_pool, settings.database_url, command_timeout=STATEMENT, application_name=_NAME)
     pool, look_ups = await opened(size=POOL_SIZE), await opened(size=LOOK_UPS, look_ups=True)
-    witness, stopping = Witness(pool, utc_now), asyncio.Event()
-    writing = asyncio.create_task(witness.run(stopping))
+    lookout, stopping = Lookout(pool, utc_now), asyncio.Event()
+    writing = asyncio.create_task(lookout.run(stopping))
     try:
-        await _serve(settings, house(settings, look_ups, pool, witness), pool, says)
+        await _serve(settings, house(settings, look_ups, pool, lookout), pool, says)
     finally:
         stopping.set()
         with suppress(Exception):

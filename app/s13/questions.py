@@ -15,8 +15,8 @@ from app.access import keys
 from app.access.quotas import Quotas
 from app.access.roles import Permission, Principal
 from app.blocklist import ask
+from app.blocklist.lookout import Lookout, Via
 from app.blocklist.standing import Standing, Status
-from app.blocklist.witness import Via, Witness
 from app.core.db import Connection, Pool, asks_again
 from app.core.errors import Unavailable
 from app.core.gather import Gathered
@@ -42,14 +42,14 @@ class Told(NamedTuple):
 
 
 class Questions:
-    """Where the questions of all peers are gathered. `quota`: of a key that has none of its own; the `witness` notes
+    """Where the questions of all peers are gathered. `quota`: of a key that has none of its own; the `lookout` notes
     who has asked."""
 
-    def __init__(self, pool: Pool, quotas: Quotas, quota: int, witness: Witness) -> None:
+    def __init__(self, pool: Pool, quotas: Quotas, quota: int, lookout: Lookout) -> None:
         self._gathered: Gathered[Question, Told] = Gathered(pool, _answers, at_once=2)
         self._quotas = quotas
         self._quota = quota
-        self._witness = witness
+        self._lookout = lookout
 
     async def ask(self, question: Question, place: str = "") -> Told:
         """`place`: what the question says of where the equipment is. Raises Unavailable where the database refuses, or
@@ -62,7 +62,7 @@ class Questions:
         except asyncpg.PostgresError as error:
             raise Unavailable(f"The database refuses: {error}") from error
         if told.asker and told.asker.may(Permission.STATUS_READ) and question.key is not None:
-            self._witness.saw(told.asker, Via("s13", place), question.key, told.standing)
+            self._lookout.saw(told.asker, Via("s13", place), question.key, told.standing)
         return told
 
     async def _persistently(self, question: Question) -> Told:

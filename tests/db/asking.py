@@ -10,8 +10,8 @@ from app.alerts import alert
 from app.alerts.alert import Alert
 from app.blocklist import sightings
 from app.blocklist.ask import look_up
+from app.blocklist.lookout import Lookout, Via
 from app.blocklist.sightings import GRACE, Sighting, Wanted
-from app.blocklist.witness import Via, Witness
 from app.core.db import transaction
 from app.devices import presence
 from app.devices.naming import Name
@@ -23,19 +23,19 @@ SECOND = timedelta(seconds=1)
 
 
 class World:
-    """One web process's witness, an asker from outside, and a clock."""
+    """One web process's lookout, an asker from outside, and a clock."""
 
     def __init__(
         self, pool: Any, now: datetime, carrier: Principal, reader: Principal, approver: Principal
     ) -> None:
         self.pool, self.now, self.carrier, self.reader, self.approver = pool, now, carrier, reader, approver
-        self.witness = Witness(pool, lambda: self.now)
+        self.lookout = Lookout(pool, lambda: self.now)
 
     async def asks(self, *numbers: str, by: Principal | None = None, via: Via = API) -> None:
         asked = [int(number[:14]) for number in numbers]
         async with self.pool.acquire() as conn:
             found = await look_up(conn, sorted(set(asked)))
-        self.witness.saw_many(by or self.carrier, via, asked, found)
+        self.lookout.saw_many(by or self.carrier, via, asked, found)
 
     async def theft(self, *imeis: str, approved: bool = True) -> int:
         said = decide.Draft(title="Paris", scope=Scope(imeis=imeis))
@@ -49,7 +49,7 @@ class World:
         return await transaction(self.pool, lambda conn: alert.see(conn, self.reader, alert_id, self.now))
 
     async def sightings(self, **wanted: Any) -> list[Sighting]:
-        await self.witness.write()
+        await self.lookout.write()
         async with self.pool.acquire() as conn:
             return await sightings.listed(conn, self.reader, Wanted(**wanted), limit=1000)
 

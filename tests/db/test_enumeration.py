@@ -77,8 +77,8 @@ async def test_numbers_that_were_asked_for_long_ago_count_no_more(pool, world):
 async def test_who_asks_by_serial_asks_for_no_numbers_in_a_row(world):
     """Serials have numbers of ours, one after the other."""
     for number in range(60):
-        world.witness.saw(world.carrier, API, -1100 - number, Standing(Status.UNKNOWN))
-    await world.witness.write()
+        world.lookout.saw(world.carrier, API, -1100 - number, Standing(Status.UNKNOWN))
+    await world.lookout.write()
     assert await world.alerts() == []
 
 
@@ -87,10 +87,10 @@ async def test_numbers_in_a_row_are_not_forgotten_while_the_database_is_away(wor
         raise ConnectionError("the database is away")
 
     for place in range(60):
-        world.witness.saw(world.carrier, API, 35_209900_000100 + place, Standing(Status.UNKNOWN))
+        world.lookout.saw(world.carrier, API, 35_209900_000100 + place, Standing(Status.UNKNOWN))
     with monkeypatch.context() as away:
         away.setattr(enumeration, "guard", fails)
-        await world.witness.write()
+        await world.lookout.write()
     assert await world.alerts() == []
-    await world.witness.write()
+    await world.lookout.write()
     assert [one.kind for one in await world.alerts()] == ["enumeration"]

@@ -11,9 +11,9 @@ import pytest
 
 from app.access import keys
 from app.access.roles import Principal, Role
-from app.blocklist import sightings, witness
+from app.blocklist import lookout, sightings
+from app.blocklist.lookout import EVERY, Via
 from app.blocklist.sightings import Reported
-from app.blocklist.witness import EVERY, Via
 from app.core.db import transaction
 from app.devices import presence
 from app.devices.naming import Name
@@ -50,7 +50,7 @@ async def test_the_same_question_again_counts_on_the_first(world, stock):
     for _ in range(3):
         await world.asks(stock[0], stock[0])
         world.now += SECOND
-        await world.witness.write()
+        await world.lookout.write()
     await world.asks(stock[0])
     (seen,) = await world.sightings(incident=number)
     assert seen.times == 4
@@ -70,7 +70,7 @@ async def test_ways_and_places_and_askers_are_told_apart(world, stock, conn, now
 async def test_a_suspect_that_is_blocked_later_is_two_sightings(world, stock):
     number = await world.theft(stock[0], approved=False)
     await world.asks(stock[0])
-    await world.witness.write()
+    await world.lookout.write()
     await transaction(world.pool, lambda conn: decide.approve(conn, world.approver, number, world.now))
     await world.asks(stock[0])
     assert [one.status for one in await world.sightings(incident=number)] == ["suspect", "blocked"]
@@ -81,7 +81,7 @@ async def test_a_new_alert_is_raised_after_somebody_has_looked(world, stock):
     numbers = []
     for phone in stock[:3]:
         await world.asks(phone)
-        await world.witness.write()
+        await world.lookout.write()
         (raised,) = await world.alerts()
         numbers.append((raised.id, raised.times))
         if phone == stock[1]:
@@ -96,7 +96,7 @@ async def test_alerts_are_on_the_audit_log_once(world, stock, conn):
     number = await world.theft(*stock[:2])
     for phone in stock[:2]:
         await world.asks(phone)
-        await world.witness.write()
+        await world.lookout.write()
     bodies = await conn.fetch("SELECT body FROM audit_entry WHERE kind = 'alert.raised'")
     assert [f'"subject":"incident:{number}"' in row["body"] for row in bodies] == [True]
 
@@ -105,7 +105,7 @@ async def test_the_owners_own_people_are_no_sighting(world, stock, conn):
     await world.theft(stock[0])
     for own in (world.reader, world.approver):
         await world.asks(stock[0], by=own)
-    await world.witness.write()
+    await world.lookout.write()
     assert await conn.fetchval("SELECT count(*) FROM sighting") == 0
 
 
@@ -129,7 +129,7 @@ async def test_a_device_in_stock_that_is_asked_about_is_the_first_sign_of_a_thef
 async def test_a_departure_that_is_told_late_is_no_alert(world, stock):
     await world.leaves(6)
     await world.asks(*stock[:2])
-    await world.witness.write()
+    await world.lookout.write()
     await world.leaves(1)
     (raised,) = await world.judged()
     assert raised.detail["device_ids"] == [2]
@@ -169,7 +169,7 @@ async def test_while_the_database_is_away_sightings_are_kept(world, stock, monke
     with monkeypatch.context() as away:
         away.setattr(sightings, "note", fails)
         for _ in range(2):
-            await world.witness.write()
+            await world.lookout.write()
     (seen,) = await world.sightings(incident=number)
     assert seen.times == 3
 
@@ -182,7 +182,7 @@ async def test_who_fills_the_memory_hides_nothing_of_what_others_ask(
         conn, name="Loud", role="carrier", by="cli", now=now, random=Random(5).randbytes
     )
     loud = Principal(other.key_id, "Loud", Role.CARRIER)
-    monkeypatch.setattr(witness, "MOST_CLEAR_OF_ONE" if clear else "MOST_OF_ONE", 3)
+    monkeypatch.setattr(lookout, "MOST_CLEAR_OF_ONE" if clear else "MOST_OF_ONE", 3)
     await world.leaves(6)
     if not clear:
         await world.theft(*stock[:5])
@@ -199,7 +199,7 @@ async def test_an_alert_tells_all_that_was_seen_and_who_was_the_last(world, stoc
     await world.theft(*stock[:3])
     for phone, via in ((stock[0], API), (stock[0], Via("n5g-eir", "mcc:208")), (stock[1], API)):
         await world.asks(phone, via=via)
-        await world.witness.write()
+        await world.lookout.write()
     (raised,) = await world.alerts()
     assert (raised.detail["sightings"], raised.detail["identifiers"]) == (3, 2)
     assert raised.detail["asked_by"] == world.carrier.label
@@ -242,7 +242,7 @@ async def test_a_process_that_ends_rests_no_more(world, stock):
     stopping = asyncio.Event()
     async with world.pool.acquire() as conn:
         await conn.execute("BEGIN; LOCK TABLE sighting")
-        writing = asyncio.create_task(world.witness.run(stopping))
+        writing = asyncio.create_task(world.lookout.run(stopping))
         await asyncio.sleep(EVERY + 1.5)
         await world.asks(stock[1])
         await conn.execute("COMMIT")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.blocklist.witness import Witness
+from app.blocklist.lookout import Lookout
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Pool
@@ -55,7 +55,7 @@ async def gateway(pool: Pool, tmp_path: Path) -> AsyncIterator[Listening]:
         s13_origin_realm=REALM,
         s13_peers=f"{MME}=k_aaaaaaaa {SGSN}=k_aaaaaaaa",
     )
-    house = node.house(settings, pool, pool, Witness(pool, utc_now))
+    house = node.house(settings, pool, pool, Lookout(pool, utc_now))
     server = await node.listening(settings, house)
     yield Listening(house, server.sockets[0].getsockname()[1])
     server.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.blocklist import witness
+from app.blocklist import lookout
 from app.blocklist.specimens import SPECIMENS
 from app.core import imei
 
@@ -142,7 +142,7 @@ async def test_who_asks_for_them_or_reports_them_is_no_lead(carrier, manager):
     await carrier.post("/v1/status", json={"imeis": [number for number, *_ in TOLD]})
     reports = {"sightings": [{"imei": number} for number, *_ in TOLD]}
     assert (await carrier.post("/v1/sightings", json=reports)).json() == {"taken": 0}
-    await asyncio.sleep(2 * witness.EVERY)
+    await asyncio.sleep(2 * lookout.EVERY)
     for number, *_ in TOLD:
         found = await manager.get("/v1/sightings", params={"imei": number})
         assert found.json()["sightings"] == []

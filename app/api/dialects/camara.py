@@ -22,8 +22,8 @@ from app.api.problems import AnyRequest, Problem
 from app.api.watch import told
 from app.blocklist.ask import key_of
 from app.blocklist.enquiry import Enquiries
+from app.blocklist.lookout import Via
 from app.blocklist.standing import ReasonClass, Standing, Status
-from app.blocklist.witness import Via
 from app.core.errors import Invalid
 from app.core.imei import shown
 

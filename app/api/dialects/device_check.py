@@ -20,8 +20,8 @@ from app.api.watch import told
 from app.blocklist.ask import key_of
 from app.blocklist.enquiry import Enquiries
 from app.blocklist.history import Block, blocks
+from app.blocklist.lookout import Via
 from app.blocklist.standing import ReasonClass, Status
-from app.blocklist.witness import Via
 from app.core import strict
 from app.core.config import Settings
 from app.core.db import Pool

@@ -16,8 +16,8 @@ from app.api.dialect import Dialect
 from app.api.notes import Notes
 from app.api.problems import AnyRequest, Problem
 from app.blocklist.enquiry import Enquiries
+from app.blocklist.lookout import Via
 from app.blocklist.standing import Status
-from app.blocklist.witness import Via
 from app.core import imei
 from app.core.config import Settings
 from app.core.errors import Flaw, Invalid, Missing

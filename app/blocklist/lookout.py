@@ -67,7 +67,7 @@ class _Clear(msgspec.Struct, frozen=True, gc=False):
     at: datetime
 
 
-class Witness:
+class Lookout:
     """What one process has seen and not written down. `now` is the time of day."""
 
     def __init__(self, pool: Pool, now: Callable[[], datetime]) -> None:
