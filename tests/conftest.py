@@ -73,6 +73,14 @@ async def pool(database: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
+async def owner(database: str) -> AsyncIterator[Pool]:
+    """As whoever owns the database, for what the service may not do."""
+    pool = await open_pool(database, as_owner=True)
+    yield pool
+    pool.terminate()
+
+
+@pytest.fixture
 async def conn(pool: Pool) -> AsyncIterator[Connection]:
     async with pool.acquire() as conn:
         yield conn

@@ -62,7 +62,9 @@ async def migrate(conn: Connection, root: Path | None = None) -> list[str]:
             "database-forgets",
         )
     async with _locked(conn):
-        await conn.execute(queries("migrate").create_table)
+        # Whoever is not the owner may look whether there is anything to do.
+        if not await conn.fetchval(queries("migrate").exists):
+            await conn.execute(queries("migrate").create_table)
         missing = _missing(files, await conn.fetch(queries("migrate").applied))
         for migration in missing:
             await _apply(conn, migration)

@@ -102,22 +102,40 @@ async def test_entries_stand_in_the_order_given_with_what_they_say(conn: Any) ->
 async def test_an_entry_shares_the_fate_of_the_deed(conn: Any) -> None:
     begun = conn.transaction()
     await begun.start()
-    await conn.execute("CREATE TABLE deed ()")
+    await conn.execute("CREATE TEMPORARY TABLE deed ()")
     await record(conn, happened(1))
     await begun.rollback()
     assert await conn.fetchval("SELECT to_regclass('deed')") is None
     assert await verdict(conn) == Report(0, 0, 0, 0, merkle.EMPTY_ROOT.hex(), None)
 
 
-@pytest.mark.parametrize("table", ["audit_entry", "audit_leaf", "audit_checkpoint"])
-@pytest.mark.parametrize("deed", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
-async def test_the_log_is_append_only(conn: Any, table: str, deed: str) -> None:
+MEMORY = {
+    "audit_entry": "body", "audit_leaf": "hash", "audit_checkpoint": "root", "audit_node": "hash",
+    "audit_cosignature": "line", "audit_verifier": "verifier",
+}  # fmt: skip
+DEEDS = ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"]
+
+
+@pytest.mark.parametrize("table", MEMORY)
+@pytest.mark.parametrize("deed", DEEDS)
+async def test_the_log_is_append_only(owner: Any, conn: Any, table: str, deed: str) -> None:
+    """To whoever owns it by mistake, and to the service, whatever gets hold of it, without a way round."""
     await write(conn, 1)
     await step(conn)
-    column = {"audit_entry": "body", "audit_leaf": "hash", "audit_checkpoint": "root"}[table]
+    changes = deed.format(table, MEMORY[table], MEMORY[table])
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
-        await conn.execute(deed.format(table, column, column))
+        await owner.execute(changes)
+    for tried in (changes, f"ALTER TABLE {table} DISABLE TRIGGER ALL", "SET session_replication_role = replica"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match=r"permission denied|must be owner"):
+            await conn.execute(tried)
     assert (await verdict(conn)).fault is None
+
+
+async def test_the_service_owns_nothing_and_makes_nothing(conn: Any) -> None:
+    assert await conn.fetchval("SELECT current_user") == "imei_gateway_service"
+    for deed in ("CREATE TABLE mine ()", "CREATE SCHEMA mine", "DROP TABLE device", "UPDATE schema_migration SET name = name"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await conn.execute(deed)
 
 
 # --- sealing

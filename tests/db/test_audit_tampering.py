@@ -51,6 +51,7 @@ async def log(conn: Any) -> Any:
 async def tamper(conn: Any, *statements: str) -> None:
     """As somebody who owns the database and knows his way around triggers."""
     async with conn.transaction():
+        await conn.execute("SET LOCAL ROLE NONE")
         await conn.execute("SET LOCAL session_replication_role = replica")
         for statement in statements:
             await conn.execute(statement)

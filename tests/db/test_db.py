@@ -15,6 +15,12 @@ END_MYSELF = "SELECT pg_terminate_backend(pg_backend_pid())"
 
 
 @pytest.fixture
+async def pool(owner: Pool) -> Pool:
+    """The tables here are the tests' own."""
+    return owner
+
+
+@pytest.fixture
 async def stock(pool: Pool) -> Pool:
     await pool.execute("CREATE TABLE test_stock (id int PRIMARY KEY, count int NOT NULL)")
     await pool.execute("INSERT INTO test_stock VALUES (1, 0), (2, 0)")

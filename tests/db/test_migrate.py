@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from app.core.db import Connection, Pool
+from app.core.db import Connection, Pool, open_pool, transaction
 from app.core.errors import Conflict
 from app.core.migrate import migrate, pending, statements
 from app.core.sql import sql_root
+
+from ..conftest import administer
 
 SITE = "CREATE TABLE test_site (id int PRIMARY KEY);"
 AISLE = "CREATE TABLE test_aisle (site int REFERENCES test_site); INSERT INTO test_site VALUES (1);"
 
 
 @pytest.fixture
-async def conn(pool: Pool) -> AsyncIterator[Connection]:
+async def conn(owner: Pool) -> AsyncIterator[Connection]:
     """A database that has not been migrated yet."""
-    async with pool.acquire() as conn:
+    async with owner.acquire() as conn:
         await conn.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         yield conn
 
@@ -61,6 +64,20 @@ async def test_no_migrations_are_fine(conn: Connection, tmp_path: Path) -> None:
 async def test_our_own_migrations_fit(conn: Connection) -> None:
     assert await migrate(conn) == await _names(conn)
     assert await pending(conn) == []
+
+
+async def test_the_service_may_log_in_as_somebody_who_owns_nothing(database: str, cluster: str) -> None:
+    """Then no stolen password of the service undoes what it may not do."""
+    name = f"login_{uuid4().hex[:8]}"
+    await administer(cluster, f"CREATE ROLE {name} LOGIN IN ROLE imei_gateway_service")
+    try:
+        async with await open_pool(database.replace("//gateway@", f"//{name}@"), as_owner=True) as pool:
+            assert await transaction(pool, migrate) == []
+            assert await pool.fetchval("SELECT count(*) FROM device") == 0
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await pool.execute("RESET ROLE; DELETE FROM audit_entry")
+    finally:
+        await administer(cluster, f"DROP ROLE {name}")
 
 
 async def _names(conn: Connection) -> list[str]:

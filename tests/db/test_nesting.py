@@ -17,6 +17,7 @@ from app.blocklist.standing import Status
 from app.core import gs1, imei
 from app.core.db import transaction
 from app.core.errors import Invalid
+from app.core.migrate import migrate
 from app.core.sql import sql_root
 from app.devices import nesting, pallets
 from app.devices.find import Device, Wanted, find
@@ -198,7 +199,7 @@ async def test_seeing_a_carton_on_a_pallet_moves_nothing(tells, holds):
     assert [await holds(P), await holds(Q)] == [[1], []]
 
 
-async def test_events_that_were_captured_before_cartons_counted_count(pool, tells, holds):
+async def test_events_that_were_captured_before_cartons_counted_count(pool, owner, tells, holds):
     wrong, emptied = on(Q, C, at=NOON), on(P, at=ELEVEN, action="DELETE")
     await tells(
         on(C, 1, at=NINE), on(D, 2, at=NINE), on(P, C, D, P, at=TEN), on(Q, D, at=TEN), emptied, wrong
@@ -206,10 +207,11 @@ async def test_events_that_were_captured_before_cartons_counted_count(pool, tell
     await tells(on(Q, D, at=NOON, action="DELETE"), on(P, C, at=NOON), {**wrong, "errorDeclaration": ERROR})
     told = [await holds(pallet, at) for pallet in (P, Q) for at in (NINE, TEN, ELEVEN, NOON)]
     assert told == [[], [1], [], [1], [], [2], [2], []]
-    async with pool.acquire() as conn:
+    async with owner.acquire() as conn:
         await conn.execute("DROP TABLE nesting; DROP FUNCTION carton_stood")
         for name in ("0018_nesting.sql", "0020_cartons_taken_off.sql"):
             await conn.execute((sql_root() / "migrations" / name).read_text())
+        await migrate(conn)
     assert [await holds(pallet, at) for pallet in (P, Q) for at in (NINE, TEN, ELEVEN, NOON)] == told
     assert await pool.fetchval("SELECT count(*) FROM nesting WHERE taken_off = $1", Q) == 1
 

@@ -16,7 +16,7 @@ _ADD = (
 
 async def before(conn, tmp_path, name: str) -> None:
     """A database as it was before a migration."""
-    await conn.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    await conn.execute("RESET ROLE; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     shutil.copytree(sql_root(), tmp_path / "sql")
     (late,) = (tmp_path / "sql" / "migrations").glob(f"*_{name}.sql")
     for path in late.parent.iterdir():

@@ -94,9 +94,9 @@ async def test_every_entry_of_a_long_log_can_be_proven(conn: Any) -> None:
 
 async def test_a_log_that_was_never_signed_gets_all_it_lacks(conn: Any) -> None:
     await grow(conn, 600, signers=())
-    await conn.execute("SET session_replication_role = replica")
-    await conn.execute("DELETE FROM audit_node")
-    await conn.execute("RESET session_replication_role")
+    async with conn.transaction():
+        await conn.execute("SET LOCAL ROLE NONE; SET LOCAL session_replication_role = replica")
+        await conn.execute("DELETE FROM audit_node")
     await grow(conn, 1)
     (found,) = await tiles.prove(conn, [await conn.fetchval("SELECT min(entry_id) FROM audit_leaf")])
     index, path, said = parts(found.proof or "")

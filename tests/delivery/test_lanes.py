@@ -260,17 +260,17 @@ async def test_a_refusal_that_comes_later_is_counted_as_one(incident, pool, town
     assert (block.refused, block.settled) == (1, True)
 
 
-async def test_what_cannot_be_written_down_is_not_told_over_and_over(town, pool):
+async def test_what_cannot_be_written_down_is_not_told_over_and_over(town, owner):
     """A database without room, say: all that was under way once, then a call now and then."""
     await town.partner("eir_push")
     told = [35_555555_000000 + 16 * number for number in range(50)]
     incident = await town.incident()
     await town.block(incident, told)
-    await pool.execute("ALTER TABLE audit_entry ADD CONSTRAINT no_room CHECK (false) NOT VALID")
+    await owner.execute("ALTER TABLE audit_entry ADD CONSTRAINT no_room CHECK (false) NOT VALID")
     async with town.worker():
         await asyncio.sleep(2)
         calls = town.stages["eir_push"].ledger.calls
-        await pool.execute("ALTER TABLE audit_entry DROP CONSTRAINT no_room")
+        await owner.execute("ALTER TABLE audit_entry DROP CONSTRAINT no_room")
         await town.settled(incident)
     assert len(told) < calls < len(told) + 12
     assert len(town.blocked("eir_push")) == len(told)

@@ -85,6 +85,7 @@ async def test_a_worker_sleeps_in_the_middle_of_a_transaction(scene):
     await scene.partner()
     await scene.block(KEYS)
     async with scene.pool.acquire() as conn, scene.workers(2) as (first, second):
+        await conn.execute("RESET ROLE")
         await conn.execute(f"CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $${_HOLD}$$")
         await conn.execute(
             "CREATE TRIGGER hold AFTER UPDATE ON progress FOR EACH STATEMENT EXECUTE FUNCTION hold()"

@@ -119,7 +119,7 @@ def _client(url: str, key: str | None) -> httpx.AsyncClient:
 
 @asynccontextmanager
 async def _connected(dsn: str) -> AsyncIterator[Connection]:
-    async with await open_pool(dsn, size=1) as pool, pool.acquire() as conn:
+    async with await open_pool(dsn, size=1, as_owner=True) as pool, pool.acquire() as conn:
         yield conn
 
 

@@ -42,7 +42,7 @@ async def frail(cluster, template, tmp_path_factory) -> AsyncIterator[Gateway]:
 
 @asynccontextmanager
 async def connected(gateway: Gateway) -> AsyncIterator[Connection]:
-    async with await open_pool(gateway.dsn, size=1) as pool, pool.acquire() as conn:
+    async with await open_pool(gateway.dsn, size=1, as_owner=True) as pool, pool.acquire() as conn:
         yield conn
 
 
