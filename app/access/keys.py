@@ -20,6 +20,7 @@ import msgspec
 from app.access.roles import Principal, Role
 from app.core.db import Connection
 from app.core.errors import Conflict, Flaw, Invalid, Missing, Unauthorised, told
+from app.core.reach import Reach
 from app.core.sql import queries
 
 NAME_LIMIT = 80
@@ -40,7 +41,7 @@ class NewKey(msgspec.Struct, frozen=True):
 
 class Key(msgspec.Struct, frozen=True):
     """What is known of a key; live until `revoked_at` is set. `quota`: identifiers a minute; 0: any number, None: as
-    many as is usual."""
+    many as is usual. `owners` and `sites`: whose goods it may see and touch; None: all."""
 
     key_id: str
     name: str
@@ -50,20 +51,30 @@ class Key(msgspec.Struct, frozen=True):
     revoked_at: datetime | None
     revoked_by: str | None
     quota: int | None
+    owners: tuple[str, ...] | None
+    sites: tuple[str, ...] | None
 
 
 async def create(
-    conn: Connection, *, name: str, role: str, by: str, now: datetime, random: Callable[[int], bytes]
+    conn: Connection,
+    *,
+    name: str,
+    role: str,
+    by: str,
+    now: datetime,
+    random: Callable[[int], bytes],
+    reach: Reach | None = None,
 ) -> NewKey:
     """A new live key; `random` is `secrets.token_bytes` at the doors. Invalid has a flaw for each field."""
     name = name.strip()
-    flaws = (*_name_flaws(name), *_role_flaws(role))
+    flaws = (*_name_flaws(name), *_role_flaws(role), *_reach_flaws(reach))
     if flaws:
         raise Invalid(told(flaws, "{} things about this key are wrong."), "key-invalid", flaws)
     key_id = "k_" + base64.b32encode(random(5)).decode().lower()
     secret = base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
     key = f"imei_{key_id}_{secret}"
-    await conn.execute(_SQL.create_key, key_id, name, role, _digest(key), now, by)
+    owners, sites = (reach.owners, reach.sites) if reach else (None, None)
+    await conn.execute(_SQL.create_key, key_id, name, role, _digest(key), now, by, owners, sites)
     return NewKey(key_id, key)
 
 
@@ -83,6 +94,16 @@ def _role_flaws(role: str) -> tuple[Flaw, ...]:
     if role in list(Role):
         return ()
     return (Flaw(f"There is no such role; the roles are {', '.join(Role)}.", "/role", "key-role"),)
+
+
+def _reach_flaws(reach: Reach | None) -> tuple[Flaw, ...]:
+    named = [] if reach is None else [("/owners", reach.owners), ("/sites", reach.sites)]
+    return tuple(
+        Flaw("It would name at least one, each of 1 to 200 printable characters.", pointer, "key-reach")
+        for pointer, names in named
+        if names is not None
+        and not (names and all(0 < len(one) <= 200 and one.isprintable() for one in names))
+    )
 
 
 def _digest(key: str) -> bytes:
@@ -129,7 +150,13 @@ async def recognised(conn: Connection, claims: Collection[Claimed]) -> Callable[
 
 
 def _principal(row: asyncpg.Record) -> Principal:
-    return Principal(row["key_id"], row["name"], Role(row["role"]), quota=row["quota"])
+    return Principal(
+        row["key_id"],
+        row["name"],
+        Role(row["role"]),
+        quota=row["quota"],
+        reach=Reach.of(row["owners"], row["sites"]),
+    )
 
 
 async def acting(conn: Connection, key_ids: Collection[str]) -> dict[str, Principal]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from app.core.errors import Forbidden
+from app.core.reach import Reach
 
 
 class Permission(StrEnum):
@@ -75,15 +76,31 @@ ALLOWED: dict[Role, frozenset[Permission]] = {
 }
 
 
+# What concerns everybody's goods: nobody has it whose reach has an end.
+_OF_ALL = frozenset(
+    {
+        Permission.TACS_WRITE,
+        Permission.BLOCKLIST_READ,
+        Permission.PARTNERS_READ,
+        Permission.PARTNERS_WRITE,
+        Permission.AUDIT_READ,
+        Permission.KEYS_READ,
+        Permission.KEYS_WRITE,
+    }
+)
+
+
 class Principal(msgspec.Struct, frozen=True):
     """Who is acting. Two principals are the same person exactly if their `key_id` is the same. One who came with a
-    token may do no more than its `scopes`. `quota`: identifiers a minute; 0: any number, None: as many as is usual."""
+    token may do no more than its `scopes`. `quota`: identifiers a minute; 0: any number, None: as many as is usual.
+    `reach`: whose goods it may see and touch; None: all."""
 
     key_id: str
     name: str
     role: Role
     scopes: frozenset[Permission] | None = None
     quota: int | None = None
+    reach: Reach | None = None
 
     @property
     def label(self) -> str:
@@ -91,6 +108,8 @@ class Principal(msgspec.Struct, frozen=True):
         return f"key:{self.key_id} ({self.name})"
 
     def may(self, permission: Permission) -> bool:
+        if self.reach is not None and permission in _OF_ALL:
+            return False
         return permission in ALLOWED[self.role] and (self.scopes is None or permission in self.scopes)
 
     def require(self, permission: Permission) -> None:
@@ -98,6 +117,12 @@ class Principal(msgspec.Struct, frozen=True):
         token lacks it."""
         if self.may(permission):
             return
+        if self.reach is not None and permission in _OF_ALL:
+            alone = f"{self.label} may act on the goods of some owners or sites alone"
+            raise Forbidden(
+                f"{alone}, and {permission} concerns everybody's.",
+                "out-of-reach",
+            )
         if permission in ALLOWED[self.role]:
             raise ScopeMissing(self, permission)
         having = ", ".join(role for role, allowed in ALLOWED.items() if permission in allowed)

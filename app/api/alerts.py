@@ -16,7 +16,8 @@ from app.alerts.alert import Alert
 from app.api.notes import Notes
 from app.api.once import Once
 from app.api.receipts import Cursor, Limit
-from app.core.db import Connection, Pool
+from app.core.db import Connection
+from app.core.reach import Sight
 
 
 class AlertPage(msgspec.Struct, frozen=True):
@@ -36,14 +37,14 @@ class Looked(msgspec.Struct, frozen=True):
 async def search(
     *,
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     seen: Annotated[bool, QueryParameter(description="Those at which somebody has looked too.")] = False,
     limit: Limit = 100,
     after: Cursor = 0,
 ) -> AlertPage:
     """The same thing is one alert until somebody has looked, and counts on it; `concerns` is the manager of the
     incident."""
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         found = await alert.listed(conn, actor, seen=seen, after=after, limit=limit)
     return AlertPage(found, str(found[-1].id) if len(found) == limit else None)
 

@@ -12,7 +12,7 @@ from litestar.params import QueryParameter
 
 from app.access.roles import Principal
 from app.api.receipts import Cursor, Limit
-from app.core.db import Pool
+from app.core.reach import Sight
 from app.devices.find import Device, Wanted, find
 
 
@@ -27,7 +27,7 @@ class DevicePage(msgspec.Struct, frozen=True):
 async def search(
     *,
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     imei: Annotated[str | None, QueryParameter(description="14, 15 or 16 digits.")] = None,
     serial: Annotated[
         str | None, QueryParameter(description="As it is, or with its GTIN: (01)…(21)….")
@@ -43,7 +43,7 @@ async def search(
     after: Cursor = 0,
 ) -> DevicePage:
     """By exactly one of `imei`, `serial`, `pallet` (SSCC) or `receipt`."""
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         wanted = Wanted(imei, serial, pallet, receipt, at)
         found = await find(conn, actor, wanted, after=after, limit=limit)
     return DevicePage(found, str(found[-1].id) if len(found) == limit else None)

@@ -23,6 +23,7 @@ from app.blocklist.tail import Tail
 from app.core.config import Settings
 from app.core.db import Pool
 from app.core.keyring import Keyring
+from app.core.reach import Sight
 from app.epcis.carry import Carry
 
 
@@ -59,8 +60,14 @@ async def doorman(request: AnyRequest) -> Doorman:
 
 
 async def pool(request: AnyRequest) -> Pool:
+    """For what is nobody's goods; what is, is read by `sight`."""
     found: Pool = request.app.state.pool
     return found
+
+
+async def sight(pool: NamedDependency[Pool], actor: NamedDependency[Principal]) -> Sight:
+    """The database as far as the caller may see it."""
+    return Sight(pool, actor.reach)
 
 
 async def enquiries(request: AnyRequest) -> Enquiries:
@@ -111,12 +118,12 @@ async def now(request: AnyRequest) -> datetime:
 async def once(
     request: AnyRequest,
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
 ) -> Once:
     """The way into a transaction, for a key that is known."""
-    return Once(request, pool, actor.key_id, now, timedelta(hours=settings.idempotency_hours))
+    return Once(request, sight, actor.key_id, now, timedelta(hours=settings.idempotency_hours))
 
 
 _PROVIDERS: dict[str, Callable[..., Any]] = {
@@ -126,6 +133,7 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "said": said,
     "doorman": doorman,
     "pool": pool,
+    "sight": sight,
     "enquiries": enquiries,
     "tail": tail,
     "exports": exports,

@@ -19,7 +19,8 @@ from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.api.receipts import Cursor, Limit
 from app.api.watchers import Watchers
-from app.core.db import Connection, Pool
+from app.core.db import Connection
+from app.core.reach import Sight
 from app.delivery import partners
 from app.delivery.progress import Refusal, Standing, refusals
 from app.incidents import decide, incident
@@ -112,13 +113,13 @@ async def draft(
 @get("/", operation_id="listIncidents", summary="List incidents")
 async def search(
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     in_state: Annotated[str | None, QueryParameter(name="state", description=_IN_STATE)] = None,
     reference: Annotated[str | None, QueryParameter(description=_QUOTED)] = None,
     limit: Limit = 100,
     before: Cursor = 0,
 ) -> IncidentPage:
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         found = await incident.latest(
             conn, actor, before=before or None, state=in_state, limit=limit, reference=reference
         )
@@ -127,9 +128,9 @@ async def search(
 
 @get("/{incident_id:int}", operation_id="readIncident", summary="Read an incident and its progress")
 async def one(
-    incident_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+    incident_id: FromPath[int], actor: NamedDependency[Principal], sight: NamedDependency[Sight]
 ) -> IncidentAnswer:
-    async with pool.acquire(timeout=10) as conn, conn.transaction():
+    async with sight.acquire() as conn, conn.transaction():
         return _answer(await report(conn, actor, incident_id))
 
 
@@ -232,12 +233,12 @@ async def refused(
     incident_id: FromPath[int],
     partner_id: FromPath[int],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     limit: Limit = 1000,
     after: Cursor = 0,
 ) -> RefusalPage:
     actor.require(Permission.INCIDENTS_READ)
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         await incident.find(conn, actor, incident_id)
         await partners.find(conn, partner_id)
         found = await refusals(conn, incident_id, partner_id, after=after, limit=limit)
@@ -254,13 +255,13 @@ async def events(
     request: AnyRequest,
     incident_id: FromPath[int],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     watchers: NamedDependency[Watchers],
 ) -> ServerSentEvent:
     """`progress` events with the incident's answer, without its scope and preview, whenever it changes, twice a
     second at most; `settled` once every partner has given its last word, and the stream ends. It ends without
     that when the key is revoked, or the token is over. A comment comes while nothing changes."""
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         await incident.find(conn, actor, incident_id)
     return ServerSentEvent(watchers.told(bearer(request), actor, incident_id))
 

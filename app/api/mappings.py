@@ -14,7 +14,7 @@ from app.access.roles import Permission, Principal
 from app.api import body
 from app.api.notes import Notes
 from app.api.once import Once
-from app.core.db import Pool
+from app.core.reach import Sight
 from app.devices import mappings
 from app.devices.mappings import ColumnMapping
 
@@ -33,16 +33,16 @@ class MappingList(msgspec.Struct, frozen=True):
 
 
 @get("/", operation_id="listMappings", summary="List the stored mappings of columns")
-async def everyone(actor: NamedDependency[Principal], pool: NamedDependency[Pool]) -> MappingList:
-    async with pool.acquire(timeout=10) as conn:
+async def everyone(actor: NamedDependency[Principal], sight: NamedDependency[Sight]) -> MappingList:
+    async with sight.acquire() as conn:
         return MappingList(await mappings.everyone(conn, actor))
 
 
 @get("/{name:str}", operation_id="readMapping", summary="Read a mapping of columns", opt=_NAMED)
 async def one(
-    name: FromPath[str], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+    name: FromPath[str], actor: NamedDependency[Principal], sight: NamedDependency[Sight]
 ) -> ColumnMapping:
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         return await mappings.find(conn, actor, name)
 
 

@@ -15,7 +15,7 @@ from app.access.roles import Permission, Principal
 from app.api import body
 from app.api.notes import Notes
 from app.api.once import Once
-from app.core.db import Pool
+from app.core.reach import Sight
 from app.devices import moves, pallets
 from app.devices.moves import Move, Moved
 from app.devices.pallets import Reconciliation
@@ -57,12 +57,12 @@ async def move(
     tags=["Goods-in"],
 )
 async def reconciliation(
-    sscc: FromPath[str], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+    sscc: FromPath[str], actor: NamedDependency[Principal], sight: NamedDependency[Sight]
 ) -> Reconciliation:
     """Devices that were announced for it and are missing, that came on another pallet, and that came on it
     without having been announced; what is in its cartons is on it. Who receives an SSCC does not say what is on it:
     devices arrive by a goods-in file, or by an event that receives them by name."""
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         return await pallets.reconcile(conn, actor, sscc)
 
 

@@ -16,8 +16,9 @@ from litestar import Response
 
 from app.api import body
 from app.api.problems import MEDIA_TYPE, AnyRequest, Problem, respond
-from app.core.db import Connection, Pool, transaction
+from app.core.db import Connection
 from app.core.errors import Flaw, GatewayError, Invalid
+from app.core.reach import Sight
 from app.replies import reply
 from app.replies.reply import Call, Reply
 
@@ -39,10 +40,10 @@ class Once:
     this way: with a key it is kept as it is."""
 
     def __init__(
-        self, request: AnyRequest, pool: Pool, sender: str, now: datetime, kept_for: timedelta
+        self, request: AnyRequest, sight: Sight, sender: str, now: datetime, kept_for: timedelta
     ) -> None:
         self._request = request
-        self._pool = pool
+        self._sight = sight
         self._sender = sender
         self._now = now
         self._kept_until = now + kept_for
@@ -95,10 +96,10 @@ class Once:
             return answer(await work(conn))
 
         if self._key is None:
-            return _response(answer(await transaction(self._pool, work, also=also)))
+            return _response(answer(await self._sight.transaction(work, also=also)))
         call = await self._call(self._key)
-        kept = await transaction(
-            self._pool, lambda conn: reply.once(conn, call, replying, self._refusal), also=also
+        kept = await self._sight.transaction(
+            lambda conn: reply.once(conn, call, replying, self._refusal), also=also
         )
         return _response(kept)
 

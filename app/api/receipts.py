@@ -13,7 +13,7 @@ from litestar.response import Stream
 from app.access.roles import Principal
 from app.api.goods_in import submit
 from app.api.notes import Notes
-from app.core.db import Pool
+from app.core.reach import Sight
 from app.devices import receipts
 from app.devices.receipts import FindingKind, Receipt, ReceiptKind, Verdict
 from app.devices.rejects import RejectFormat, file_of
@@ -53,14 +53,14 @@ Cursor = Annotated[
 async def search(
     *,
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     supplier: Annotated[str | None, QueryParameter(description="Only those of this supplier.")] = None,
     kind: Annotated[ReceiptKind | None, QueryParameter(description="Only those of this kind.")] = None,
     limit: Limit = 100,
     before: Cursor = 0,
 ) -> ReceiptPage:
     """What came in, by file, by request and by event."""
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         found = await receipts.latest(
             conn, actor, before=before or None, supplier=supplier, kind=kind, limit=limit
         )
@@ -69,9 +69,9 @@ async def search(
 
 @get("/{receipt_id:int}", operation_id="readReceipt", summary="Read a receipt")
 async def one(
-    receipt_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+    receipt_id: FromPath[int], actor: NamedDependency[Principal], sight: NamedDependency[Sight]
 ) -> Receipt:
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         return await receipts.find_receipt(conn, actor, receipt_id)
 
 
@@ -79,12 +79,12 @@ async def one(
 async def rejections(
     receipt_id: FromPath[int],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     limit: Limit = 1000,
     after: Cursor = 0,
 ) -> Rejections:
     """Line, value, code and sentence of each rejected row; a row with several flaws has several."""
-    return Rejections(*await _findings(pool, actor, receipt_id, FindingKind.REJECTION, after, limit))
+    return Rejections(*await _findings(sight, actor, receipt_id, FindingKind.REJECTION, after, limit))
 
 
 @get(
@@ -95,30 +95,30 @@ async def rejections(
 async def warnings(
     receipt_id: FromPath[int],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     limit: Limit = 1000,
     after: Cursor = 0,
 ) -> Findings:
-    return Findings(*await _findings(pool, actor, receipt_id, FindingKind.WARNING, after, limit))
+    return Findings(*await _findings(sight, actor, receipt_id, FindingKind.WARNING, after, limit))
 
 
 @get("/{receipt_id:int}/updates", operation_id="listUpdates", summary="What rows have set that was left open")
 async def updates(
     receipt_id: FromPath[int],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     limit: Limit = 1000,
     after: Cursor = 0,
 ) -> Findings:
     """Devices that were registered already and of which a row filled in more. That announced devices have
     arrived is counted in the receipt, and listed here only where they came to another pallet or site."""
-    return Findings(*await _findings(pool, actor, receipt_id, FindingKind.UPDATE, after, limit))
+    return Findings(*await _findings(sight, actor, receipt_id, FindingKind.UPDATE, after, limit))
 
 
 async def _findings(
-    pool: Pool, actor: Principal, receipt_id: int, kind: FindingKind, after: int, limit: int
+    sight: Sight, actor: Principal, receipt_id: int, kind: FindingKind, after: int, limit: int
 ) -> tuple[int, list[Verdict], str | None]:
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         found = await receipts.findings(conn, actor, receipt_id, kind, after=after, limit=limit)
     return receipt_id, found, str(found[-1].finding) if len(found) == limit else None
 
@@ -139,7 +139,7 @@ _TYPES = {
 async def rejects(
     receipt_id: FromPath[int],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     format: Annotated[
         RejectFormat | None,
         QueryParameter(description="Of a table `csv` or `xlsx`, of JSON objects `ndjson`; else as it came."),
@@ -149,10 +149,10 @@ async def rejects(
     file; those of a dispatch advice under `imei`, `serial`, `gtin`, `pallet` and so on. A CSV has the delimiter of the
     file; in an XLSX, the default where the file was one, every cell is text, so Excel leaves it as it is. Rows that
     were JSON objects are given back as NDJSON with two fields more. Sent again, the two are not read."""
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         file = await file_of(conn, actor, receipt_id, format)
     name = f'attachment; filename="receipt-{receipt_id}-rejects.{file.format}"'
-    return Stream(file.parts(pool), media_type=_TYPES[file.format], headers={"Content-Disposition": name})
+    return Stream(file.parts(sight), media_type=_TYPES[file.format], headers={"Content-Disposition": name})
 
 
 router = Router(

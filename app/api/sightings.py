@@ -20,8 +20,9 @@ from app.blocklist import sightings
 from app.blocklist.ask import key_of
 from app.blocklist.sightings import Reported, Sighting, Wanted
 from app.core.clock import AHEAD
-from app.core.db import Connection, Pool
+from app.core.db import Connection
 from app.core.errors import Flaw, Invalid, told
+from app.core.reach import Sight
 from app.core.visible import is_visible
 
 MOST = 1000
@@ -87,7 +88,7 @@ async def report(
 async def search(
     *,
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     incident: Annotated[int | None, QueryParameter(ge=1, description="Of devices of this incident.")] = None,
     imei: Annotated[str | None, QueryParameter(description="Of this IMEI: 14, 15 or 16 digits.")] = None,
     in_stock: Annotated[
@@ -99,7 +100,7 @@ async def search(
     """Somebody from outside asked about an identifier that an incident claims, or about a device that should still be
     in stock: it arrived, was not seen to leave, and its site tells what leaves it. Or he reported one."""
     wanted = Wanted(incident, None if imei is None else key_of(imei), in_stock)
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         found = await sightings.listed(conn, actor, wanted, after=after, limit=limit)
     return SightingPage(found, str(found[-1].id) if len(found) == limit else None)
 

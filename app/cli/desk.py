@@ -10,9 +10,10 @@ from app.access.roles import Principal
 from app.cli import ending, ground, options
 from app.core.clock import utc_now
 from app.core.config import Settings
-from app.core.db import Connection, Pool, transaction
+from app.core.db import Connection, Pool
 from app.core.errors import Missing
 from app.core.keyring import Keyring
+from app.core.reach import Sight, narrow
 
 T = TypeVar("T")
 
@@ -49,7 +50,9 @@ def on_pool(work: Callable[[Pool, Principal], Awaitable[T]]) -> T:
 
 def change(work: Callable[[Connection, Principal, datetime], Awaitable[T]]) -> T:
     """What `work` gives, in a transaction."""
-    return on_pool(lambda pool, actor: transaction(pool, lambda conn: work(conn, actor, utc_now())))
+    return on_pool(
+        lambda pool, actor: Sight(pool, actor.reach).transaction(lambda conn: work(conn, actor, utc_now()))
+    )
 
 
 def read(work: Callable[[Connection, Principal], Awaitable[T]]) -> T:
@@ -57,6 +60,7 @@ def read(work: Callable[[Connection, Principal], Awaitable[T]]) -> T:
 
     async def on_connection(pool: Pool, actor: Principal) -> T:
         async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read"):
+            await narrow(conn, actor.reach)
             return await work(conn, actor)
 
     return on_pool(on_connection)

@@ -16,8 +16,9 @@ from app.cli.failures import ROWS_REJECTED
 from app.cli.receipt import Findings
 from app.cli.rejects import RejectFile
 from app.core.clock import utc_now
-from app.core.db import Connection, Pool, transaction
+from app.core.db import Connection, Pool
 from app.core.errors import GatewayError, Invalid, Unavailable
+from app.core.reach import Sight
 from app.devices import mappings
 from app.devices import register as devices
 from app.devices.incoming import opened
@@ -191,7 +192,8 @@ def rereadable(file: BinaryIO) -> BinaryIO:
 
 async def _register(pool: Pool, actor: Principal, goods: Sent, out: RejectFile | None, bars: bool) -> Done:
     now, supplier = utc_now(), goods.terms.supplier
-    async with pool.acquire() as conn:
+    sight = Sight(pool, actor.reach)
+    async with sight.acquire() as conn:
         alike = await mappings.alike(conn, actor, supplier) if not goods.mapping else []
     with rows.counted(goods.rows, show.console(stderr=True), shown=bars) as on_rows:
 
@@ -205,10 +207,10 @@ async def _register(pool: Pool, actor: Principal, goods: Sent, out: RejectFile |
             return made, await mappings.add(conn, actor, supplier, goods.columns, now) if keeps else None
 
         try:
-            made, saved = await transaction(pool, work, also=devices.MET_ANOTHER)
+            made, saved = await sight.transaction(work, also=devices.MET_ANOTHER)
         except GatewayError as error:
             raise _advised(error, goods, alike) from None
-    async with pool.acquire() as conn:
+    async with sight.acquire() as conn:
         found = await receipt.findings(conn, actor, made)
     if out:
         await out.write(pool, actor, made)

@@ -25,6 +25,7 @@ from app.core.db import Connection, Pool, open_pool, transaction
 from app.core.errors import Unauthorised
 from app.core.keyring import Keyring
 from app.core.migrate import migrate
+from app.core.reach import Reach
 
 ADMIN_KEY = "admin.key"
 ADDRESS = "gateway.url"
@@ -130,14 +131,25 @@ async def first_key(pool: Pool, data_dir: Path) -> str | None:
 
 
 async def new_key(
-    conn: Connection, *, name: str, role: str, by: str, now: datetime, quota: int | None = None
+    conn: Connection,
+    *,
+    name: str,
+    role: str,
+    by: str,
+    now: datetime,
+    quota: int | None = None,
+    reach: Reach | None = None,
 ) -> NewKey:
     """A new key, on the record; for `quota` see `keys.set_quota`."""
-    made = await keys.create(conn, name=name, role=role, by=by, now=now, random=secrets.token_bytes)
-    detail: dict[str, str | int] = {"name": name, "role": role}
+    made = await keys.create(
+        conn, name=name, role=role, by=by, now=now, random=secrets.token_bytes, reach=reach
+    )
+    detail: dict[str, object] = {"name": name, "role": role}
     if quota is not None:
         await keys.set_quota(conn, made.key_id, quota)
         detail["quota"] = quota
+    if reach is not None:
+        detail["reach"] = reach
     await record(conn, [Entry("key.created", f"key:{made.key_id}", by, now, detail)])
     return made
 

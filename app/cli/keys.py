@@ -15,6 +15,7 @@ from app.cli import desk, ending, ground, options, show
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, transaction
+from app.core.reach import Reach
 
 _QUOTA = click.IntRange(0, 10**9)
 
@@ -39,9 +40,17 @@ def key() -> None:
     type=_QUOTA,
     help="How many identifiers it may ask for in a minute; 0: any number. Else what is usual.",
 )
+@click.option(
+    "--owner", "owners", multiple=True, help="It sees and touches this owner's goods alone; may be repeated."
+)
+@click.option(
+    "--site", "sites", multiple=True, help="It sees and touches goods at this site alone; may be repeated."
+)
 @options.as_json
 @options.acting
-def create(name: str, role: str, quota: int | None, as_json: bool) -> None:
+def create(
+    name: str, role: str, quota: int | None, owners: tuple[str, ...], sites: tuple[str, ...], as_json: bool
+) -> None:
     """Create a key and print it, once: only its hash is kept.
 
     Acts with --key, or the administrator's key of the data directory. Where there is neither, the operator
@@ -51,8 +60,10 @@ def create(name: str, role: str, quota: int | None, as_json: bool) -> None:
     Examples
       $ imei-gateway key create --name "Marie, night shift" --role approver
       $ imei-gateway key create --name "Operator Nord" --role carrier --json
+      $ imei-gateway key create --name "Dock of Logistics SA" --role goods-in --owner "Retailer SA" --site PAR1
     """
-    made = ending.run(_create(desk.settings(), name, role, quota))
+    reach = Reach.of(owners or None, sites or None)
+    made = ending.run(_create(desk.settings(), name, role, quota, reach))
     if as_json:
         show.json({"id": made.key_id, "key": made.key})
         return
@@ -60,12 +71,14 @@ def create(name: str, role: str, quota: int | None, as_json: bool) -> None:
     click.echo(made.key)
 
 
-async def _create(settings: Settings, name: str, role: str, quota: int | None) -> NewKey:
+async def _create(settings: Settings, name: str, role: str, quota: int | None, reach: Reach | None) -> NewKey:
     given = options.key()
 
     async def work(conn: Connection) -> NewKey:
         by = await _creator(conn, settings, given)
-        return await ground.new_key(conn, name=name, role=role, by=by, now=utc_now(), quota=quota)
+        return await ground.new_key(
+            conn, name=name, role=role, by=by, now=utc_now(), quota=quota, reach=reach
+        )
 
     async with ground.opened(settings) as pool:
         return await transaction(pool, work)
@@ -99,7 +112,7 @@ def list_(as_json: bool) -> None:
     if as_json:
         show.json({"keys": found})
         return
-    columns = ("id", "name", "role", "#quota", "created", "by", "revoked")
+    columns = ("id", "name", "role", "#quota", "goods of", "created", "by", "revoked")
     show.draw(show.table("", columns, map(_row, found)))
 
 
@@ -107,7 +120,8 @@ def _row(found: Key) -> tuple[str, ...]:
     revoked = f"{show.moment(found.revoked_at)} by {found.revoked_by}" if found.revoked_at else ""
     quota = "usual" if found.quota is None else f"{found.quota:,}" if found.quota else "none"
     made = (show.moment(found.created_at), found.created_by)
-    return found.key_id, found.name, found.role, quota, *made, revoked
+    reach = "; ".join(", ".join(one) for one in (found.owners, found.sites) if one) or "all"
+    return found.key_id, found.name, found.role, quota, reach, *made, revoked
 
 
 @key.command("quota")

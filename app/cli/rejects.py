@@ -12,6 +12,7 @@ import rich_click as click
 from app.access.roles import Principal
 from app.cli import options, show
 from app.core.db import Pool
+from app.core.reach import Sight
 from app.devices.intake import Format, guess
 from app.devices.receipts import Receipt
 from app.devices.rejects import RejectFormat, file_of
@@ -69,7 +70,7 @@ class RejectFile:
             found = await file_of(conn, actor, of.receipt_id, wanted)
         self._form = Format(found.format)
         with self.path.open("wb") as file:
-            async for part in found.parts(pool):
+            async for part in found.parts(Sight(pool, actor.reach)):
                 self._head += part[: _HEAD - len(self._head)]
                 file.write(part)
         self.is_written = True

@@ -46,7 +46,7 @@ _BY_INDEX = {
 # Nothing where there is no such role, or we may not act as it.
 _AS_SERVICE = """
 SELECT set_config('role', rolname, false) FROM pg_roles
-WHERE rolname = 'imei_gateway_service' AND pg_has_role(oid, 'MEMBER')
+WHERE rolname = 'imei_gateway_service' AND rolbypassrls AND pg_has_role(oid, 'MEMBER')
 """
 _PASSING = (
     asyncpg.PostgresConnectionError,

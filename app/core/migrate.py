@@ -18,6 +18,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
+from app.core import grants
 from app.core.db import Connection
 from app.core.errors import Conflict
 from app.core.sql import queries, sql_root
@@ -69,7 +70,7 @@ async def migrate(conn: Connection, root: Path | None = None) -> list[str]:
         for migration in missing:
             await _apply(conn, migration)
         if root is None:
-            await _grant(conn)
+            await grants.grant(conn)
     return [migration.name for migration in missing]
 
 
@@ -129,17 +130,6 @@ def _check(row: asyncpg.Record, files: list[Migration]) -> None:
             f"{file.name} was changed after it was applied to this database: "
             "restore the file, and put the change into a new migration"
         )
-
-
-async def _grant(conn: Connection) -> None:
-    """Gives the role of the service what it needs. Who may make no roles goes without, unless somebody made it."""
-    with suppress(
-        asyncpg.InsufficientPrivilegeError, asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError
-    ):
-        await conn.execute(queries("migrate").create_role)
-        await conn.execute(queries("migrate").join_role)
-    if await conn.fetchval(queries("migrate").grants_are_missing):
-        await conn.execute(queries("migrate").grant)
 
 
 async def _apply(conn: Connection, migration: Migration) -> None:

@@ -23,6 +23,7 @@ from app.core.errors import Conflict, Unavailable
 from app.core.sql import queries
 from app.delivery.commands import Command, order, somebody_enrols
 from app.devices import receipts, verdicts
+from app.devices.admit import admit
 from app.devices.candidates import Batch, Reject
 from app.devices.incoming import Incoming
 from app.devices.merge import Judged, Merge
@@ -81,12 +82,19 @@ async def register(
     usual = await receipts.usual_rows(conn, actor, terms.supplier)
     number = await receipts.open_receipt(conn, actor, terms, incoming.columns, now)
     await _wait_for_twin(conn, terms)
-    merge = Merge(conn, number, arrives=terms.kind is ReceiptKind.ARRIVAL, by=actor.label, now=now)
+    merge = Merge(
+        conn,
+        number,
+        arrives=terms.kind is ReceiptKind.ARRIVAL,
+        by=actor.label,
+        now=now,
+        is_narrow=actor.reach is not None,
+    )
     tally = _Tally()
     async with aclosing(_prefetched(incoming.following)) as ready:
         async for batch in ready:
             with _waits_for_others():
-                judged = await merge.merge(batch)
+                judged = await merge.merge(await admit(conn, actor.reach, batch))
             await _note(conn, number, batch, judged, merge, tally, receipts.counted(terms.source))
             if usual is not None and tally.rows > max(_unasked(usual.rows), terms.confirmed):
                 raise _unusual(terms, usual)

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from app.access.roles import Principal
-from app.core.db import Connection, Pool
+from app.core.db import Connection
 from app.core.errors import Invalid
+from app.core.reach import Sight
 from app.devices import receipts, text_sheet
 from app.devices.intake import Columns, harmless
 from app.devices.receipts import Receipt, Rejected
@@ -46,18 +47,18 @@ class RejectFile(NamedTuple):
     format: RejectFormat
     columns: Columns
 
-    async def parts(self, pool: Pool) -> AsyncIterator[bytes]:
+    async def parts(self, sight: Sight) -> AsyncIterator[bytes]:
         """The file; no connection is held while somebody reads slowly."""
         match self.format:
             case RejectFormat.XLSX:
-                async for part in text_sheet.written(_table(pool, self.receipt_id, self.columns.names)):
+                async for part in text_sheet.written(_table(sight, self.receipt_id, self.columns.names)):
                     yield part
             case RejectFormat.CSV:
                 yield codecs.BOM_UTF8
-                async for rows in _table(pool, self.receipt_id, self.columns.names):
+                async for rows in _table(sight, self.receipt_id, self.columns.names):
                     yield _csv(rows, self.columns.delimiter)
             case RejectFormat.NDJSON:
-                async for page in _pages(pool, self.receipt_id):
+                async for page in _pages(sight, self.receipt_id):
                     yield b"".join(map(_object, page))
 
 
@@ -100,22 +101,21 @@ async def _too_large(conn: Connection, receipt: Receipt, columns: Columns) -> st
     return ""
 
 
-async def _pages(pool: Pool, receipt_id: int) -> AsyncIterator[list[Rejected]]:
+async def _pages(sight: Sight, receipt_id: int) -> AsyncIterator[list[Rejected]]:
     after = 0
-    while page := await _page(pool, receipt_id, after):
+    while page := await _page(sight, receipt_id, after):
         yield page
         after = page[-1].reject
 
 
-async def _page(pool: Pool, receipt_id: int, after: int) -> list[Rejected]:
-    async with pool.acquire(timeout=10) as conn:
-        found: Connection = conn
-        return await receipts.rejects(found, receipt_id, after=after, limit=_PAGE)
+async def _page(sight: Sight, receipt_id: int, after: int) -> list[Rejected]:
+    async with sight.acquire() as conn:
+        return await receipts.rejects(conn, receipt_id, after=after, limit=_PAGE)
 
 
-async def _table(pool: Pool, receipt_id: int, names: Sequence[str]) -> AsyncIterator[list[list[str]]]:
+async def _table(sight: Sight, receipt_id: int, names: Sequence[str]) -> AsyncIterator[list[list[str]]]:
     yield [[*names, CODE, SENTENCE]]
-    async for page in _pages(pool, receipt_id):
+    async for page in _pages(sight, receipt_id):
         yield [_row(each, len(names)) for each in page]
 
 

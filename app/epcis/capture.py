@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+import asyncpg
 import msgspec
 
 from app.access.roles import Permission, Principal
@@ -18,6 +19,7 @@ from app.core import log
 from app.core.db import Connection, asks_again
 from app.core.errors import Conflict, GatewayError, Missing
 from app.core.imei import shown
+from app.core.reach import narrow, out_of_reach
 from app.devices import turns
 from app.devices.register import MET_ANOTHER
 from app.epcis import store
@@ -90,6 +92,7 @@ async def work(conn: Connection, carry: Carry, now: datetime) -> int:
     claimed = await store.next_capture(conn)
     if claimed is None:
         return 0
+    await narrow(conn, claimed.actor.reach)
     if claimed.behaviour is Behaviour.ROLLBACK:
         await _all_or_none(conn, claimed, carry, now)
         await _finish(conn, claimed, now)
@@ -174,6 +177,8 @@ def _failure(error: Exception, place: int) -> tuple[int, Failure]:
     """Where and what the sender is told. A fault that will pass is no answer: it goes on to who tries again."""
     if isinstance(error, _Refused):
         return _failure(error.error, error.place)
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        error = out_of_reach()
     if isinstance(error, GatewayError) and error.status < 500:
         return place, Failure(error.detail, error.code, error.flaws)
     if asks_again(error) or isinstance(error, (GatewayError, TimeoutError, *MET_ANOTHER)):
@@ -228,7 +233,9 @@ async def _refuse_others(conn: Connection, known: Sequence[Row]) -> None:
     """Refuses an identity that stands for an event that says something else."""
     said = await store.digests(conn, [row.event_id for row in known]) if known else {}
     for row in known:
-        if said[row.event_id, row.is_error].hex() != row.digest:
+        # One that stands out of reach is not seen.
+        stands = said.get((row.event_id, row.is_error), b"")
+        if stands.hex() != row.digest:
             text = (
                 f"The identity {shown(row.event_id, 200)} stands for another event already. That one stays; to"
                 " correct it, declare its error, and send the right one under an identity of its own."

@@ -12,6 +12,7 @@ import msgspec
 from app.access.roles import Principal, Role
 from app.core.db import Connection, copied
 from app.core.errors import Flaw
+from app.core.reach import Reach
 from app.core.sql import queries
 from app.epcis import stamp
 from app.epcis.document import Read
@@ -184,7 +185,12 @@ async def next_capture(conn: Connection) -> Claimed | None:
     found = await conn.fetchrow(_SQL.next_capture)
     if found is None:
         return None
-    actor = Principal(found["key_id"], found["key_name"], Role(found["key_role"]))
+    actor = Principal(
+        found["key_id"],
+        found["key_name"],
+        Role(found["key_role"]),
+        reach=Reach.of(found["owners"], found["sites"]),
+    )
     return Claimed(found["capture_id"], Behaviour(found["behaviour"]), actor)
 
 

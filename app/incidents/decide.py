@@ -89,7 +89,7 @@ async def drop_reported(conn: Connection, actor: Principal, source: str, why: st
 
 
 async def _write(conn: Connection, actor: Principal, said: Draft, source: str, now: datetime) -> Drafted:
-    named = await _read(said, now)
+    named = await _read(said, actor, now)
     unknown = await scopes.resolve(conn, named)
     shown = await preview(conn, unknown, named.as_of)
     incident_id: int = await conn.fetchval(
@@ -102,11 +102,11 @@ async def _write(conn: Connection, actor: Principal, said: Draft, source: str, n
     return Drafted(incident_id, shown)
 
 
-async def _read(said: Draft, now: datetime) -> Named:
+async def _read(said: Draft, actor: Principal, now: datetime) -> Named:
     """The scope in normal form. Raises Invalid with every flaw of the incident, those of its scope among them."""
     flaws = _flaws(said)
     try:
-        named = await scopes.named(said.scope, now)
+        named = await scopes.named(said.scope, now, actor.reach)
     except Invalid as error:
         if not flaws:
             raise
@@ -141,7 +141,7 @@ async def submit(conn: Connection, actor: Principal, incident_id: int, now: date
     """Freezes what the scope names now and asks a second person; every identifier turns suspect."""
     actor.require(Permission.INCIDENTS_WRITE)
     incident = await hold(conn, incident_id, "draft", to="submitted")
-    named = await scopes.named(incident.scope, now)
+    named = await scopes.named(incident.scope, now, actor.reach)
     unknown = await scopes.resolve_and_hold(conn, named)
     keys = await scopes.freeze(conn, unknown)
     if not keys:

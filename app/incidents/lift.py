@@ -39,7 +39,7 @@ async def lift(conn: Connection, actor: Principal, incident_id: int, scope: Scop
     Raises Conflict where the scope names nothing that the incident holds: nothing was done.
     """
     actor.require(Permission.INCIDENTS_LIFT)
-    named = await scopes.named(scope, now)
+    named = await scopes.named(scope, now, actor.reach)
     await hold(conn, incident_id, "approved", to="lifted")
     unknown = await scopes.resolve(conn, named)
     await conn.execute(_SQL.fill_serials, *scopes.serial_columns(named.serials))

@@ -84,7 +84,8 @@ async def preview(
     await conn.execute(_SQL.look_up_tacs)
     totals = await conn.fetchrow(_SQL.preview_totals)
     assert totals is not None
-    serials = totals["serials"] + (0 if incident_id else len(unknown.serials))
+    to_come = 0 if incident_id or unknown.left_out else len(unknown.serials)
+    serials = totals["serials"] + to_come
     return Preview(
         devices=totals["devices"],
         identifiers=totals["imeis"] + serials,

@@ -16,6 +16,7 @@ from app.core import gs1, imei
 from app.core.clock import AHEAD
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid, told
+from app.core.reach import Reach
 from app.core.sql import queries
 from app.devices import nesting
 from app.devices.moves import on_pallets
@@ -49,21 +50,27 @@ class Named(msgspec.Struct, frozen=True):
     keys: list[int]
     serials: list[Name]
     as_of: datetime | None
+    registered_only: bool = False
+    """What nobody registered is left out: it may be somebody else's."""
 
 
 class Unknown(msgspec.Struct, frozen=True):
     """What the scope names and nobody registered, and pallets that held nothing. IMEIs and serials are declared
-    all the same."""
+    all the same, unless they are `left_out`: whoever may declare the goods of some owners or sites alone declares
+    registered devices alone."""
 
     imeis: list[str]
     serials: list[str]
     pallets: list[str]
     receipts: list[int]
+    left_out: bool = False
 
 
-async def named(scope: Scope, now: datetime) -> Named:
-    """`read`, beside the event loop: a million names take seconds, and others ask meanwhile."""
-    return await asyncio.to_thread(read, scope, now)
+async def named(scope: Scope, now: datetime, reach: Reach | None = None) -> Named:
+    """`read`, beside the event loop: a million names take seconds, and others ask meanwhile. As somebody means it
+    whose reach this is."""
+    found = await asyncio.to_thread(read, scope, now)
+    return msgspec.structs.replace(found, registered_only=reach is not None)
 
 
 def read(scope: Scope, now: datetime) -> Named:
@@ -118,13 +125,15 @@ async def resolve(conn: Connection, named: Named) -> Unknown:
     await conn.execute(
         _SQL.fill_scope, list(stood), list(stood.values()), named.receipts, named.keys, list(found.values())
     )
-    keys = await conn.fetch(_SQL.fill_unknown_imeis, named.keys)
+    unknown_imeis = _SQL.unknown_imeis if named.registered_only else _SQL.fill_unknown_imeis
+    keys = await conn.fetch(unknown_imeis, named.keys)
     receipts = await conn.fetch(_SQL.unknown_receipts, named.receipts)
     return Unknown(
         imeis=await asyncio.to_thread(lambda: sorted(imei.full(row["key"]) for row in keys)),
         serials=sorted(name.text for name in named.serials if name not in found),
         pallets=await _empty(conn, named, set(stood.values())),
         receipts=[row["receipt_id"] for row in receipts],
+        left_out=named.registered_only,
     )
 
 
@@ -150,8 +159,10 @@ def serial_columns(names: Sequence[Name]) -> tuple[list[str], list[str]]:
 
 
 async def freeze(conn: Connection, unknown: Unknown) -> list[int]:
-    """The keys of all that the scope names, in order; serials that nobody registered get theirs now."""
-    columns = serial_columns([by_serial(text) for text in unknown.serials])
+    """The keys of all that the scope names, in order; serials that nobody registered get theirs now, unless they are
+    left out."""
+    serials = () if unknown.left_out else unknown.serials
+    columns = serial_columns([by_serial(text) for text in serials])
     await number_unknown(conn, *columns)
     await conn.execute(_SQL.fill_serials, *columns)
     keys: list[int] = await conn.fetchval(_SQL.scope_keys)

@@ -1,12 +1,14 @@
 -- name: create_key
-INSERT INTO api_key (key_id, name, role, secret_hash, created_at, created_by)
-VALUES ($1, $2, $3, $4, $5, $6);
+INSERT INTO api_key (key_id, name, role, secret_hash, created_at, created_by, owners, sites)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: live_keys
-SELECT key_id, name, role, quota, secret_hash FROM api_key WHERE key_id = ANY ($1::text []) AND revoked_at IS NULL;
+SELECT key_id, name, role, quota, owners, sites, secret_hash
+FROM api_key
+WHERE key_id = ANY ($1::text []) AND revoked_at IS NULL;
 
 -- name: list_keys
-SELECT key_id, name, role, created_at, created_by, revoked_at, revoked_by, quota
+SELECT key_id, name, role, created_at, created_by, revoked_at, revoked_by, quota, owners, sites
 FROM api_key
 ORDER BY created_at, key_id;
 

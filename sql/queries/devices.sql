@@ -244,3 +244,9 @@ ORDER BY d.serial;
 
 -- name: new_keys
 SELECT k.key FROM device AS d CROSS JOIN unnest(d.keys) AS k (key) WHERE d.receipt_id = $1 ORDER BY k.key;
+
+-- name: taken_keys
+SELECT key FROM keys_out_of_reach($1::bigint []) AS key;
+
+-- name: taken_serials
+SELECT serial, gtin FROM serials_out_of_reach($1::text [], $2::text []);

@@ -11,7 +11,7 @@ SELECT $1, place, failure FROM jsonb_to_recordset($2::jsonb) AS given (place int
 -- name: next_capture
 -- The oldest that is not finished. Captures are worked one after another, in the order in which they came: what
 -- a later one says of a pallet rests on the earlier ones.
-SELECT capture_id, behaviour, key_id, key_name, key_role
+SELECT capture_id, behaviour, key_id, key_name, key_role, owners, sites
 FROM epcis_capture
 WHERE capture_id = (SELECT min(capture_id) FROM epcis_capture WHERE finished_at IS NULL) AND finished_at IS NULL
 FOR UPDATE SKIP LOCKED;

@@ -161,6 +161,10 @@ SELECT key FROM unnest($1::bigint []) AS key
 ON CONFLICT DO NOTHING
 RETURNING key;
 
+-- name: unknown_imeis
+SELECT key FROM unnest($1::bigint []) AS key
+WHERE NOT EXISTS (SELECT FROM scoped AS s WHERE s.key = key.key);
+
 -- name: unknown_receipts
 SELECT DISTINCT receipt_id FROM unnest($1::bigint []) AS asked (receipt_id)
 WHERE NOT EXISTS (SELECT FROM receipt AS r WHERE r.receipt_id = asked.receipt_id)

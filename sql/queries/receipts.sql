@@ -136,11 +136,12 @@ FROM (
 ) AS latest;
 
 -- name: findings
--- $1 receipt, $2 kind, $3 after this finding, $4 limit
-SELECT finding, line, field, value, code, sentence
-FROM receipt_finding
-WHERE receipt_id = $1 AND kind = $2 AND finding > $3
-ORDER BY finding
+-- $1 receipt, $2 kind, $3 after this finding, $4 limit. With the receipt, which not everybody sees.
+SELECT f.finding, f.line, f.field, f.value, f.code, f.sentence
+FROM receipt_finding AS f
+JOIN receipt USING (receipt_id)
+WHERE f.receipt_id = $1 AND f.kind = $2 AND f.finding > $3
+ORDER BY f.finding
 LIMIT $4;
 
 -- name: rejects_size
@@ -149,7 +150,8 @@ FROM receipt_reject WHERE receipt_id = $1;
 
 -- name: rejects
 -- $1 receipt, $2 after this reject, $3 limit: rows as they came, with why they were rejected.
-SELECT reject, line, cells, codes, sentences FROM receipt_reject
-WHERE receipt_id = $1 AND reject > $2
-ORDER BY reject
+SELECT j.reject, j.line, j.cells, j.codes, j.sentences FROM receipt_reject AS j
+JOIN receipt USING (receipt_id)
+WHERE j.receipt_id = $1 AND j.reject > $2
+ORDER BY j.reject
 LIMIT $3;

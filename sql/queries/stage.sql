@@ -221,3 +221,36 @@ SELECT device_id, pallet FROM staged WHERE verdict = 2 AND moves;
 
 -- name: named_again
 SELECT device_id FROM staged WHERE verdict IN (1, 2);
+
+-- name: open_entries
+-- New devices on their way in, where each is looked at: of somebody who may enter goods of his own alone.
+DO $$
+BEGIN
+    CREATE TEMPORARY TABLE IF NOT EXISTS entering_device ON COMMIT DROP AS
+    SELECT
+        device_id, keys, serial, gtin, pallet, site, owner, model, unit_value, currency, receipt_id, registered_at,
+        arrived_in
+    FROM device
+    WITH NO DATA;
+    CREATE TEMPORARY TABLE IF NOT EXISTS entering_device_imei ON COMMIT DROP AS
+    SELECT key, device_id FROM device_imei
+    WITH NO DATA;
+END
+$$;
+
+-- name: enter_devices
+INSERT INTO device (
+    device_id, keys, serial, gtin, pallet, site, owner, model, unit_value, currency, receipt_id, registered_at,
+    arrived_in
+)
+OVERRIDING SYSTEM VALUE
+SELECT
+    device_id, keys, serial, gtin, pallet, site, owner, model, unit_value, currency, receipt_id, registered_at,
+    arrived_in
+FROM entering_device;
+
+-- name: enter_imeis
+INSERT INTO device_imei (key, device_id) SELECT key, device_id FROM entering_device_imei;
+
+-- name: clear_entries
+TRUNCATE entering_device, entering_device_imei;

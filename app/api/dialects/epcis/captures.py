@@ -19,7 +19,7 @@ from app.api.notes import Notes
 from app.api.once import Once
 from app.api.problems import AnyRequest, Problem
 from app.core.config import Settings
-from app.core.db import Pool
+from app.core.reach import Sight
 from app.epcis import capture
 from app.epcis.document import read_document
 from app.epcis.store import Behaviour, Capture, Failure
@@ -95,13 +95,13 @@ async def jobs(
     *,
     request: AnyRequest,
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     now: NamedDependency[datetime],
     limit: PerPage = 30,
     before: NextPageToken = None,
 ) -> Response[list[CaptureJob]]:
     """Newest first. The `Link` header leads to the next page; the last has none."""
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         found = await capture.latest(conn, actor, before=before, limit=limit + 1)
     last = found[limit - 1].capture_id if len(found) > limit else None
     return Response([_job(one) for one in found[:limit]], headers=next_page(request, last, now))
@@ -109,10 +109,10 @@ async def jobs(
 
 @get("/capture/{capture_id:int}", operation_id="readCapture", summary="How a capture goes", opt=_READING.opt)
 async def job(
-    capture_id: FromPath[int], actor: NamedDependency[Principal], pool: NamedDependency[Pool]
+    capture_id: FromPath[int], actor: NamedDependency[Principal], sight: NamedDependency[Sight]
 ) -> CaptureJob:
     """Under `rollback` a job without success stored nothing; under `proceed`, all but the events in `errors`."""
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         return _job(await capture.find(conn, actor, capture_id))
 
 

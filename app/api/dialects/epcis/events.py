@@ -21,7 +21,7 @@ from app.api.notes import Notes
 from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.core.config import Settings
-from app.core.db import Pool
+from app.core.reach import Sight
 from app.devices.register import MET_ANOTHER
 from app.epcis import capture, query
 from app.epcis.carry import Carry
@@ -109,7 +109,7 @@ async def ask(
     *,
     request: AnyRequest,
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     now: NamedDependency[datetime],
     event_type: Annotated[str | None, _named("eventType")] = None,
     time_from: Annotated[str | None, _named("GE_eventTime", _TIME)] = None,
@@ -139,7 +139,7 @@ async def ask(
         action=action, step=step, disposition=disposition, persists=persists, ceases=ceases, read_point=read_point,
         location=location, epc=epc, parent=parent, any_epc=any_epc, event_id=event_id, errors_only=errors_only,
     )  # fmt: skip
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         page = await query.find(conn, actor, wanted, after=after or 0, limit=limit)
     events = [msgspec.Raw(event.encode()) for event in page.events]
     results = QueryResults("SimpleEventQuery", ResultsBody(events))
@@ -164,10 +164,10 @@ async def one(
     request: AnyRequest,
     event_id: Annotated[str, PathParameter(description="Its eventID, percent-encoded.")],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
 ) -> Response[Any]:
     """The event as it came, with `eventID` and `recordTime`. Where it was declared wrong, the declaration."""
-    async with pool.acquire(timeout=10) as conn:
+    async with sight.acquire() as conn:
         found = await query.find_one(conn, actor, _identity(request))
     members = msgspec.json.decode(found, type=dict[str, msgspec.Raw])
     context = {"@context": msgspec.Raw(msgspec.json.encode([STANDARD_CONTEXT]))}
