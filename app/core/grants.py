@@ -28,7 +28,8 @@ async def grant(conn: Connection) -> None:
     """Gives both roles what they need, where anything has been added."""
     for statement in (_SQL.create_service, _SQL.create_narrow, _SQL.join_service, _SQL.join_narrow):
         with suppress(*_MADE_BY_OTHERS):
-            await conn.execute(statement)
+            async with conn.transaction():
+                await conn.execute(statement)
     if await conn.fetchval(_SQL.are_wanted):
         async with conn.transaction():
             await conn.execute(_SQL.serve)

@@ -54,7 +54,7 @@ class Named(msgspec.Struct, frozen=True):
     """What nobody registered is left out: it may be somebody else's."""
 
 
-class Unknown(msgspec.Struct, frozen=True):
+class Unknown(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the scope names and nobody registered, and pallets that held nothing. IMEIs and serials are declared
     all the same, unless they are `left_out`: whoever may declare the goods of some owners or sites alone declares
     registered devices alone."""

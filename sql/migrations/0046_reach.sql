@@ -17,6 +17,9 @@ ADD COLUMN sites text [] DEFAULT reach_of('imei_gateway.sites');
 ALTER TABLE incident
 ADD COLUMN owners text [] DEFAULT reach_of('imei_gateway.owners'),
 ADD COLUMN sites text [] DEFAULT reach_of('imei_gateway.sites');
+ALTER TABLE column_mapping
+ADD COLUMN owners text [] DEFAULT reach_of('imei_gateway.owners'),
+ADD COLUMN sites text [] DEFAULT reach_of('imei_gateway.sites');
 ALTER TABLE epcis_capture
 ADD COLUMN owners text [] DEFAULT reach_of('imei_gateway.owners'),
 ADD COLUMN sites text [] DEFAULT reach_of('imei_gateway.sites');
@@ -25,21 +28,16 @@ ADD COLUMN sites text [] DEFAULT reach_of('imei_gateway.sites');
 CREATE FUNCTION in_reach(owner text, site text) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT
-        (current_setting('imei_gateway.owners') = 'any' OR owner = ANY (current_setting('imei_gateway.owners')::text []))
-        AND (current_setting('imei_gateway.sites') = 'any' OR site = ANY (current_setting('imei_gateway.sites')::text []))
+        coalesce(owner = ANY (reach_of('imei_gateway.owners')), current_setting('imei_gateway.owners') = 'any')
+        AND coalesce(site = ANY (reach_of('imei_gateway.sites')), current_setting('imei_gateway.sites') = 'any')
 $$;
 
 -- The work of somebody whose reach was no longer than this one.
 CREATE FUNCTION within_reach(owners text [], sites text []) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT
-        coalesce(
-            (current_setting('imei_gateway.owners') = 'any' OR owners <@ current_setting('imei_gateway.owners')::text [])
-            AND (
-                current_setting('imei_gateway.sites') = 'any' OR sites <@ current_setting('imei_gateway.sites')::text []
-            ),
-            false
-        )
+        coalesce(owners <@ reach_of('imei_gateway.owners'), current_setting('imei_gateway.owners') = 'any')
+        AND coalesce(sites <@ reach_of('imei_gateway.sites'), current_setting('imei_gateway.sites') = 'any')
 $$;
 
 -- The next three see all rows, whoever asks: they are run as the owner of the tables.

@@ -55,6 +55,8 @@ BEGIN
         audit_verifier, audit_witness, audit_head, blocklist_filter, tac_import, tac_finding
     FROM imei_gateway_narrow;
     REVOKE SELECT, DELETE ON audit_entry, audit_pending FROM imei_gateway_narrow;
+    GRANT SELECT (entry_id) ON audit_entry TO imei_gateway_narrow;
+    GRANT SELECT (key_id, name) ON api_key TO imei_gateway_narrow;
 END
 $$;
 
@@ -73,6 +75,7 @@ DECLARE
         ['receipt_part', 'EXISTS (SELECT FROM receipt AS r WHERE r.receipt_id = receipt_part.receipt_id)'],
         ['receipt_repeat', 'EXISTS (SELECT FROM receipt AS r WHERE r.receipt_id = receipt_repeat.receipt_id)'],
         ['incident', 'within_reach(owners, sites)'],
+        ['column_mapping', 'within_reach(owners, sites)'],
         ['epcis_capture', 'within_reach(owners, sites)'],
         [
             'epcis_capture_error',

@@ -86,18 +86,8 @@ HAVING sum(g.parked) > 0
 ORDER BY p.partner_id, i.incident_id;
 
 -- name: is_worked
--- $1 the name that workers give their connections, $2 seconds within which each of them is used: whether a worker lives,
--- on whatever machine. A connection of a machine that is gone stands for hours, but says nothing. (Another role may not be
--- told when; then the connection counts.)
-SELECT EXISTS (
-    SELECT FROM pg_stat_activity
-    WHERE
-        datname = current_database() AND application_name = $1
-        AND (
-            state_change IS NULL OR state = 'active'
-            OR state_change > clock_timestamp() - $2::double precision * interval '1 second'
-        )
-);
+-- $1 the name that workers give their connections, $2 seconds within which each of them is used: whether a worker lives.
+SELECT worker_lives($1, $2);
 
 -- name: refusals
 -- $1 incident, $2 partner, $3 limit, $4 key and $5 op of the last one before: what this partner refused, in its

@@ -183,7 +183,7 @@ async def test_connection_lost_during_commit_is_an_unknown_outcome(stock: Pool) 
 
 
 async def test_cancelling_rolls_back_and_frees_the_connection(database: str, stock: Pool) -> None:
-    single = await open_pool(database, size=1)
+    single = await open_pool(database, size=1, as_owner=True)
     reached = asyncio.Event()
 
     async def work(conn: Connection) -> None:

@@ -26,6 +26,7 @@ from app.cli import service
 from app.core.config import Settings
 from app.core.db import Connection, open_pool
 from app.core.keyring import new_key
+from app.core.reach import Reach
 from app.sandbox import server
 from app.sandbox.stage import Stage
 
@@ -60,9 +61,9 @@ class Gateway:
     def __getitem__(self, role: str) -> httpx.AsyncClient:
         return self.clients[role]
 
-    async def new_key(self, role: Role) -> NewKey:
-        """A key of its own, for a test that uses it up."""
-        return await _new_key(self.dsn, role)
+    async def new_key(self, role: Role, reach: Reach | None = None) -> NewKey:
+        """A key of its own, for a test that uses it up, or of somebody who sees a part alone."""
+        return await _new_key(self.dsn, role, reach)
 
     async def revoke(self, key_id: str) -> None:
         async with _connected(self.dsn) as conn:
@@ -72,6 +73,10 @@ class Gateway:
         """For what takes two weeks, or workers that die."""
         async with _connected(self.dsn) as conn:
             await conn.execute(statement, *values)
+
+    def client(self, made: NewKey) -> httpx.AsyncClient:
+        """A client that acts with this key."""
+        return _client(self.url, made.key)
 
     def bare(self) -> httpx.AsyncClient:
         """A client of its own connections, for any address."""
@@ -123,10 +128,11 @@ async def _connected(dsn: str) -> AsyncIterator[Connection]:
         yield conn
 
 
-async def _new_key(dsn: str, role: Role) -> NewKey:
-    said = {"name": f"{role} of the tests", "role": role, "by": "tests", "now": datetime.now(UTC)}
+async def _new_key(dsn: str, role: Role, reach: Reach | None = None) -> NewKey:
+    whose = ", ".join(reach.owners or reach.sites or ()) if reach else "the tests"
+    said = {"name": f"{role} of {whose}", "role": role, "by": "tests", "now": datetime.now(UTC)}
     async with _connected(dsn) as conn:
-        return await keys.create(conn, **said, random=secrets.token_bytes)
+        return await keys.create(conn, **said, random=secrets.token_bytes, reach=reach)
 
 
 @pytest.fixture(scope="session")
