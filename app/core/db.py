@@ -17,6 +17,7 @@ import msgspec
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from app.core.errors import Unavailable
+from app.core.sql import queries
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -43,11 +44,6 @@ _BY_INDEX = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
 }
-# Nothing where there is no such role, or we may not act as it.
-_AS_SERVICE = """
-SELECT set_config('role', rolname, false) FROM pg_roles
-WHERE rolname = 'imei_gateway_service' AND rolbypassrls AND pg_has_role(oid, 'MEMBER')
-"""
 _PASSING = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -116,7 +112,7 @@ async def _prepare(
     conn: asyncpg.Connection[asyncpg.Record], longest_transaction: float | None, as_owner: bool
 ) -> None:
     if not as_owner:
-        await conn.execute(_AS_SERVICE)
+        await conn.execute(queries("grants").act_as_service)
     if longest_transaction is not None and conn.get_server_version().major >= 17:
         await conn.execute(f"SET transaction_timeout = '{longest_transaction * 1000:.0f}ms'")
     await conn.set_type_codec(

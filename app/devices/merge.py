@@ -274,8 +274,8 @@ class Merge:
         # COPY asks no policy, so PostgreSQL refuses it where there is one.
         await self._conn.execute(_STAGE.open_entries)
         await self._copy(f"entering_{table}", columns, rows)
-        await self._conn.execute(_STAGE.enter_devices)
-        await self._conn.execute(_STAGE.enter_imeis)
+        await self._conn.execute(_SQL.enter_devices)
+        await self._conn.execute(_SQL.enter_imeis)
         await self._conn.execute(_STAGE.clear_entries)
 
     async def _copy(self, table: str, columns: Sequence[str], rows: Iterable[str]) -> None:

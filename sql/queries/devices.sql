@@ -250,3 +250,17 @@ SELECT key FROM keys_out_of_reach($1::bigint []) AS key;
 
 -- name: taken_serials
 SELECT serial, gtin FROM serials_out_of_reach($1::text [], $2::text []);
+
+-- name: enter_devices
+INSERT INTO device (
+    device_id, keys, serial, gtin, pallet, site, owner, model, unit_value, currency, receipt_id, registered_at,
+    arrived_in
+)
+OVERRIDING SYSTEM VALUE
+SELECT
+    device_id, keys, serial, gtin, pallet, site, owner, model, unit_value, currency, receipt_id, registered_at,
+    arrived_in
+FROM entering_device;
+
+-- name: enter_imeis
+INSERT INTO device_imei (key, device_id) SELECT key, device_id FROM entering_device_imei;

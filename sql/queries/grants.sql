@@ -1,5 +1,10 @@
 -- Who may do what in the database (app/core/grants.py): the service, and those who see a part of it only.
 
+-- name: act_as_service
+-- Nothing where there is no such role, or who asks may not act as it.
+SELECT set_config('role', rolname, false) FROM pg_roles
+WHERE rolname = 'imei_gateway_service' AND rolbypassrls AND pg_has_role(oid, 'MEMBER');
+
 -- name: create_service
 -- What web processes and workers act as: it owns nothing, and can change nothing of what must stay.
 CREATE ROLE imei_gateway_service NOLOGIN BYPASSRLS;

@@ -238,19 +238,5 @@ BEGIN
 END
 $$;
 
--- name: enter_devices
-INSERT INTO device (
-    device_id, keys, serial, gtin, pallet, site, owner, model, unit_value, currency, receipt_id, registered_at,
-    arrived_in
-)
-OVERRIDING SYSTEM VALUE
-SELECT
-    device_id, keys, serial, gtin, pallet, site, owner, model, unit_value, currency, receipt_id, registered_at,
-    arrived_in
-FROM entering_device;
-
--- name: enter_imeis
-INSERT INTO device_imei (key, device_id) SELECT key, device_id FROM entering_device_imei;
-
 -- name: clear_entries
 TRUNCATE entering_device, entering_device_imei;

@@ -15,7 +15,8 @@ from app.access.roles import Role
 from app.api import examples
 from app.api.openapi import Operation, operations
 from app.api.routes import application
-from app.core.reach import Reach
+from app.core.db import open_pool
+from app.core.reach import Reach, Sight
 
 from .asking import CSV, JSON, Stock, decided, drafted, problem, register, statuses, stock
 from .conftest import Gateway
@@ -85,12 +86,24 @@ async def settled(it: Tenant, carrier: httpx.AsyncClient, until: Any) -> None:
         headers=CSV,
     )
     assert receipt.status_code == 201, receipt.text
+    again = Stock(goods.pallet, goods.phones, goods.lines[:2])
+    assert (await register(goods_in, again))["unchanged"] == 2
     aside = stock(1).pallet
     moved = {"moves": [{"to": aside, "imeis": [goods.phones[3][0]]}]}
     assert (await goods_in.post("/v1/movements", json=moved)).json()["changed"] == 1
     event_id = f"urn:uuid:{tag}"
     capture = await goods_in.post("/epcis/events", json=seen(goods, event_id))
     assert capture.status_code == 201, capture.text
+    wrong_event = {**seen(goods, f"{event_id}:wrong"), "eventTime": "noon"}
+    document = {
+        "@context": wrong_event.pop("@context"),
+        "type": "EPCISDocument",
+        "schemaVersion": "2.0",
+        "creationDate": "2026-11-01T10:00:00Z",
+        "epcisBody": {"eventList": [wrong_event]},
+    }
+    proceed = {"gs1-capture-error-behaviour": "proceed"}
+    assert (await goods_in.post("/epcis/capture", json=document, headers=proceed)).status_code == 202
     captures = (await goods_in.get("/epcis/capture")).json()
     await goods_in.put(f"/v1/mappings/{tag}", json={"columns": {f"{tag} column": "serial"}})
     title = f"{tag} theft"
@@ -254,23 +267,48 @@ async def test_the_same_questions_find_what_is_ones_own(name, theirs):
         assert name in COUNTS or any(mark in told for mark in theirs.marks), told
 
 
+async def test_no_table_shows_a_row_to_two_owners(gateway, theirs, ours):
+    """Whatever a query forgets: what the database itself shows to the one, it does not show to the other."""
+    seen = [await rows(gateway, Reach(owners=(it.owner,))) for it in (theirs, ours)]
+    assert set(seen[0]) > {"device", "device_imei", "movement", "receipt", "receipt_part", "receipt_repeat"}
+    assert [table for table in seen[0] if not seen[0][table]] == []
+    assert {
+        table: seen[0][table] & seen[1][table] for table in seen[0] if seen[0][table] & seen[1][table]
+    } == {}
+
+
+async def rows(gateway: Gateway, reach: Reach) -> dict[str, set[str]]:
+    """The rows of each table that has a policy, as somebody of this reach sees them. Cartons on which nothing stands
+    are anybody's."""
+    async with await open_pool(gateway.dsn, size=1) as pool, Sight(pool, reach).acquire() as conn:
+        found = await conn.fetch("SELECT DISTINCT tablename FROM pg_policies WHERE tablename <> 'nesting'")
+        return {
+            table: {row["text"] for row in await conn.fetch(f'SELECT t::text AS text FROM "{table}" AS t')}
+            for (table,) in found
+        }
+
+
 async def test_after_all_of_it_the_other_owners_goods_are_as_they_were(theirs, ours, manager, carrier):
-    before = await state(theirs, manager)
+    before = await state(theirs, manager) + await state(ours, manager)
     goods, narrow = theirs.goods, ours[Role.GOODS_IN]
     moves = [{"to": ours.goods.pallet, "pallet": goods.pallet}, {"to": "", "imeis": [goods.phones[1][0]]}]
     moved = (await narrow.post("/v1/movements", json={"moves": moves})).json()
     assert moved["recorded"] == moved["changed"] == 0
-    unpacking = {
-        **seen(goods, "urn:uuid:unpacks"),
-        "type": "AggregationEvent",
-        "action": "DELETE",
-        "parentID": f"urn:epc:id:sscc:{goods.pallet[1:8]}.{goods.pallet[0]}{goods.pallet[8:17]}",
-        "childEPCs": [],
-    }
-    unpacking.pop("epcList")
-    await narrow.post("/epcis/events", json=unpacking)
-    assert await state(theirs, manager) == before
+    for action, parent, children in (
+        ("DELETE", goods.pallet, []),
+        ("ADD", ours.goods.pallet, [sscc(goods.pallet)]),
+    ):
+        telling = seen(goods, f"urn:uuid:{action}") | {"type": "AggregationEvent", "action": action}
+        telling |= {"parentID": sscc(parent), "childEPCs": children}
+        telling.pop("epcList")
+        await narrow.post("/epcis/events", json=telling)
+    assert await state(theirs, manager) + await state(ours, manager) == before
     assert await statuses(carrier, [goods.phones[0][0]]) == ["blocked"]
+
+
+def sscc(number: str) -> str:
+    """An SSCC as EPC Tag Data Standard writes it."""
+    return f"urn:epc:id:sscc:{number[1:8]}.{number[0]}{number[8:17]}"
 
 
 async def state(it: Tenant, manager: httpx.AsyncClient) -> list[Any]:
