@@ -10,14 +10,15 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Collection
-from datetime import datetime
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
 import msgspec
 
-from app.access.roles import Principal, Role
+from app.access.ends import NO_ENDS, Ends, end_flaws, network_flaws
+from app.access.roles import Permission, Principal, Role
 from app.core.db import Connection
 from app.core.errors import Conflict, Flaw, Invalid, Missing, Unauthorised, told
 from app.core.reach import Reach
@@ -40,7 +41,8 @@ class NewKey(msgspec.Struct, frozen=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """What is known of a key; live until `revoked_at` is set. `quota`: identifiers a minute; 0: any number, None: as
+    """What is known of a key; live until `revoked_at` is set, or `expires_at` comes. Its former secret is good until
+    `former_until`. `quota`: identifiers a minute; 0: any number, None: as
     many as is usual. `owners` and `sites`: whose goods it may see and touch; None: all."""
 
     key_id: str
@@ -53,6 +55,9 @@ class Key(msgspec.Struct, frozen=True):
     quota: int | None
     owners: tuple[str, ...] | None
     sites: tuple[str, ...] | None
+    networks: tuple[str, ...] | None
+    expires_at: datetime | None
+    former_until: datetime | None
 
 
 async def create(
@@ -63,19 +68,23 @@ async def create(
     by: str,
     now: datetime,
     random: Callable[[int], bytes],
-    reach: Reach | None = None,
+    ends: Ends = NO_ENDS,
 ) -> NewKey:
     """A new live key; `random` is `secrets.token_bytes` at the doors. Invalid has a flaw for each field."""
     name = name.strip()
-    flaws = (*_name_flaws(name), *_role_flaws(role), *_reach_flaws(reach))
+    flaws = (*_name_flaws(name), *_role_flaws(role), *end_flaws(ends, now))
     if flaws:
         raise Invalid(told(flaws, "{} things about this key are wrong."), "key-invalid", flaws)
     key_id = "k_" + base64.b32encode(random(5)).decode().lower()
-    secret = base64.urlsafe_b64encode(random(32)).decode().rstrip("=")
-    key = f"imei_{key_id}_{secret}"
-    owners, sites = (reach.owners, reach.sites) if reach else (None, None)
-    await conn.execute(_SQL.create_key, key_id, name, role, _digest(key), now, by, owners, sites)
+    key = _written(key_id, random)
+    reach = ends.reach or Reach()
+    whose = (reach.owners, reach.sites, ends.networks)
+    await conn.execute(_SQL.create_key, key_id, name, role, _digest(key), now, by, *whose, ends.expires_at)
     return NewKey(key_id, key)
+
+
+def _written(key_id: str, random: Callable[[int], bytes]) -> str:
+    return f"imei_{key_id}_{base64.urlsafe_b64encode(random(32)).decode().rstrip('=')}"
 
 
 def _name_flaws(name: str) -> tuple[Flaw, ...]:
@@ -94,16 +103,6 @@ def _role_flaws(role: str) -> tuple[Flaw, ...]:
     if role in list(Role):
         return ()
     return (Flaw(f"There is no such role; the roles are {', '.join(Role)}.", "/role", "key-role"),)
-
-
-def _reach_flaws(reach: Reach | None) -> tuple[Flaw, ...]:
-    named = [] if reach is None else [("/owners", reach.owners), ("/sites", reach.sites)]
-    return tuple(
-        Flaw("It would name at least one, each of 1 to 200 printable characters.", pointer, "key-reach")
-        for pointer, names in named
-        if names is not None
-        and not (names and all(0 < len(one) <= 200 and one.isprintable() for one in names))
-    )
 
 
 def _digest(key: str) -> bytes:
@@ -142,26 +141,34 @@ async def recognised(conn: Connection, claims: Collection[Claimed]) -> Callable[
 
     def whose(one: Claimed) -> Principal | None:
         row = live.get(one.key_id)
-        if row is None or not hmac.compare_digest(row["secret_hash"], one.digest):
+        if row is None or not any(hmac.compare_digest(known, one.digest) for known in _digests(row)):
             return None
-        return _principal(row)
+        return principal(row)
 
     return whose
 
 
-def _principal(row: asyncpg.Record) -> Principal:
+def _digests(row: asyncpg.Record) -> tuple[bytes, ...]:
+    """Of a key's secret, and of its former one while that is still good."""
+    return (row["secret_hash"], row["former_hash"]) if row["former_hash"] else (row["secret_hash"],)
+
+
+def principal(row: asyncpg.Record, scopes: frozenset[Permission] | None = None) -> Principal:
+    """Who acts by a row of his key."""
     return Principal(
         row["key_id"],
         row["name"],
         Role(row["role"]),
-        quota=row["quota"],
-        reach=Reach.of(row["owners"], row["sites"]),
+        scopes,
+        row["quota"],
+        Reach.of(row["owners"], row["sites"]),
+        row["networks"] and tuple(row["networks"]),
     )
 
 
 async def acting(conn: Connection, key_ids: Collection[str]) -> dict[str, Principal]:
     """Those of these keys that are not revoked, for those who are known by another sign than the key itself."""
-    return {row["key_id"]: _principal(row) for row in await conn.fetch(_SQL.live_keys, sorted(key_ids))}
+    return {row["key_id"]: principal(row) for row in await conn.fetch(_SQL.live_keys, sorted(key_ids))}
 
 
 def known(found: Principal | None) -> Principal:
@@ -183,12 +190,7 @@ async def revoke(conn: Connection, key_id: str, by: str, now: datetime) -> bool:
 
     Raises Missing, and Conflict (`last-admin`) where nobody would be left to make keys.
     """
-    # The lock on all live admin keys makes two admins who revoke each other take turns.
-    admins = [row["key_id"] for row in await conn.fetch(_SQL.lock_live_admins)]
-    if admins == [key_id]:
-        raise Conflict(
-            f"The key {key_id} is the last live admin key; make another admin key first.", "last-admin"
-        )
+    await _keep_an_admin(conn, key_id)
     if await conn.fetchval(_SQL.revoke_key, key_id, now, by):
         return True
     if await conn.fetchval(_SQL.key_exists, key_id):
@@ -196,11 +198,51 @@ async def revoke(conn: Connection, key_id: str, by: str, now: datetime) -> bool:
     raise Missing("There is no key of that id; the list of keys shows all ids.", "key-missing")
 
 
+async def _keep_an_admin(conn: Connection, key_id: str) -> None:
+    # The lock on all of them makes two admins who revoke each other take turns.
+    admins = [row["key_id"] for row in await conn.fetch(_SQL.lock_lasting_admins)]
+    if admins == [key_id]:
+        raise Conflict(
+            f"The key {key_id} is the last live admin key; make another admin key first.", "last-admin"
+        )
+
+
+async def rotate(conn: Connection, key_id: str, overlap: timedelta, random: Callable[[int], bytes]) -> NewKey:
+    """Another secret for the same key; the present one stays good for `overlap`, one before it ends now. It is the same
+    key in all else: whoever submitted with the one cannot approve with the other. Raises Missing."""
+    key = _written(key_id, random)
+    if not await conn.fetchval(_SQL.rotate_key, key_id, _digest(key), overlap.total_seconds()):
+        raise _missing()
+    return NewKey(key_id, key)
+
+
+async def set_end(conn: Connection, key_id: str, expires_at: datetime | None, now: datetime) -> None:
+    """When a key ends by itself; None: when it is revoked. Raises Missing, Invalid, Conflict (`last-admin`)."""
+    if flaws := end_flaws(Ends(expires_at=expires_at), now):
+        raise Invalid(flaws[0].detail, "key-invalid", flaws)
+    if expires_at is not None:
+        await _keep_an_admin(conn, key_id)
+    if not await conn.fetchval(_SQL.set_end, key_id, expires_at):
+        raise _missing()
+
+
+async def set_networks(conn: Connection, key_id: str, networks: Sequence[str] | None) -> None:
+    """From where a key is good, as CIDR; None: from anywhere. Raises Missing, Invalid."""
+    if flaws := network_flaws(networks):
+        raise Invalid(flaws[0].detail, "key-invalid", flaws)
+    if not await conn.fetchval(_SQL.set_networks, key_id, networks):
+        raise _missing()
+
+
+def _missing() -> Missing:
+    return Missing("There is no live key of that id; the list of keys shows all ids.", "key-missing")
+
+
 async def set_quota(conn: Connection, key_id: str, quota: int | None) -> None:
     """How many identifiers a minute a key may ask for; 0: any number, None: as many as is usual. Raises Missing where
     there is no live key of that id."""
     if not await conn.fetchval(_SQL.set_quota, key_id, quota):
-        raise Missing("There is no live key of that id; the list of keys shows all ids.", "key-missing")
+        raise _missing()
 
 
 async def has_admin(conn: Connection) -> bool:

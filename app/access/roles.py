@@ -93,7 +93,7 @@ _OF_ALL = frozenset(
 class Principal(msgspec.Struct, frozen=True):
     """Who is acting. Two principals are the same person exactly if their `key_id` is the same. One who came with a
     token may do no more than its `scopes`. `quota`: identifiers a minute; 0: any number, None: as many as is usual.
-    `reach`: whose goods it may see and touch; None: all."""
+    `reach`: whose goods it may see and touch; `networks`: from where it is good, as CIDR; None: all."""
 
     key_id: str
     name: str
@@ -101,6 +101,7 @@ class Principal(msgspec.Struct, frozen=True):
     scopes: frozenset[Permission] | None = None
     quota: int | None = None
     reach: Reach | None = None
+    networks: tuple[str, ...] | None = None
 
     @property
     def label(self) -> str:

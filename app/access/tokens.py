@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from app.access.roles import ALLOWED, Permission, Principal, Role
+from app.access import keys
+from app.access.roles import ALLOWED, Permission, Principal
 from app.core.db import Connection
 from app.core.errors import Invalid
 from app.core.imei import shown
-from app.core.reach import Reach
 from app.core.sql import queries
 
 PREFIX = "imei_t_"
@@ -96,14 +96,7 @@ async def recognised(conn: Connection, claims: Collection[Shown]) -> Callable[[S
         # A permission that this release does not know is none.
         scopes = frozenset(Permission) & frozenset(row["scopes"])
         granted = frozenset(map(Permission, scopes))
-        return Principal(
-            row["key_id"],
-            row["name"],
-            Role(row["role"]),
-            granted,
-            row["quota"],
-            Reach.of(row["owners"], row["sites"]),
-        )
+        return keys.principal(row, granted)
 
     return whose
 

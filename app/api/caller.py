@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 from app.access import bearers
 from app.access.bearers import Bearer, Doorman
 from app.access.roles import Principal
-from app.api import certificate
+from app.api import address, certificate
 from app.api.problems import AnyRequest
-from app.core.errors import Unauthorised
+from app.core.errors import Forbidden, Unauthorised
 
 
 async def actor(request: AnyRequest) -> Principal:
-    """Whose key or token it is. Raises Unauthorised."""
+    """Whose key or token it is. Raises Unauthorised, Forbidden (`address-refused`)."""
     doorman: Doorman = request.app.state.doorman
-    return await bearers.known(doorman, bearer(request))
+    return at_home(request, await bearers.known(doorman, bearer(request)))
+
+
+def at_home(request: AnyRequest, found: Principal) -> Principal:
+    """The same, who came from where his key may be used. Raises Forbidden (`address-refused`)."""
+    if found.networks is not None:
+        near = address.client(request)
+        if near is None or not address.among(near, [ip_network(one) for one in found.networks]):
+            came = f"this request came from {near or 'nobody knows where'}"
+            raise Forbidden(f"This key is good from some networks alone, and {came}.", "address-refused")
+    return found
 
 
 def bearer(request: AnyRequest) -> Bearer:

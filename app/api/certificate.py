@@ -6,8 +6,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from ipaddress import ip_address
 
+from app.api import address
 from app.api.problems import AnyRequest
 from app.core.config import Network
 from app.core.errors import Invalid
@@ -38,12 +38,5 @@ def _none() -> bytes:
 
 def _is_trusted(request: AnyRequest) -> bool:
     proxies: tuple[Network, ...] = request.app.state.proxies
-    if not proxies or request.client is None:
-        return False
-    try:
-        address = ip_address(request.client.host)
-    except ValueError:
-        return False
-    # As an IPv4 client is seen through a socket of both.
-    address = getattr(address, "ipv4_mapped", None) or address
-    return any(address in network for network in proxies)
+    near = address.peer(request) if proxies else None
+    return near is not None and address.among(near, proxies)

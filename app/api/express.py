@@ -65,7 +65,8 @@ async def _answered(scope: HTTPScope, state: State) -> bytes | None:
         return None
     try:
         heard = await state.enquiries.by_bearer(Question(bearer, key))
-        if heard is None:
+        # Where somebody comes from is looked at with the rest of what is unusual.
+        if heard is None or heard.asker.networks is not None:
             return None
         await Allowance(heard.asker, state, scope).spend(1)
     except TimeoutError:

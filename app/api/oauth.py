@@ -18,6 +18,7 @@ from app.access.roles import Principal
 from app.access.tokens import Grant
 from app.api import body, certificate, plain_form
 from app.api.allowance import Allowance
+from app.api.caller import at_home
 from app.api.dialect import Dialect
 from app.api.notes import Notes
 from app.api.problems import AnyRequest, Problem
@@ -27,8 +28,8 @@ from app.core.db import Connection, Pool, transaction
 from app.core.errors import Invalid, Unauthorised
 
 Word = Literal[
-    "invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type", "server_error",
-    "temporarily_unavailable",
+    "invalid_request", "invalid_client", "invalid_scope", "unauthorized_client",
+    "unsupported_grant_type", "server_error", "temporarily_unavailable",
 ]  # fmt: skip
 _MOST = 16 * 1024
 TOKENS_A_MINUTE = 600
@@ -37,6 +38,7 @@ _BASIC = {"WWW-Authenticate": 'Basic realm="imei-gateway"'}
 _RIGHT = "client_id would be the id of a key (k_…), client_secret the whole key (imei_k_…)."
 _WORDS: dict[str, Word] = {
     "invalid_client": "invalid_client",
+    "address-refused": "unauthorized_client",
     "unsupported_grant_type": "unsupported_grant_type",
     "scope-unknown": "invalid_scope",
 }
@@ -135,7 +137,7 @@ async def _form(request: AnyRequest) -> dict[str, str]:
 async def _client(request: AnyRequest, said: dict[str, str], doorman: Doorman) -> Principal:
     name, secret = _credentials(request, said)
     try:
-        holder = await bearers.known(doorman, keys.claim(secret))
+        holder = at_home(request, await bearers.known(doorman, keys.claim(secret)))
     except Unauthorised as error:
         raise Unauthorised(error.detail, "invalid_client") from None
     if holder.key_id != name:

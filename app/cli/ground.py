@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from app.access import keys
+from app.access.ends import NO_ENDS, Ends
 from app.access.keys import NewKey
 from app.access.roles import Principal
 from app.audit import signing
@@ -25,7 +26,6 @@ from app.core.db import Connection, Pool, open_pool, transaction
 from app.core.errors import Unauthorised
 from app.core.keyring import Keyring
 from app.core.migrate import migrate
-from app.core.reach import Reach
 
 ADMIN_KEY = "admin.key"
 ADDRESS = "gateway.url"
@@ -138,18 +138,18 @@ async def new_key(
     by: str,
     now: datetime,
     quota: int | None = None,
-    reach: Reach | None = None,
+    ends: Ends = NO_ENDS,
 ) -> NewKey:
     """A new key, on the record; for `quota` see `keys.set_quota`."""
     made = await keys.create(
-        conn, name=name, role=role, by=by, now=now, random=secrets.token_bytes, reach=reach
+        conn, name=name, role=role, by=by, now=now, random=secrets.token_bytes, ends=ends
     )
     detail: dict[str, object] = {"name": name, "role": role}
     if quota is not None:
         await keys.set_quota(conn, made.key_id, quota)
         detail["quota"] = quota
-    if reach is not None:
-        detail["reach"] = reach
+    if ends != NO_ENDS:
+        detail["ends"] = ends
     await record(conn, [Entry("key.created", f"key:{made.key_id}", by, now, detail)])
     return made
 

@@ -1,13 +1,15 @@
-"""API keys, from the command line: created, listed, limited, revoked; each on the audit log."""
+"""API keys, from the command line: created, listed, limited, rotated, revoked; each on the audit log."""
 
 from __future__ import annotations
 
 import getpass
-from datetime import datetime
+import secrets
+from datetime import datetime, timedelta
 
 import rich_click as click
 
 from app.access import keys
+from app.access.ends import Ends
 from app.access.keys import Key, NewKey
 from app.access.roles import Permission, Principal, Role
 from app.audit.record import Entry, record
@@ -22,7 +24,7 @@ _QUOTA = click.IntRange(0, 10**9)
 
 @click.group()
 def key() -> None:
-    """Create, list, limit and revoke API keys. A key is what makes a person, or a machine, somebody here.
+    """Create, list, limit, rotate and revoke API keys. A key is what makes a person, or a machine, somebody here.
 
     \b
     Example
@@ -46,10 +48,24 @@ def key() -> None:
 @click.option(
     "--site", "sites", multiple=True, help="It sees and touches goods at this site alone; may be repeated."
 )
+@click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    help="It is good from there alone, as 10.1.0.0/16; may be repeated.",
+)
+@click.option("--expires", callback=options.moment, help="When it ends by itself, as 2027-12-31T00:00:00Z.")
 @options.as_json
 @options.acting
 def create(
-    name: str, role: str, quota: int | None, owners: tuple[str, ...], sites: tuple[str, ...], as_json: bool
+    name: str,
+    role: str,
+    quota: int | None,
+    owners: tuple[str, ...],
+    sites: tuple[str, ...],
+    networks: tuple[str, ...],
+    expires: datetime | None,
+    as_json: bool,
 ) -> None:
     """Create a key and print it, once: only its hash is kept.
 
@@ -62,8 +78,8 @@ def create(
       $ imei-gateway key create --name "Operator Nord" --role carrier --json
       $ imei-gateway key create --name "Dock of Logistics SA" --role goods-in --owner "Retailer SA" --site PAR1
     """
-    reach = Reach.of(owners or None, sites or None)
-    made = ending.run(_create(desk.settings(), name, role, quota, reach))
+    ends = Ends(Reach.of(owners or None, sites or None), networks or None, expires)
+    made = ending.run(_create(desk.settings(), name, role, quota, ends))
     if as_json:
         show.json({"id": made.key_id, "key": made.key})
         return
@@ -71,14 +87,12 @@ def create(
     click.echo(made.key)
 
 
-async def _create(settings: Settings, name: str, role: str, quota: int | None, reach: Reach | None) -> NewKey:
+async def _create(settings: Settings, name: str, role: str, quota: int | None, ends: Ends) -> NewKey:
     given = options.key()
 
     async def work(conn: Connection) -> NewKey:
         by = await _creator(conn, settings, given)
-        return await ground.new_key(
-            conn, name=name, role=role, by=by, now=utc_now(), quota=quota, reach=reach
-        )
+        return await ground.new_key(conn, name=name, role=role, by=by, now=utc_now(), quota=quota, ends=ends)
 
     async with ground.opened(settings) as pool:
         return await transaction(pool, work)
@@ -112,16 +126,30 @@ def list_(as_json: bool) -> None:
     if as_json:
         show.json({"keys": found})
         return
-    columns = ("id", "name", "role", "#quota", "goods of", "created", "by", "revoked")
-    show.draw(show.table("", columns, map(_row, found)))
+    show.draw(show.table("", _NAMED, map(_row, found)))
+
+
+_NAMED = ("id", "name", "role", "#quota", "goods of", "from", "created", "by", "ends")
 
 
 def _row(found: Key) -> tuple[str, ...]:
-    revoked = f"{show.moment(found.revoked_at)} by {found.revoked_by}" if found.revoked_at else ""
+    if found.revoked_at:
+        ended = f"revoked {show.moment(found.revoked_at)} by {found.revoked_by}"
+    else:
+        ended = show.moment(found.expires_at) if found.expires_at else ""
     quota = "usual" if found.quota is None else f"{found.quota:,}" if found.quota else "none"
     made = (show.moment(found.created_at), found.created_by)
     reach = "; ".join(", ".join(one) for one in (found.owners, found.sites) if one) or "all"
-    return found.key_id, found.name, found.role, quota, reach, *made, revoked
+    return (
+        found.key_id,
+        found.name,
+        found.role,
+        quota,
+        reach,
+        ", ".join(found.networks or ()) or "anywhere",
+        *made,
+        ended,
+    )
 
 
 @key.command("quota")
@@ -154,6 +182,98 @@ def _in_words(quota: int | None) -> str:
     if quota is None:
         return "as many identifiers as is usual"
     return f"{quota:,} identifiers" if quota else "any number of identifiers"
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--overlap",
+    type=click.FloatRange(0, 24 * 90),
+    default=24,
+    show_default=True,
+    help="For how many hours the present secret stays good.",
+)
+@options.as_json
+@options.acting
+def rotate(key_id: str, overlap: float, as_json: bool) -> None:
+    """Give a key another secret, without a gap: for some hours both are good. It is the same key in all else.
+
+    \b
+    Examples
+      $ imei-gateway key rotate k_mfzwizlt
+      $ imei-gateway key rotate k_mfzwizlt --overlap 0      # at once: the present one may be known to others
+    """
+
+    async def work(conn: Connection, actor: Principal, now: datetime) -> NewKey:
+        actor.require(Permission.KEYS_WRITE)
+        made = await keys.rotate(conn, key_id, timedelta(hours=overlap), secrets.token_bytes)
+        detail = {"overlap_hours": overlap}
+        await record(conn, [Entry("key.rotated", f"key:{key_id}", actor.label, now, detail)])
+        return made
+
+    made = desk.change(work)
+    if as_json:
+        show.json({"id": made.key_id, "key": made.key})
+        return
+    show.say(
+        f"Key {key_id} has another secret, shown this once; the present one is good for {overlap:g} hours more:"
+    )
+    click.echo(made.key)
+
+
+def _end(ctx: click.Context, param: click.Parameter, value: str) -> datetime | None:
+    return None if value == "never" else options.moment(ctx, param, value)
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@click.argument("when", metavar="WHEN|never", callback=_end)
+@options.as_json
+@options.acting
+def expire(key_id: str, when: datetime | None, as_json: bool) -> None:
+    """Say when a key ends by itself.
+
+    \b
+    Example
+      $ imei-gateway key expire k_mfzwizlt 2027-12-31T00:00:00Z
+    """
+
+    async def work(conn: Connection, actor: Principal, now: datetime) -> None:
+        actor.require(Permission.KEYS_WRITE)
+        await keys.set_end(conn, key_id, when, now)
+        await record(conn, [Entry("key.limited", f"key:{key_id}", actor.label, now, {"expires_at": when})])
+
+    desk.change(work)
+    if as_json:
+        show.json({"id": key_id, "expires_at": when})
+        return
+    show.say(f"Key {key_id} ends {show.moment(when) if when else 'when it is revoked'}.")
+
+
+@key.command("networks")
+@click.argument("key_id", metavar="ID")
+@click.argument("networks", metavar="NETWORK…|anywhere", nargs=-1, required=True)
+@options.as_json
+@options.acting
+def networks_(key_id: str, networks: tuple[str, ...], as_json: bool) -> None:
+    """Say from where a key is good: over HTTP it is refused from anywhere else.
+
+    \b
+    Example
+      $ imei-gateway key networks k_mfzwizlt 10.1.0.0/16 2001:db8::/32
+    """
+    wanted = None if networks == ("anywhere",) else networks
+
+    async def work(conn: Connection, actor: Principal, now: datetime) -> None:
+        actor.require(Permission.KEYS_WRITE)
+        await keys.set_networks(conn, key_id, wanted)
+        await record(conn, [Entry("key.limited", f"key:{key_id}", actor.label, now, {"networks": wanted})])
+
+    desk.change(work)
+    if as_json:
+        show.json({"id": key_id, "networks": wanted})
+        return
+    show.say(f"Key {key_id} is good from {', '.join(wanted or ('anywhere',))}.")
 
 
 @key.command()

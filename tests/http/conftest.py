@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 
 from app.access import keys
+from app.access.ends import Ends
 from app.access.keys import NewKey
 from app.access.roles import Role
 from app.audit import signing
@@ -68,6 +69,10 @@ class Gateway:
     async def revoke(self, key_id: str) -> None:
         async with _connected(self.dsn) as conn:
             assert await keys.revoke(conn, key_id, "tests", datetime.now(UTC))
+
+    def connected(self) -> AbstractAsyncContextManager[Connection]:
+        """As the owner of its database."""
+        return _connected(self.dsn)
 
     async def execute(self, statement: str, *values: object) -> None:
         """For what takes two weeks, or workers that die."""
@@ -132,7 +137,7 @@ async def _new_key(dsn: str, role: Role, reach: Reach | None = None) -> NewKey:
     whose = ", ".join(reach.owners or reach.sites or ()) if reach else "the tests"
     said = {"name": f"{role} of {whose}", "role": role, "by": "tests", "now": datetime.now(UTC)}
     async with _connected(dsn) as conn:
-        return await keys.create(conn, **said, random=secrets.token_bytes, reach=reach)
+        return await keys.create(conn, **said, random=secrets.token_bytes, ends=Ends(reach))
 
 
 @pytest.fixture(scope="session")

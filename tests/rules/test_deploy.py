@@ -92,12 +92,16 @@ def _variables() -> set[str]:
 
 
 def _figures() -> set[str]:
-    """Names as the source has them; those of partners are put together from a prefix and a key."""
+    """Names as the source has them; those of partners are put together from a prefix and a key. Roles of the database
+    bear such names too."""
+    roles = set(re.findall(r"CREATE ROLE (\w+)", text(PurePosixPath("sql/queries/grants.sql"))))
     source = "\n".join(text(module.path) for module in modules("app"))
     parts = set(re.findall(r'^\s+"([a-z_]+)": "', source, re.MULTILINE))
-    return set(re.findall(r'"(imei_gateway_[a-z_]+)"', source)) | {
-        f"imei_gateway_partner_{it}" for it in parts
-    }
+    return (
+        set(re.findall(r'"(imei_gateway_[a-z_]+)"', source))
+        | {f"imei_gateway_partner_{it}" for it in parts}
+        | roles
+    )
 
 
 def test_settings_are_listed():
