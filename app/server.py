@@ -92,7 +92,7 @@ def asgi() -> ASGIApp:
     settings = config.load()
     log.set_up(settings.log_level)
     app = create(settings)
-    answering = watched(express(app, heard_out(every_method(app, OPTIONS))))
+    answering = watched(express(app, heard_out(every_method(app, OPTIONS))), settings.public_url)
     # All of this stays: searched for garbage again and again it took a fifth of the time, and 80 ms at a stretch.
     gc.collect()
     gc.freeze()

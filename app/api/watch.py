@@ -32,11 +32,21 @@ _LOG = log.get("api")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _MET_NOBODY = frozenset({401, 405, 501})
 _HEADERS = "imei_gateway.headers"
+# What browsers are told of every answer that says nothing else: it is data, of ours alone, and no page.
+_SAFE = {
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+}
+_BY_TLS_ALONE = {b"strict-transport-security": b"max-age=31536000"}
 _UNSEEN = ("/health/live", "/health/ready", "/metrics")
 
 
-def watched(app: ASGIApp) -> ASGIApp:
-    """Wraps the application; costs a few microseconds a request. The log is set up by then."""
+def watched(app: ASGIApp, public_url: str = "") -> ASGIApp:
+    """Wraps the application; costs a few microseconds a request. The log is set up by then. Where people reach it by
+    TLS, their browsers are told to come by nothing else."""
+    safe = _SAFE | (_BY_TLS_ALONE if public_url.startswith("https:") else {})
     heard = _LOG.bind()
     # To ask the system for each number takes ten times as long.
     numbers = Random(os.urandom(32))
@@ -53,6 +63,8 @@ def watched(app: ASGIApp) -> ASGIApp:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 added = [(name.encode(), value.encode()) for name, value in told(scope).items()]
+                said = {name for name, _ in message["headers"]}
+                added += [header for header in safe.items() if header[0] not in said]
                 message["headers"] = [*message["headers"], *added]
             await send(message)
 

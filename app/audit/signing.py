@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from app.audit import note
 from app.audit.note import PRIVATE, Kind, Signer, Verifier
+from app.core import private
 from app.core.config import Settings
 from app.core.errors import Invalid
 from app.core.imei import shown
@@ -35,7 +36,11 @@ def load(settings: Settings) -> Signing:
     Invalid."""
     if settings.audit_key and settings.audit_key_file:
         raise Invalid(f"{SETTING} and {FILE_SETTING} are both set; it would be one of them.")
-    text = _read(Path(settings.audit_key_file)) if settings.audit_key_file else settings.audit_key
+    text = (
+        private.read(Path(settings.audit_key_file), FILE_SETTING)
+        if settings.audit_key_file
+        else settings.audit_key
+    )
     lines = [line.strip() for line in text.replace(",", "\n").splitlines() if line.strip()]
     signers = [note.signer(line) for line in lines if line.startswith(PRIVATE)]
     former = [note.verifier(line) for line in lines if not line.startswith(PRIVATE)]
@@ -78,11 +83,3 @@ def witnesses(settings: Settings) -> list[Witness]:
 def new(name: str, kind: Kind, random: Callable[[int], bytes]) -> Signer:
     """A fresh key. Raises Invalid for what can be no name."""
     return Signer(name, kind, random(_SIZE))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise Invalid(f"{FILE_SETTING} is {path}, which cannot be read: {why}.") from None

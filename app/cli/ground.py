@@ -19,7 +19,7 @@ from app.access.roles import Principal
 from app.audit import signing
 from app.audit.note import Kind
 from app.audit.record import Entry, record
-from app.core import keyring, postgres
+from app.core import keyring, postgres, private
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, Pool, open_pool, transaction
@@ -209,7 +209,7 @@ async def principal(conn: Connection, settings: Settings, key: str | None) -> Pr
 def _admin_key(data_dir: Path) -> str:
     path = data_dir / ADMIN_KEY
     try:
-        return path.read_text().strip()
+        return private.opened(path, "The administrator's key").strip()
     except OSError as error:
         raise Unauthorised(
             f"No key: give one with --key or IMEI_GATEWAY_KEY; {path} cannot be read ({error.strerror})."

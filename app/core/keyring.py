@@ -16,6 +16,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from app.core import private
 from app.core.config import Settings
 from app.core.errors import Invalid, Unavailable
 
@@ -23,6 +24,8 @@ PREFIX = "imei_s_"
 SETTING, FILE_SETTING = "IMEI_GATEWAY_SECRETS_KEY", "IMEI_GATEWAY_SECRETS_KEY_FILE"
 
 _SIZE, _NONCE = 32, 12
+# Of 32 random bytes fewer are different once in 10^30 keys.
+_LEAST_DIFFERENT = 16
 _FORM = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 _WANTED = f"set {SETTING} or {FILE_SETTING} ('imei-gateway secrets new-key' makes a key)"
 
@@ -121,11 +124,7 @@ def _numbers_in(file: Path) -> set[str]:
 
 
 def _read(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise Invalid(f"{FILE_SETTING} is {path}, which cannot be read: {why}.") from None
+    text = private.read(path, FILE_SETTING)
     if not text.strip():
         raise Invalid(f"{FILE_SETTING} is {path}, which holds no key; {_WANTED}.")
     return text
@@ -134,7 +133,8 @@ def _read(path: Path) -> str:
 def _key(word: str, name: str) -> bytes:
     try:
         if _FORM.fullmatch(word):
-            return base64.urlsafe_b64decode(word.removeprefix(PREFIX) + "=")
+            found = base64.urlsafe_b64decode(word.removeprefix(PREFIX) + "=")
+            return _unlike_examples(found, name)
     except binascii.Error:
         pass
     # The word itself may be a key with a typing error in it, so it is not repeated.
@@ -142,6 +142,16 @@ def _key(word: str, name: str) -> bytes:
         f"{name} holds what is no key; it would be {PREFIX} and 43 characters, as 'imei-gateway secrets new-key'"
         " prints it, or several of them with a comma or a line break between them."
     )
+
+
+def _unlike_examples(key: bytes, name: str) -> bytes:
+    """A key as chance makes them: one of a page or a keyboard has few different bytes."""
+    if len(set(key)) < _LEAST_DIFFERENT:
+        raise Invalid(
+            f"{name} holds a key that anybody could guess; 'imei-gateway secrets new-key' makes one.",
+            "key-guessable",
+        )
+    return key
 
 
 def _number(key: bytes) -> str:

@@ -18,6 +18,7 @@ from app.audit import checkpoint, note, signing
 from app.audit.checkpoint import Head
 from app.audit.merkle import EMPTY_ROOT
 from app.audit.note import Kind, Signer, Verifier
+from app.core import private
 from app.core.errors import Conflict, Invalid, Missing
 
 KEY, LOGS, LOCK = "witness.key", "logs", "lock"
@@ -108,7 +109,7 @@ def file_of(origin: str) -> str:
 
 def _signer(folder: Path) -> Signer:
     try:
-        signer = note.signer((folder / KEY).read_text(encoding="utf-8"))
+        signer = note.signer(private.opened(folder / KEY, "The witness's key"))
     except OSError as error:
         raise Missing(
             f"There is no witness in {folder} ({error.strerror}). 'imei-gateway witness new' begins one.",

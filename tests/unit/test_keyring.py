@@ -71,6 +71,7 @@ def test_keys_come_from_a_file_too(tmp_path: Path):
     sealed = keyring_of(old).seal(b"hunter2", PLACE)
     file = tmp_path / "keys"
     file.write_text(f"{new}\n{old}\n")
+    file.chmod(0o600)
     settings = config.load({"IMEI_GATEWAY_SECRETS_KEY_FILE": str(file)})
     assert load(settings, RANDOM).open(sealed, PLACE) == b"hunter2"
     assert load(settings, RANDOM).first == keyring_of(new).first
@@ -80,6 +81,7 @@ def test_who_has_not_read_the_file_since_is_to_be_restarted(tmp_path: Path):
     old, new = new_key(RANDOM), new_key(RANDOM)
     file = tmp_path / "keys"
     file.write_text(old)
+    file.chmod(0o600)
     running = load(config.load({"IMEI_GATEWAY_SECRETS_KEY_FILE": str(file)}), RANDOM)
     sealed = keyring_of(new).seal(b"hunter2", PLACE)
     with pytest.raises(Locked, match="set IMEI_GATEWAY_SECRETS_KEY or"):
