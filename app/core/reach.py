@@ -51,7 +51,7 @@ async def narrow(conn: Connection, reach: Reach | None) -> None:
     except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError):
         raise Unavailable(
             "This key may see the goods of some owners or sites only, and the database has no role that could be held"
-            " to it; deploy/SECURITY.md says how its administrator makes one.",
+            " to it; deploy/RUNBOOK.md (Roles in the database) says how its administrator makes one.",
             "reach-unguarded",
         ) from None
 

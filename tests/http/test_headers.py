@@ -1,4 +1,4 @@
-"""What browsers are told of every answer, lest they take data for a page of somebody's, or tell others what was asked."""
+"""What browsers are told of every answer, lest they take data for a page, or tell others what was asked."""
 
 from __future__ import annotations
 

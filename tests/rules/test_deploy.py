@@ -160,3 +160,9 @@ def test_unknown_commands_are_refused(line):
 )
 def test_known_commands_pass(line):
     assert not list(commands_exist("sample", f"```sh\n{line}\n```\n"))
+
+
+def test_every_test_that_the_security_page_names_is_there():
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", text(PurePosixPath("deploy/SECURITY.md"))))
+    assert len(named) > 30
+    assert named <= {str(path) for path in files()}
