@@ -16,16 +16,18 @@ from app.core.reach import Reach
 
 class Permission(StrEnum):
     """What a role may allow, and a scope of a token narrow it to. `incidents:write` is to draft, submit and withdraw;
-    `approve` also rejects. Two bear the names that their standards give the scopes: TS 29.511's and CAMARA's."""
+    `approve` also rejects; `devices:erase` forgets whose a sold device is. Two bear the names that their standards give the scopes: TS 29.511's and CAMARA's."""
 
     RECEIPTS_WRITE = "receipts:write"
     RECEIPTS_READ = "receipts:read"
     DEVICES_READ = "devices:read"
+    DEVICES_ERASE = "devices:erase"
     TACS_WRITE = "tacs:write"
     INCIDENTS_READ = "incidents:read"
     INCIDENTS_WRITE = "incidents:write"
     INCIDENTS_APPROVE = "incidents:approve"
     INCIDENTS_LIFT = "incidents:lift"
+    GOLDEN_WRITE = "golden:write"
     STATUS_READ = "status:read"
     N5G_EIR = "n5g-eir-eic"
     DEVICE_AUTHENTICITY = "device-authenticity:check-status"

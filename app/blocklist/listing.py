@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from heapq import merge
 
+import asyncpg
 import msgspec
 
 from app.blocklist.feed import Told
 from app.core.db import Connection
+from app.core.errors import Conflict
 from app.core.sql import queries
 
 _SQL = queries("blocklist")
@@ -48,10 +50,22 @@ async def release(conn: Connection, incident_id: int, keys: Sequence[int], now: 
     return await _turn(conn, incident_id, keys, blocked=-1, suspected=0, now=now)
 
 
+def golden(incident_id: int) -> Conflict:
+    """A golden identifier was among them; the database listed none of them."""
+    return Conflict(
+        f"An identifier of incident {incident_id} became golden meanwhile, and is never blocked; nothing was done. Do it"
+        " again, and it is left out.",
+        "golden",
+    )
+
+
 async def _turn(
     conn: Connection, incident_id: int, keys: Sequence[int], *, blocked: int, suspected: int, now: datetime
 ) -> Turned:
-    rows = await conn.fetch(_SQL.turn, keys, blocked, suspected, now, incident_id)
+    try:
+        rows = await conn.fetch(_SQL.turn, keys, blocked, suspected, now, incident_id)
+    except asyncpg.CheckViolationError as error:
+        raise (golden(incident_id) if error.constraint_name == "golden" else error) from None
     turned = [zip(row["keys"], row["versions"], strict=True) for row in rows if row["turned"]]
     in_order = list(merge(*turned))
     told = [Told(*(row[name] for name in Told._fields)) for row in rows if row["told"]]

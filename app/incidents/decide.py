@@ -26,9 +26,11 @@ from app.core.sql import queries
 from app.delivery import again
 from app.delivery.commands import Command, order
 from app.delivery.scope import KINDS
+from app.incidents import guards
 from app.incidents import scope as scopes
+from app.incidents.guards import Bounds, Submission
 from app.incidents.incident import Incident, hold
-from app.incidents.preview import Preview, preview
+from app.incidents.preview import Preview
 from app.incidents.scope import Named, Scope
 
 _SQL = queries("incidents")
@@ -46,6 +48,7 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     occurred_to: datetime | None = None
     police_reference: str = ""
     country: Annotated[str, msgspec.Meta(description="ISO 3166-1 alpha-2, as FR; empty: not said")] = ""
+    include_sold: Annotated[bool, msgspec.Meta(description=guards.INCLUDES)] = False
 
 
 class Drafted(msgspec.Struct, frozen=True):
@@ -67,17 +70,19 @@ class Freed(msgspec.Struct, frozen=True):
     still_active: int
 
 
-async def draft(conn: Connection, actor: Principal, said: Draft, now: datetime) -> Drafted:
+async def draft(
+    conn: Connection, actor: Principal, said: Draft, now: datetime, bounds: Bounds = Bounds()
+) -> Drafted:
     """Writes down an incident and shows what it would do; nothing is claimed yet. Raises Invalid."""
     actor.require(Permission.INCIDENTS_WRITE)
-    return await _write(conn, actor, said, "", now)
+    return await _write(conn, actor, said, "", now, bounds)
 
 
 async def report(conn: Connection, actor: Principal, said: Draft, source: str, now: datetime) -> Drafted:
     """The draft of an incident that `source` reports: whoever may tell of goods may tell that they are gone,
     and people decide what becomes of it. Raises Invalid."""
     actor.require(Permission.RECEIPTS_WRITE)
-    return await _write(conn, actor, said, source, now)
+    return await _write(conn, actor, said, source, now, Bounds())
 
 
 async def drop_reported(conn: Connection, actor: Principal, source: str, why: str, now: datetime) -> None:
@@ -88,14 +93,16 @@ async def drop_reported(conn: Connection, actor: Principal, source: str, why: st
         await _remember(conn, "incident.withdrawn", row["incident_id"], actor, now, {"reason": reason})
 
 
-async def _write(conn: Connection, actor: Principal, said: Draft, source: str, now: datetime) -> Drafted:
+async def _write(
+    conn: Connection, actor: Principal, said: Draft, source: str, now: datetime, bounds: Bounds
+) -> Drafted:
     named = await _read(said, actor, now)
     unknown = await scopes.resolve(conn, named)
-    shown = await preview(conn, unknown, named.as_of)
+    shown = await guards.looked_at(conn, unknown, named.as_of, said.include_sold, bounds)
     incident_id: int = await conn.fetchval(
         _SQL.add, said.title.strip(), said.kind, said.site.strip(), said.occurred_from, said.occurred_to,
         said.police_reference.strip(), msgspec.to_builtins(said.scope), actor.label, now,
-        msgspec.to_builtins(shown), source, said.country,
+        msgspec.to_builtins(shown), source, said.country, said.include_sold,
     )  # fmt: skip
     detail = {"title": said.title, **_counts(shown), **({"reported_by": source} if source else {})}
     await _remember(conn, "incident.drafted", incident_id, actor, now, detail)
@@ -137,33 +144,33 @@ def _flaws(said: Draft) -> list[Flaw]:
     return flaws
 
 
-async def submit(conn: Connection, actor: Principal, incident_id: int, now: datetime) -> Incident:
-    """Freezes what the scope names now and asks a second person; every identifier turns suspect."""
+async def submit(
+    conn: Connection,
+    actor: Principal,
+    incident_id: int,
+    now: datetime,
+    said: Submission = Submission(),
+    bounds: Bounds = Bounds(),
+) -> Incident:
+    """Freezes what the scope names now and asks a second person; every identifier turns suspect. Raises Conflict
+    `unusual` for what is so and was not acknowledged."""
     actor.require(Permission.INCIDENTS_WRITE)
     incident = await hold(conn, incident_id, "draft", to="submitted")
     named = await scopes.named(incident.scope, now, actor.reach)
-    unknown = await scopes.resolve_and_hold(conn, named)
+    sold = incident.include_sold or said.include_sold
+    unknown, left = await guards.leave_out(conn, await scopes.resolve_and_hold(conn, named), sold)
     keys = await scopes.freeze(conn, unknown)
     if not keys:
-        raise Conflict(
-            f"Incident {incident_id} names nothing that could be blocked: no device is registered under its"
-            " pallets or receipts. Register them, or name IMEIs or serials.",
-            "incident-empty",
-        )
-    shown, frozen = await preview(conn, unknown, named.as_of, incident_id), digest(keys)
+        raise guards.nothing_left(incident_id, left)
+    shown = await guards.shown(conn, unknown, left, named.as_of, bounds, incident_id)
+    known, frozen = guards.must_be_acknowledged(incident_id, shown, said.acknowledged), digest(keys)
     await conn.execute(_SQL.claim_scope, incident_id)
+    await guards.remember(conn, incident_id)
     turned = await listing.suspect(conn, incident_id, keys, now)
-    await conn.execute(
-        _SQL.submit,
-        incident_id,
-        actor.label,
-        now,
-        msgspec.to_builtins(shown),
-        frozen,
-        len(keys),
-        shown.devices,
-    )
-    detail = {"frozen": frozen.hex(), **_counts(shown)}
+    counts = (frozen, len(keys), shown.devices)
+    row = (msgspec.to_builtins(shown), *counts, known, sold)
+    await conn.execute(_SQL.submit, incident_id, actor.label, now, *row)
+    detail = {"frozen": frozen.hex(), **_counts(shown), "acknowledged": known, "include_sold": sold}
     await _remember(conn, "incident.submitted", incident_id, actor, now, detail)
     submitted = await hold(conn, incident_id, "submitted", to="read")
     await feed.publish(conn, turned.told, now)
@@ -281,6 +288,8 @@ def _counts(shown: Preview) -> dict[str, Any]:
         "devices": shown.devices,
         "identifiers": shown.identifiers,
         "unknown": len(unknown.imeis) + len(unknown.serials) + len(unknown.pallets) + len(unknown.receipts),
+        "sold": shown.sold.devices,
+        "spared": shown.spared.identifiers,
     }
 
 

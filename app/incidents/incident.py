@@ -69,10 +69,13 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Incident(Summary, frozen=True):
-    """One incident, all of it. `preview` is as it was shown: when it was drafted, and again when it was submitted."""
+    """One incident, all of it. `preview` is as it was shown: when it was drafted, and again when it was submitted.
+    `include_sold`: it claims sold devices too; `acknowledged`: the warnings that whoever submitted it knew of."""
 
     scope: Scope
     preview: Preview | None
+    include_sold: bool
+    acknowledged: list[str]
 
 
 class Glance(msgspec.Struct, frozen=True):
@@ -110,6 +113,8 @@ def _whole(row: asyncpg.Record) -> Incident:
         **_summed_up(row),
         scope=msgspec.convert(row["scope"], Scope),
         preview=row["preview"] and msgspec.convert(row["preview"], Preview, strict=False),
+        include_sold=row["include_sold"],
+        acknowledged=row["acknowledged"],
     )
 
 

@@ -59,9 +59,45 @@ class HeldBy(msgspec.Struct, frozen=True):
     identifiers: int
 
 
+class Sold(msgspec.Struct, frozen=True):
+    """Devices that the scope names and that were sold to customers: left out and not blocked, unless `included`.
+    `first`: some of their identifiers."""
+
+    devices: int = 0
+    identifiers: int = 0
+    first: list[str] = []
+    included: bool = False
+
+
+class SparedOne(msgspec.Struct, frozen=True):
+    """A golden identifier, and why it is never blocked."""
+
+    imei: str
+    why: str
+
+
+class Spared(msgspec.Struct, frozen=True):
+    """Registered devices with a golden identifier, and golden identifiers that nobody registered: never blocked, so left
+    out. `first`: some of the golden ones."""
+
+    devices: int = 0
+    identifiers: int = 0
+    first: list[SparedOne] = []
+
+
+class Caution(msgspec.Struct, frozen=True):
+    """Something unlike the usual. Where `acknowledge` is true, it cannot be submitted before somebody says that it is
+    meant so, by its `code`: size, sites, owners, away, unvalued, sold, golden."""
+
+    code: str
+    detail: str
+    acknowledge: bool
+
+
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of what the scope comes to. `identifiers` = `imeis` + `serials`, unknown ones included; lists are of
-    registered devices. `as_of`: what the pallets held at this moment; null: when the preview was made."""
+    """Counts of what the scope comes to, without what is left out (`sold`, `spared`). `identifiers` = `imeis` +
+    `serials`, unknown ones included; lists are of registered devices. `as_of`: what the pallets held at this moment;
+    null: when the preview was made."""
 
     devices: int
     identifiers: int
@@ -74,6 +110,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     unknown: Unknown
     claimed_elsewhere: list[HeldBy]
     as_of: datetime | None = None
+    sold: Sold = Sold()
+    spared: Spared = Spared()
+    warnings: list[Caution] = []
 
 
 async def preview(

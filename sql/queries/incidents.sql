@@ -1,9 +1,9 @@
 -- name: add
 INSERT INTO incident (
     title, kind, site, occurred_from, occurred_to, police_reference, scope, state, drafted_by, drafted_at,
-    preview, reported_by, country
+    preview, reported_by, country, include_sold
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, 'draft', $8, $9, $10, $11, $12)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'draft', $8, $9, $10, $11, $12, $13)
 RETURNING incident_id;
 
 -- name: reported
@@ -88,7 +88,8 @@ LIMIT $3;
 
 -- name: submit
 UPDATE incident SET
-    state = 'submitted', submitted_by = $2, submitted_at = $3, preview = $4, frozen = $5, identifiers = $6, devices = $7
+    state = 'submitted', submitted_by = $2, submitted_at = $3, preview = $4, frozen = $5, identifiers = $6, devices = $7,
+    acknowledged = $8, include_sold = $9
 WHERE incident_id = $1;
 
 -- name: count_lifted
