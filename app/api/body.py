@@ -119,6 +119,11 @@ async def read(request: AnyRequest, form: Any, *others: str) -> Any:
     return _few(body, form) if len(body) <= FEW else await asyncio.to_thread(_many, body, form)
 
 
+async def is_left_out(request: AnyRequest) -> bool:
+    """Whether the request has no body, and says none of what type it would be."""
+    return not sent_as(request) and not request.content_length and not await whole(request)
+
+
 async def text(request: AnyRequest, limit: int) -> bytes:
     """The JSON body of up to `limit` bytes, as it came. Raises NotTaken where it is not sent as JSON."""
     _sent_as_json(request)

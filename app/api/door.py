@@ -51,7 +51,10 @@ async def said(
         actor.require(needs)
     if "asker" in request.route_handler.parsed_fn_signature.parameters:
         allowance.refuse_if_used_up()
-    return await body.read(request, request.route_handler.parsed_fn_signature.parameters["said"].annotation)
+    form = request.route_handler.parsed_fn_signature.parameters["said"].annotation
+    if notes.of(request.route_handler).bare and await body.is_left_out(request):
+        return form()
+    return await body.read(request, form)
 
 
 async def doorman(request: AnyRequest) -> Doorman:

@@ -19,12 +19,14 @@ from app.api.once import Once
 from app.api.problems import AnyRequest
 from app.api.receipts import Cursor, Limit
 from app.api.watchers import Watchers
+from app.core.config import Settings
 from app.core.db import Connection
 from app.core.reach import Sight
 from app.delivery import partners
 from app.delivery.progress import Refusal, Standing, refusals
-from app.incidents import decide, incident
+from app.incidents import decide, guards, incident
 from app.incidents.decide import Draft
+from app.incidents.guards import Submission
 from app.incidents.incident import Claims, Incident, Report, Summary, report
 from app.incidents.lift import Lifted, lift
 from app.incidents.preview import Preview
@@ -35,6 +37,10 @@ _QUOTED = "Only the one of this reference, which carriers are given to quote: IG
 _NOT_HELD = "The incident is not approved, or holds nothing of what the scope names; nothing was lifted."
 _WRONG_STATE = "The incident is not in a state in which this can be done."
 _DECIDED = Notes(conflict=_WRONG_STATE).opt
+_UNUSUAL = (
+    f"{_WRONG_STATE} Or it is unlike the usual (`unusual`): what its warnings tell is not acknowledged; or nothing is left"
+    " of it (`incident-empty`)."
+)
 
 
 class DraftAnswer(msgspec.Struct, frozen=True):
@@ -98,13 +104,14 @@ async def draft(
     said: NamedDependency[Draft],
     actor: NamedDependency[Principal],
     once: NamedDependency[Once],
+    settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
 ) -> Response[DraftAnswer]:
-    """Shows what the scope comes to: devices, identifiers, value, what is unknown, what is claimed elsewhere.
-    Nothing is claimed yet."""
+    """Shows what the scope comes to: devices, identifiers, value, what is unknown, what is claimed elsewhere, what is
+    left out, and what is unlike the usual. Nothing is claimed yet."""
 
     async def work(conn: Connection) -> DraftAnswer:
-        made = await decide.draft(conn, actor, said, now)
+        made = await decide.draft(conn, actor, said, now, guards.bounds(settings))
         return DraftAnswer(made.id, "draft", made.preview)
 
     return await once(work, location=lambda made: f"/v1/incidents/{made.id}")
@@ -139,16 +146,24 @@ async def one(
     operation_id="submitIncident",
     status_code=200,
     summary="Submit a draft for approval",
-    opt=_DECIDED,
+    request_max_body_size=body.FEW,
+    opt=Notes(conflict=_UNUSUAL, needs=Permission.INCIDENTS_WRITE, bare=True).opt,
 )
 async def submit(
+    *,
     incident_id: FromPath[int],
+    said: NamedDependency[Submission],
     actor: NamedDependency[Principal],
     once: NamedDependency[Once],
+    settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
 ) -> Response[Incident]:
-    """Freezes what the scope names now; every identifier of it is answered `suspect` from here on."""
-    return await once(lambda conn: decide.submit(conn, actor, incident_id, now))
+    """Freezes what the scope names now, without what was sold by now (unless it says `include_sold`) and what is golden;
+    every identifier of it is answered `suspect` from here on. Warnings of the preview whose `acknowledge` is true are
+    acknowledged by their codes, and the approver is shown that. The body may be left out."""
+    return await once(
+        lambda conn: decide.submit(conn, actor, incident_id, now, said, guards.bounds(settings))
+    )
 
 
 @post(

@@ -210,7 +210,7 @@ def _operation(one: Operation, schemas: Schemas) -> dict[str, Any]:
     if parameters := list(_parameters(one)):
         described["parameters"] = parameters
     if body := _body(one, schemas):
-        described["requestBody"] = {"required": True, "content": body}
+        described["requestBody"] = {"required": not one.notes.bare, "content": body}
     same = {"304": refusals.UNCHANGED} if one.notes.tagged else {}
     described["responses"] = (
         {str(handler.status_code): _answer(one, schemas)}

@@ -18,6 +18,7 @@ from app.api import (
     blocklist,
     devices,
     docs,
+    golden,
     health,
     incidents,
     mappings,
@@ -25,6 +26,7 @@ from app.api import (
     oauth,
     openapi,
     partners,
+    previews,
     receipts,
     sightings,
     status,
@@ -39,7 +41,7 @@ from app.api.problems import AnyRequest, in_dialects
 from app.core.config import Settings
 
 _ROUTES: list[ControllerRouterHandler] = [
-    receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
+    receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router, previews.router, golden.router,
     status.router, blocklist.router, sightings.router, alerts.router, n5g_eir.router, camara.router,
     device_check.router, epcis.router, partners.router,
     partners.kinds, oauth.router, audit.router, tiles.router, health.router,

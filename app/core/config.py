@@ -30,6 +30,10 @@ class Settings(msgspec.Struct, frozen=True):
     idempotency_hours: int = 24
     feed_days: int = 90
     sighting_days: int = 400
+    sold_days: int = 0
+    unusual_devices: int = 1000
+    unusual_times: int = 5
+    unusual_share: int = 50
     workers: int = 2
     worker_slots: int = 64
     park_after_days: int = 14
@@ -98,6 +102,10 @@ def _checked(settings: Settings) -> Settings:
         "idempotency_hours": range(1, 721),
         "feed_days": range(7, 3651),
         "sighting_days": range(30, 3651),
+        "sold_days": range(36_501),
+        "unusual_devices": range(1, 10**9 + 1),
+        "unusual_times": range(1, 1001),
+        "unusual_share": range(1, 101),
         "quota": range(10**9 + 1),
         "token_seconds": range(60, 86_401),
         "log_level": ("debug", "info", "warning", "error"),

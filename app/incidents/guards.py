@@ -15,6 +15,7 @@ import msgspec
 
 from app.access.roles import Permission, Principal
 from app.core import imei
+from app.core.config import Settings
 from app.core.db import Connection
 from app.core.errors import Conflict, Flaw
 from app.core.sql import queries
@@ -35,6 +36,11 @@ class Bounds(msgspec.Struct, frozen=True):
     devices: int = 1000
     times: int = 5
     share: int = 50
+
+
+def bounds(settings: Settings) -> Bounds:
+    """As they are set."""
+    return Bounds(settings.unusual_devices, settings.unusual_times, settings.unusual_share)
 
 
 class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,6 +18,10 @@ DEEP = b"[" * 10_000
 # Routes that read a JSON body, and one that is in form for each.
 BODIES = {
     "draftIncident": ("POST", DRAFT, {"title": "t", "scope": {"serials": ["A"]}}),
+    "previewIncident": ("POST", f"{DRAFT}/preview", {"scope": {"serials": ["A"]}}),
+    "submitIncident": ("POST", f"{DRAFT}/987654321/submit", {"acknowledged": ["size"]}),
+    "addGolden": ("POST", "/v1/golden", {"digits": ["86111111"], "why": "w"}),
+    "removeGolden": ("POST", "/v1/golden/remove", {"digits": "86999999", "reason": "r"}),
     "rejectIncident": ("POST", f"{DRAFT}/987654321/reject", {"reason": "r"}),
     "withdrawIncident": ("POST", f"{DRAFT}/987654321/withdraw", {"reason": "r"}),
     "liftDevices": ("POST", f"{DRAFT}/987654321/lift", {"scope": {"serials": ["A"]}}),

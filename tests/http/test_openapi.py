@@ -173,7 +173,8 @@ async def test_every_example_of_a_request_is_taken(fresh):
     draft = await send("draftIncident.json", "/v1/incidents")
     assert draft["preview"]["devices"] == 2
     path = f"/v1/incidents/{draft['id']}"
-    await decided(fresh["incident-manager"], draft["id"], "submit")
+    assert (await send("previewIncident.json", "/v1/incidents/preview"))["devices"] == 2
+    assert (await send("submitIncident.json", f"{path}/submit"))["state"] == "submitted"
     await decided(fresh["approver"], draft["id"], "approve")
     answers = await send("askStatuses.json", "/v1/status")
     told = ANSWERS["askStatuses"]["results"]
@@ -195,6 +196,8 @@ async def test_every_example_of_a_request_is_taken(fresh):
     assert (await send("tryPartner.json", f"/v1/partners/{partner['id']}/try"))["taken"] is False
     replayed = await send("replayPartner.json", f"/v1/partners/{partner['id']}/replay")
     assert replayed == {"block": 0, "release": 0}
+    assert len((await send("addGolden.json", "/v1/golden"))["added"]) == 2
+    assert (await send("removeGolden.json", "/v1/golden/remove"))["digits"] == "86111111"
     assert (await send("moveDevices.json", "/v1/movements"))["unknown"] == []
     # It must be signed, which tests of partners do; here it is only in form.
     left.discard("confirmDeliveries.json")

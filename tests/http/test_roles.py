@@ -37,6 +37,10 @@ MAY: dict[str, set[Role]] = {
     "readTacImport": LOOKS | {Role.GOODS_IN},
     "listTacFindings": LOOKS | {Role.GOODS_IN},
     "listIncidents": LOOKS,
+    "previewIncident": DRAFTS,
+    "listGolden": LOOKS,
+    "addGolden": {Role.ADMIN},
+    "removeGolden": {Role.ADMIN},
     "draftIncident": DRAFTS,
     "readIncident": LOOKS,
     "submitIncident": DRAFTS,
@@ -91,6 +95,8 @@ OPERATIONS = {str(one.handler.operation_id): one for one in operations(applicati
 HARMLESS: dict[str, Any] = {
     "addPartner": {"name": "x", "adapter": "none such", "settings": {}},
     "draftIncident": {"title": "x", "scope": {}},
+    "previewIncident": {"scope": {}},
+    "addGolden": {"digits": ["x"], "why": "x"},
 }
 
 
