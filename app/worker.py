@@ -30,6 +30,7 @@ from app.delivery.progress import WORKER
 from app.delivery.send import Desk, Terms
 from app.delivery.tls import Tls
 from app.delivery.wire import HttpWire
+from app.devices import erasure
 from app.devices.register import MET_ANOTHER
 from app.epcis import capture
 from app.epcis.carry import Carry
@@ -43,6 +44,8 @@ CAPTURE_EVERY = 0.2
 FILTER_EVERY = 1.0
 FORGET_EVERY = 60.0
 JUDGE_EVERY = 10.0
+# A batch of a thousand devices, and a rest.
+ERASE_EVERY = 5.0
 CLOSE_WITHIN = 5.0
 # A capture of ten thousand events that must all be stored, or none, on a slow machine.
 LONGEST_TRANSACTION = 300.0
@@ -99,6 +102,7 @@ def _tasks(desk: Desk, settings: Settings, signers: Sequence[Signer], carry: Car
         repeated(tokens.forget, FORGET_EVERY),
         repeated(quotas.forget, FORGET_EVERY),
         repeated(partial(_forget_changes, timedelta(days=settings.feed_days)), FORGET_EVERY),
+        *_erasing(settings, repeated),
         repeated(partial(_forget_sightings, timedelta(days=settings.sighting_days)), FORGET_EVERY),
     ]
 
@@ -155,6 +159,22 @@ async def _judge(conn: Connection) -> int:
 
 async def _forget_sightings(kept: timedelta, conn: Connection) -> int:
     return await sightings.forget(conn, utc_now() - kept)
+
+
+def _erasing(
+    settings: Settings, repeated: Callable[..., Awaitable[None]]
+) -> list[Awaitable[None]]:
+    """Nothing is erased by itself unless it is set when."""
+    kept = timedelta(days=settings.sold_days)
+    return [repeated(partial(_erase, kept), ERASE_EVERY)] if kept else []
+
+
+async def _erase(kept: timedelta, conn: Connection) -> int:
+    """One batch; the next one after a rest."""
+    now = utc_now()
+    if count := await erasure.erase_old(conn, now - kept, now):
+        _LOG.info("devices.erased", devices=count)
+    return 0
 
 
 async def _forget_enumeration(conn: Connection) -> int:

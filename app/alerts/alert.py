@@ -40,6 +40,8 @@ class AlertKind(StrEnum):
     REPORTED_RECOVERED = "reported-recovered"
     CONTRADICTS_STOLEN = "contradicts-stolen"
     """Goods-in says something else of a stolen device than the registry."""
+    SOLD_WHILE_CLAIMED = "sold-while-claimed"
+    """Devices that an incident holds were sold to customers: they stay suspect or blocked."""
     REGISTERED_WHILE_STOLEN = "registered-while-stolen"
 
 

@@ -89,6 +89,7 @@ async def search(
     *,
     actor: NamedDependency[Principal],
     sight: NamedDependency[Sight],
+    now: NamedDependency[datetime],
     incident: Annotated[int | None, QueryParameter(ge=1, description="Of devices of this incident.")] = None,
     imei: Annotated[str | None, QueryParameter(description="Of this IMEI: 14, 15 or 16 digits.")] = None,
     in_stock: Annotated[
@@ -101,7 +102,7 @@ async def search(
     in stock: it arrived, was not seen to leave, and its site tells what leaves it. Or he reported one."""
     wanted = Wanted(incident, None if imei is None else key_of(imei), in_stock)
     async with sight.acquire() as conn:
-        found = await sightings.listed(conn, actor, wanted, after=after, limit=limit)
+        found = await sightings.listed(conn, actor, wanted, after=after, limit=limit, now=now)
     return SightingPage(found, str(found[-1].id) if len(found) == limit else None)
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from app.access.roles import Permission, Principal
 from app.alerts.alert import AlertKind, Raised, raise_
+from app.audit.record import Entry, record
 from app.blocklist.ask import Serial, look_up
 from app.blocklist.standing import STATUSES, Standing, Status
 from app.core.db import Connection
@@ -81,8 +82,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 async def in_stock(conn: Connection, devices: Collection[int | None]) -> set[int]:
-    """Those of these devices that arrived and were not seen to leave since they were last seen, at a site that tells
-    what leaves it."""
+    """Those of these devices that arrived, were not sold, and were not seen to leave since they were last seen, at a
+    site that tells what leaves it."""
     return {row["device_id"] for row in await conn.fetch(_SQL.in_stock, [*devices])}
 
 
@@ -165,17 +166,26 @@ async def forget(conn: Connection, before: datetime) -> int:
     return int(await conn.fetchval(_SQL.forget, before, FORGOTTEN_AT_ONCE))
 
 
+async def erase(conn: Connection, keys: Sequence[int]) -> int:
+    """Lets go of all that was seen of these identifiers; how many sightings that were."""
+    return int(await conn.fetchval(_SQL.erase, keys))
+
+
 def _missing(row: asyncpg.Record) -> Raised:
     detail = {"devices": row["devices"], "device_ids": row["device_ids"], "asked_by": row["asked_by"]}
     return Raised(AlertKind.IN_STOCK, f"site:{row['site'] or '(none)'}", detail)
 
 
 async def listed(
-    conn: Connection, actor: Principal, wanted: Wanted, *, after: int = 0, limit: int = 100
+    conn: Connection, actor: Principal, wanted: Wanted, *, after: int = 0, limit: int = 100, now: datetime
 ) -> list[Sighting]:
-    """Sightings in the order in which they were first noted."""
+    """Sightings in the order in which they were first noted. Who asked about what, and what was said of where, is
+    somebody's own: that somebody has read it is on the record."""
     actor.require(Permission.INCIDENTS_READ)
     rows = await conn.fetch(_SQL.listed, wanted.incident, wanted.key, wanted.in_stock, after, limit)
+    if rows:
+        detail = {"count": len(rows), "first": rows[0]["id"], "last": rows[-1]["id"]}
+        await record(conn, [Entry("personal.read", "sightings", actor.label, now, detail)])
     return [_sighting(row) for row in rows]
 
 

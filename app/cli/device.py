@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from app.access.roles import Principal
 from app.cli import desk, options, show
 from app.cli.failures import ERROR
+from app.core.clock import utc_now
 from app.core.db import Connection
 from app.core.imei import shown
 from app.devices.find import Device, called
@@ -62,7 +63,7 @@ async def _read(conn: Connection, actor: Principal, names: tuple[str, ...]) -> t
     devices: dict[int, Device] = {}
     unknown: list[str] = []
     for name in dict.fromkeys(names):
-        found = await called(conn, actor, name, limit=_MOST)
+        found = await called(conn, actor, name, limit=_MOST, now=utc_now())
         devices |= {it.id: it for it in found}
         unknown += [] if found else [shown(name)]
     return [Found(it, await history(conn, number)) for number, it in devices.items()], unknown
@@ -76,6 +77,7 @@ def _drawn(found: Found) -> Iterator[RenderableType]:
         ("unit value", f"{it.unit_value:,} {it.currency}".strip() if it.unit_value is not None else ""),
         ("registered", f"{show.moment(it.registered_at)} by receipt {it.receipt_id}"),
         ("arrived", "yes" if it.arrived else "no, it was announced and has not come"),
+        ("sold", show.moment(it.sold_at)), ("erased", show.moment(it.erased_at)),
         ("last seen", show.moment(it.seen_at)), ("left", show.moment(it.left_at)),
         ("status", show.state(it.status)),
     ]  # fmt: skip

@@ -16,6 +16,7 @@ from app.blocklist.sightings import Sighting, Wanted
 from app.cli import desk, options, show
 from app.cli.options import Number
 from app.core import imei
+from app.core.clock import utc_now
 from app.core.db import Connection
 
 _limit = click.option(
@@ -40,7 +41,7 @@ def sightings(imei: str | None, incident: int | None, in_stock: bool, limit: int
       $ imei-gateway sightings --in-stock
     """
     wanted = Wanted(incident, None if imei is None else key_of(imei), in_stock)
-    found = desk.read(lambda conn, actor: room.listed(conn, actor, wanted, limit=limit))
+    found = desk.read(lambda conn, actor: room.listed(conn, actor, wanted, limit=limit, now=utc_now()))
     if as_json:
         show.json({"sightings": found})
         return

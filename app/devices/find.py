@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 
 from app.access.roles import Permission, Principal
+from app.audit.record import Entry, record
 from app.core import clock, gs1, imei
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
@@ -21,9 +22,12 @@ from app.devices.naming import by_serial, by_sscc
 from app.devices.tac import brands
 
 _SQL = queries("find")
+_MOST_NOTED = 100
 _STATUS = ("clear", "suspect", "blocked")
 _OUTERMOST = "The pallet that bears its pallet now, as a carton's; `pallet` itself where that stands on none."
 _LEFT = "When it, or its pallet, was last told to leave a site: shipping, departing or loading in EPCIS."
+_SOLD = "When it was sold to a customer; null while it is not sold, and after it came back."
+_ERASED = "When it was forgotten whose it was, where it stood and how it came."
 _SEEN = (
     "When it, or its pallet, was last told to be at a site: counted or inspected in EPCIS, received with its pallet, or"
     " observed on it."
@@ -51,6 +55,8 @@ class Device(msgspec.Struct, frozen=True):
     registered_at: datetime
     arrived: bool
     """False: it was announced, and has not been seen yet."""
+    sold_at: Annotated[datetime | None, msgspec.Meta(description=_SOLD)]
+    erased_at: Annotated[datetime | None, msgspec.Meta(description=_ERASED)]
     left_at: Annotated[datetime | None, msgspec.Meta(description=_LEFT)]
     seen_at: Annotated[datetime | None, msgspec.Meta(description=_SEEN)]
     status: str
@@ -68,11 +74,15 @@ class Wanted(msgspec.Struct, frozen=True):
     """Only with a pallet: what it held at that moment, on what stood on it too."""
 
 
-async def find(conn: Connection, actor: Principal, wanted: Wanted, *, after: int, limit: int) -> list[Device]:
-    """A page of devices after device number `after`. Raises Invalid, Forbidden."""
+async def find(
+    conn: Connection, actor: Principal, wanted: Wanted, *, after: int, limit: int, now: datetime
+) -> list[Device]:
+    """A page of devices after device number `after`. That somebody read whose sold devices are is on the record. Raises
+    Invalid, Forbidden."""
     actor.require(Permission.DEVICES_READ)
     query, value = await _query(conn, wanted)
     rows = await conn.fetch(query, value, after, limit)
+    await _note_read(conn, actor, rows, now)
     outermost = await nesting.outermost(conn, (row["pallet"] for row in rows))
     keys = [key for row in rows for key in row["keys"]]
     status = {row["key"]: row["status"] for row in await conn.fetch(_SQL.standings, keys)}
@@ -81,6 +91,16 @@ async def find(conn: Connection, actor: Principal, wanted: Wanted, *, after: int
         _device(row, status, one, outermost.get(row["pallet"], ""))
         for row, one in zip(rows, brand, strict=True)
     ]
+
+
+async def _note_read(
+    conn: Connection, actor: Principal, rows: Sequence[asyncpg.Record], now: datetime
+) -> None:
+    """One entry for all of them, by their numbers."""
+    ids = [row["device_id"] for row in rows if row["sold_at"] is not None and row["erased_at"] is None]
+    if ids:
+        detail = {"count": len(ids), "devices": ids[:_MOST_NOTED]}
+        await record(conn, [Entry("personal.read", "devices", actor.label, now, detail)])
 
 
 async def _query(conn: Connection, wanted: Wanted) -> tuple[str, object]:
@@ -108,11 +128,13 @@ def _by_serial(text: str) -> tuple[str, object]:
     return (_SQL.by_unit, [name.serial, name.gtin]) if name.gtin else (_SQL.by_serial, name.serial)
 
 
-async def called(conn: Connection, actor: Principal, name: str, *, limit: int) -> list[Device]:
+async def called(
+    conn: Connection, actor: Principal, name: str, *, limit: int, now: datetime
+) -> list[Device]:
     """The first devices that this may name: by an IMEI, and by a serial, for one may look like the other. Raises
     Invalid, Forbidden."""
     ways = [Wanted(serial=name), *([Wanted(imei=name)] if imei.asked(name) is not None else [])]
-    found = [await find(conn, actor, way, after=0, limit=limit) for way in ways]
+    found = [await find(conn, actor, way, after=0, limit=limit, now=now) for way in ways]
     return list({device.id: device for page in found for device in page}.values())
 
 

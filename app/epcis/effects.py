@@ -18,6 +18,9 @@ from app.epcis.events import Action, AggregationEvent, Event, ObjectEvent
 from app.epcis.identity import Epc
 
 STOLEN = "stolen"
+SELLING = "retail_selling"
+SOLD = "retail_sold"
+RETURNED = "returned"
 ARRIVING = frozenset({"commissioning", "receiving"})
 LEAVING = frozenset({"shipping", "departing", "loading"})
 COUNTING = frozenset({"cycle_counting", "stock_taking", "inspecting"})
@@ -66,6 +69,23 @@ class Seen(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class Sold(msgspec.Struct, frozen=True):
+    """These devices, and all on these pallets, were sold to customers: the business step is retail_selling, or the
+    disposition retail_sold, at whatever step. What is shipped without that word may go to another site of ours."""
+
+    devices: tuple[Name, ...]
+    pallets: tuple[str, ...]
+    at: datetime
+
+
+class Returned(msgspec.Struct, frozen=True):
+    """These came back from customers: the disposition is returned. So does what is received again (Register)."""
+
+    devices: tuple[Name, ...]
+    pallets: tuple[str, ...]
+    at: datetime
+
+
 class ReportedStolen(msgspec.Struct, frozen=True):
     """Somebody reports these stolen. A report, never a decision."""
 
@@ -93,7 +113,9 @@ class Withdrawn(msgspec.Struct, frozen=True):
     corrective_ids: tuple[str, ...]
 
 
-Effect: TypeAlias = Register | Aggregated | Left | Seen | ReportedStolen | ReportedRecovered | Withdrawn
+Effect: TypeAlias = (
+    Register | Aggregated | Left | Seen | Sold | Returned | ReportedStolen | ReportedRecovered | Withdrawn
+)
 
 
 def effects(event: Event) -> tuple[Effect, ...]:
@@ -116,6 +138,7 @@ def _of_object(event: ObjectEvent) -> Iterator[Effect]:
     if pallets and event.step == "receiving" and event.action is not Action.DELETE:
         yield Seen((), pallets, event.location or event.read_point, event.time)
     yield from _around(event, devices, pallets)
+    yield from _traded(event, devices, pallets)
     where = event.location or event.read_point
     if (devices or pallets) and STOLEN in (event.disposition, *event.persists):
         yield ReportedStolen(devices, pallets, where, event.time)
@@ -140,6 +163,7 @@ def _of_aggregation(event: AggregationEvent) -> Iterator[Effect]:
     # What leaves takes all that is on it along; who counts names what was there.
     named = bool(event.children) and event.step in COUNTING
     yield from _around(event, devices, cartons if named or not parent else (parent, *cartons))
+    yield from _traded(event, devices, cartons)
 
 
 def _around(
@@ -152,6 +176,18 @@ def _around(
         yield Left(devices, pallets, event.read_point or event.location, event.time)
     elif event.step in COUNTING:
         yield Seen(devices, pallets, event.location or event.read_point, event.time)
+
+
+def _traded(
+    event: ObjectEvent | AggregationEvent, devices: tuple[Name, ...], pallets: tuple[str, ...]
+) -> Iterator[Effect]:
+    """What was sold, or came back; of a pallet that is packed or unpacked only what is named."""
+    if not (devices or pallets):
+        return
+    if event.step == SELLING or event.disposition == SOLD:
+        yield Sold(devices, pallets, event.time)
+    elif event.disposition == RETURNED:
+        yield Returned(devices, pallets, event.time)
 
 
 def _devices(epcs: Iterable[Epc]) -> tuple[Name, ...]:

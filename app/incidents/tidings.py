@@ -16,7 +16,7 @@ from app.alerts.alert import AlertKind, Raised, raise_
 from app.core import imei
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
-from app.devices import moves, naming, nesting, presence, register
+from app.devices import moves, naming, nesting, presence, register, sold
 from app.devices.incoming import here
 from app.devices.intake import Defaults, Reading, Submission
 from app.devices.intake.rows import Rows, shared_cells
@@ -28,7 +28,9 @@ from app.epcis.effects import (
     Register,
     ReportedRecovered,
     ReportedStolen,
+    Returned,
     Seen,
+    Sold,
     Withdrawn,
     effects,
 )
@@ -56,6 +58,8 @@ async def carry(
         source = f"event:{event.event_id}"
         match effect:
             case Register():
+                telling = sold.Telling(False, effect.at, source, actor.label, now)
+                await sold.came_back(conn, effect.devices, telling)
                 await _register(conn, actor, effect, source, now)
             case Aggregated():
                 await _aggregated(conn, actor, event, effect, source, now)
@@ -63,12 +67,16 @@ async def carry(
                 await presence.left(conn, effect.devices, effect.pallets, effect.at)
             case Seen():
                 await presence.seen(conn, effect.devices, effect.pallets, effect.at)
+            case Sold() | Returned():
+                telling = sold.Telling(isinstance(effect, Sold), effect.at, source, actor.label, now)
+                await sold.tell(conn, effect.devices, effect.pallets, telling)
             case ReportedStolen():
                 await _draft(conn, actor, effect, source, now)
             case ReportedRecovered():
                 await _alert(conn, actor, AlertKind.REPORTED_RECOVERED, effect, source, now)
             case Withdrawn():
                 await moves.withdraw(conn, f"event:{effect.event_id}")
+                await sold.withdraw(conn, f"event:{effect.event_id}")
                 await decide.drop_reported(conn, actor, f"event:{effect.event_id}", effect.reason, now)
 
 

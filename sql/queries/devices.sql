@@ -181,6 +181,7 @@ INSERT INTO receipt_repeat (receipt_id, part, device_ids)
 SELECT $1, $2, array_agg(DISTINCT d.device_id)
 FROM device AS d
 WHERE d.device_id = ANY ($3::bigint []) AND d.receipt_id <> $1
+    AND d.erased_at IS NULL
 HAVING count(*) > 0;
 
 -- name: place_moved
@@ -199,6 +200,81 @@ UPDATE device SET left_at = $2 WHERE device_id = ANY ($1::bigint []) AND (left_a
 
 -- name: see
 UPDATE device SET seen_at = $2 WHERE device_id = ANY ($1::bigint []) AND (seen_at IS NULL OR seen_at < $2);
+
+-- name: place_sold
+-- Each of these devices is sold, or not, as it was told of it last. What came back may be told of anew.
+UPDATE device AS d SET
+    sold_at = latest.sold_at,
+    erased_at = CASE WHEN latest.sold_at IS NOT NULL THEN d.erased_at END
+FROM (
+    SELECT told.device_id, CASE WHEN s.sold THEN s.at END AS sold_at
+    FROM unnest($1::bigint []) AS told (device_id)
+    LEFT JOIN LATERAL (
+        SELECT sold, at FROM sale
+        WHERE device_id = told.device_id AND NOT withdrawn
+        ORDER BY at DESC, sale_id DESC
+        LIMIT 1
+    ) AS s ON true
+) AS latest
+WHERE d.device_id = latest.device_id AND d.sold_at IS DISTINCT FROM latest.sold_at
+RETURNING d.device_id, d.sold_at IS NOT NULL AS is_sold;
+
+-- name: claimed_by
+-- $1 devices: the incidents by which they are suspect or blocked, how many of them each holds, and whom that concerns.
+SELECT h.incident_id, i.submitted_by, count(DISTINCT d.device_id)::integer AS devices
+FROM device AS d
+JOIN listing AS l ON l.key = ANY (d.keys) AND l.status > 0
+CROSS JOIN unnest(l.held_by) AS h (incident_id)
+JOIN incident AS i USING (incident_id)
+WHERE d.device_id = ANY ($1::bigint [])
+GROUP BY h.incident_id, i.submitted_by
+ORDER BY h.incident_id;
+
+-- name: hold_to_erase
+-- Nobody claims these before this transaction ends: who does so holds them FOR KEY SHARE.
+SELECT device_id FROM device WHERE device_id = ANY ($1::bigint []) ORDER BY device_id FOR UPDATE;
+
+-- name: erasable
+SELECT
+    d.device_id,
+    d.keys,
+    d.sold_at IS NOT NULL AS is_sold,
+    d.erased_at IS NOT NULL AS is_erased,
+    (
+        SELECT coalesce(array_agg(DISTINCT c.incident_id), '{}') FROM claim AS c
+        WHERE c.key = ANY (d.keys) AND c.state IN (0, 1)
+    ) AS held_by
+FROM device AS d
+WHERE d.device_id = ANY ($1::bigint [])
+ORDER BY d.device_id;
+
+-- name: due_for_erasure
+-- $1 sold before this moment, $2 rows: of what no incident ever claimed.
+SELECT d.device_id FROM device AS d
+WHERE
+    d.sold_at < $1 AND d.sold_at IS NOT NULL AND d.erased_at IS NULL
+    AND NOT EXISTS (SELECT FROM claim AS c WHERE c.key = ANY (d.keys))
+ORDER BY d.sold_at
+LIMIT $2
+FOR UPDATE SKIP LOCKED;
+
+-- name: erase
+-- $1 devices, $2 now.
+UPDATE device SET
+    owner = '', site = '', pallet = '', receipt_id = 0, arrived_in = 0, left_at = NULL, seen_at = NULL, touched = true,
+    erased_at = $2
+WHERE device_id = ANY ($1::bigint []);
+
+-- name: forget_parts
+-- Before `erase`: that these rows registered them. Sent again, they are looked at one by one.
+DELETE FROM receipt_part AS p
+USING device AS d
+WHERE d.device_id = ANY ($1::bigint []) AND p.receipt_id = d.receipt_id AND p.device_ids && $1;
+
+-- name: forget_repeats
+UPDATE receipt_repeat SET
+    device_ids = ARRAY(SELECT k.device_id FROM unnest(device_ids) AS k (device_id) WHERE k.device_id <> ALL ($1))
+WHERE device_ids && $1::bigint [];
 
 -- name: numbered
 -- The numbers that serials have already, as those that were declared before they were registered.

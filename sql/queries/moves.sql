@@ -28,6 +28,10 @@ FROM unnest($1::bigint []) AS moved (device_id);
 UPDATE movement SET withdrawn = true WHERE source = $1 AND moved_at > '-infinity' AND NOT withdrawn
 RETURNING device_id;
 
+-- name: forget
+-- Where these devices stood.
+DELETE FROM movement WHERE device_id = ANY ($1::bigint []);
+
 -- name: on_pallets
 -- $1 pallets, $2 moment (null: now). The devices that stood on them then, or on what stood on them, to any depth, and
 -- on which of these pallets. One that is named itself is not reached through another: as each stands on one at most,

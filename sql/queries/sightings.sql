@@ -1,9 +1,10 @@
 -- name: in_stock
--- $1 devices. Those that arrived, and were not seen to leave since they were last seen, at a site that tells what leaves.
+-- $1 devices. Those that arrived, were not sold, and were not seen to leave since they were last seen, at a site that
+-- tells what leaves.
 SELECT d.device_id
 FROM device AS d
 WHERE
-    d.device_id = ANY ($1::bigint []) AND d.arrived_in IS NOT NULL AND (d.left_at IS NULL OR d.seen_at > d.left_at)
+    d.device_id = ANY ($1::bigint []) AND d.arrived_in IS NOT NULL AND d.sold_at IS NULL AND (d.left_at IS NULL OR d.seen_at > d.left_at)
     AND EXISTS (SELECT FROM device AS gone WHERE gone.site = d.site AND gone.left_at IS NOT NULL);
 
 -- name: note
@@ -70,6 +71,13 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone;
 
+-- name: erase
+-- $1 keys: who asked about these, and reported them.
+WITH gone AS (
+    DELETE FROM sighting WHERE key = ANY ($1::bigint []) RETURNING sighting_id
+)
+SELECT count(*) FROM gone;
+
 -- name: judge
 -- $1 from before this moment, $2 rows, $3 now. Of devices that were in stock when they were asked about: looks once more,
 -- lets go of those whose departure was told since, and gives the others, by site.
@@ -82,7 +90,8 @@ WITH due AS (
     FOR UPDATE SKIP LOCKED
 ),
 looked AS (
-    SELECT u.*, d.site, d.left_at IS NULL OR coalesce(d.seen_at > d.left_at, false) AS is_there
+    SELECT
+        u.*, d.site, d.sold_at IS NULL AND (d.left_at IS NULL OR coalesce(d.seen_at > d.left_at, false)) AS is_there
     FROM due AS u
     JOIN device AS d USING (device_id)
 ),

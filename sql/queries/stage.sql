@@ -60,7 +60,7 @@ WHERE s.place = found.place;
 -- $1 whether the devices are here. What a row leaves empty it does not contradict, and what the registry
 -- leaves empty a row may fill in, more IMEIs of the same device among it; a device that was announced may arrive
 -- on another pallet and site. One that has moved since is not contradicted by the row that registered it. What is
--- claimed by its serial alone keeps to it: the claim would not be found by an IMEI.
+-- claimed by its serial alone keeps to it: the claim would not be found by an IMEI. What was erased stays erased.
 WITH compared AS (
     SELECT
         s.place,
@@ -69,6 +69,7 @@ WITH compared AS (
         coalesce(nullif(d.gtin, ''), s.gtin) AS gtin,
         ARRAY(SELECT k.key FROM unnest(s.keys) AS k (key) WHERE k.key <> ALL (d.keys)) AS adds,
         arriving.arrives,
+        d.erased_at IS NOT NULL AS is_erased,
         d.pallet <> '' OR moved.pallet IS NOT NULL AS has_stood,
         array_remove(
             ARRAY[
@@ -146,7 +147,7 @@ unlike AS (
 ruled AS (
     SELECT
         u.*,
-        CASE WHEN u.differs THEN 3 WHEN u.arrives OR u.changed <> '{}' THEN 2 ELSE 1 END AS verdict
+        CASE WHEN u.differs THEN 3 WHEN u.is_erased THEN 1 WHEN u.arrives OR u.changed <> '{}' THEN 2 ELSE 1 END AS verdict
     FROM unlike AS u
 ),
 first_to_add AS (

@@ -51,7 +51,7 @@ class World:
     async def sightings(self, **wanted: Any) -> list[Sighting]:
         await self.lookout.write()
         async with self.pool.acquire() as conn:
-            return await sightings.listed(conn, self.reader, Wanted(**wanted), limit=1000)
+            return await sightings.listed(conn, self.reader, Wanted(**wanted), limit=1000, now=self.now)
 
     async def alerts(self) -> list[Alert]:
         async with self.pool.acquire() as conn:

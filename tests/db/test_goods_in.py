@@ -19,7 +19,7 @@ from app.devices.receipts import FindingKind, ReceiptKind
 from app.incidents import decide
 from app.incidents.scope import Scope
 
-from .conftest import HEADER
+from .conftest import HEADER, NOW
 
 AUDITOR = Principal("audrey", "Audrey", Role.AUDITOR)
 OTHER = "340123450000000018"
@@ -28,7 +28,7 @@ ASN = {"kind": ReceiptKind.ANNOUNCEMENT}
 
 async def devices(pool, **wanted):
     async with pool.acquire() as conn:
-        return await find(conn, AUDITOR, Wanted(**wanted), after=0, limit=1000)
+        return await find(conn, AUDITOR, Wanted(**wanted), after=0, limit=1000, now=NOW)
 
 
 async def found(pool, receipt, kind=FindingKind.REJECTION):

@@ -85,7 +85,7 @@ def holds(pool):
 
     async def ask(pallet: str, at: datetime | None = None) -> list[int]:
         async with pool.acquire() as conn:
-            found = await find(conn, AUDITOR, Wanted(pallet=pallet, at=at), after=0, limit=1000)
+            found = await find(conn, AUDITOR, Wanted(pallet=pallet, at=at), after=0, limit=1000, now=NOW)
         return sorted(int(one.imeis[0][:14]) - key(0) for one in found)
 
     return ask
@@ -96,7 +96,7 @@ def device(pool):
     async def ask(number: int) -> Device:
         async with pool.acquire() as conn:
             wanted = Wanted(imei=imei.full(key(number)))
-            (found,) = await find(conn, AUDITOR, wanted, after=0, limit=10)
+            (found,) = await find(conn, AUDITOR, wanted, after=0, limit=10, now=NOW)
         return found
 
     return ask

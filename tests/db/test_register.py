@@ -18,6 +18,8 @@ from app.devices.register import register
 from app.incidents import decide
 from app.incidents.scope import Scope
 
+from .conftest import NOW
+
 
 async def rejections(pool: Pool, receipt_id: int, kind: FindingKind = FindingKind.REJECTION):
     auditor = Principal("audrey", "Audrey", Role.AUDITOR)
@@ -28,7 +30,7 @@ async def rejections(pool: Pool, receipt_id: int, kind: FindingKind = FindingKin
 async def devices(pool: Pool, **wanted):
     auditor = Principal("audrey", "Audrey", Role.AUDITOR)
     async with pool.acquire() as conn:
-        return await find(conn, auditor, Wanted(**wanted), after=0, limit=1000)
+        return await find(conn, auditor, Wanted(**wanted), after=0, limit=1000, now=NOW)
 
 
 async def test_registers_and_finds_by_every_name(pool, registers, phones):

@@ -31,6 +31,10 @@ MAY: dict[str, set[Role]] = {
     "forgetMapping": {Role.GOODS_IN, Role.ADMIN},
     "moveDevices": {Role.GOODS_IN, Role.ADMIN},
     "reconcilePallet": LOOKS | {Role.GOODS_IN},
+    "sellDevices": {Role.GOODS_IN, Role.ADMIN},
+    "returnDevices": {Role.GOODS_IN, Role.ADMIN},
+    "eraseDevices": {Role.ADMIN},
+    "exportDevice": LOOKS,
     "findDevices": LOOKS | {Role.GOODS_IN},
     "importTacs": {Role.ADMIN},
     "findTacs": LOOKS | {Role.GOODS_IN},
@@ -96,6 +100,9 @@ HARMLESS: dict[str, Any] = {
     "addPartner": {"name": "x", "adapter": "none such", "settings": {}},
     "draftIncident": {"title": "x", "scope": {}},
     "previewIncident": {"scope": {}},
+    "sellDevices": {},
+    "returnDevices": {},
+    "eraseDevices": {"reason": "x"},
     "addGolden": {"digits": ["x"], "why": "x"},
 }
 
@@ -114,6 +121,7 @@ async def ask(client, one: Operation):
         .replace("{event_id}", "urn:x:none")
         .replace("{name}", "none")
         .replace("{sscc}", "340123450000000018")
+        .replace("{device}", "987654321")
         .replace("{day}", "2026-01-01")
         .replace("{place}", "0/999")
     )

@@ -1,0 +1,1 @@
+"""What is held on a device, for whom it concerns."""
