@@ -161,9 +161,7 @@ async def _forget_sightings(kept: timedelta, conn: Connection) -> int:
     return await sightings.forget(conn, utc_now() - kept)
 
 
-def _erasing(
-    settings: Settings, repeated: Callable[..., Awaitable[None]]
-) -> list[Awaitable[None]]:
+def _erasing(settings: Settings, repeated: Callable[..., Awaitable[None]]) -> list[Awaitable[None]]:
     """Nothing is erased by itself unless it is set when."""
     kept = timedelta(days=settings.sold_days)
     return [repeated(partial(_erase, kept), ERASE_EVERY)] if kept else []

@@ -16,7 +16,8 @@ from app.core.reach import Reach
 
 class Permission(StrEnum):
     """What a role may allow, and a scope of a token narrow it to. `incidents:write` is to draft, submit and withdraw;
-    `approve` also rejects; `devices:erase` forgets whose a sold device is. Two bear the names that their standards give the scopes: TS 29.511's and CAMARA's."""
+    `approve` also rejects; `devices:erase` forgets whose a sold device is. Two bear the names that their
+    standards give the scopes: TS 29.511's and CAMARA's."""
 
     RECEIPTS_WRITE = "receipts:write"
     RECEIPTS_READ = "receipts:read"

@@ -76,8 +76,8 @@ async def sell(
     once: NamedDependency[Once],
     now: NamedDependency[datetime],
 ) -> Response[Traded]:
-    """No incident claims them from then on, unless it says `include_sold`; what one holds already stays blocked, and its
-    manager is alerted. Events tell the same: the business step retail_selling, or the disposition retail_sold."""
+    """No incident claims them from then on, unless it says `include_sold`; what one holds already stays blocked, and
+    its manager is alerted. Events tell the same: the business step retail_selling, or the disposition retail_sold."""
     source = f"sale:{uuid4()}"
     return await once(lambda conn: sold.trade(conn, actor, said, sold=True, source=source, now=now))
 
@@ -115,8 +115,8 @@ async def erase(
     once: NamedDependency[Once],
     now: NamedDependency[datetime],
 ) -> Response[Erased]:
-    """Of sold devices: their owner, site, pallets, movements, receipts, and who asked about them. What an incident holds
-    is kept, and so is whether they are blocked; each that is kept comes with its reason."""
+    """Of sold devices: their owner, site, pallets, movements, receipts, and who asked about them. What an incident
+    holds is kept, and so is whether they are blocked; each that is kept comes with its reason."""
     return await once(lambda conn: erasure.erase(conn, actor, said, now))
 
 

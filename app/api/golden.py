@@ -19,7 +19,9 @@ from app.blocklist import golden
 from app.blocklist.golden import Additions, Golden
 from app.core.db import Connection, Pool
 
-_HELD = "Something of it is suspect or blocked now: the incidents that hold it are named, and nothing was added."
+_HELD = (
+    "Something of it is suspect or blocked now: the incidents that hold it are named, and nothing was added."
+)
 _AFTER = "The digits after which to go on: `next` of the page before."
 
 

@@ -38,8 +38,8 @@ _NOT_HELD = "The incident is not approved, or holds nothing of what the scope na
 _WRONG_STATE = "The incident is not in a state in which this can be done."
 _DECIDED = Notes(conflict=_WRONG_STATE).opt
 _UNUSUAL = (
-    f"{_WRONG_STATE} Or it is unlike the usual (`unusual`): what its warnings tell is not acknowledged; or nothing is left"
-    " of it (`incident-empty`)."
+    f"{_WRONG_STATE} Or it is unlike the usual (`unusual`): what its warnings tell is not acknowledged; or nothing is"
+    " left of it (`incident-empty`)."
 )
 
 
@@ -158,9 +158,9 @@ async def submit(
     settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
 ) -> Response[Incident]:
-    """Freezes what the scope names now, without what was sold by now (unless it says `include_sold`) and what is golden;
-    every identifier of it is answered `suspect` from here on. Warnings of the preview whose `acknowledge` is true are
-    acknowledged by their codes, and the approver is shown that. The body may be left out."""
+    """Freezes what the scope names now, without what was sold by now (unless it says `include_sold`) and what is
+    golden; every identifier of it is answered `suspect` from here on. Warnings of the preview whose `acknowledge` is
+    true are acknowledged by their codes, and the approver is shown that. The body may be left out."""
     return await once(
         lambda conn: decide.submit(conn, actor, incident_id, now, said, guards.bounds(settings))
     )

@@ -1,5 +1,5 @@
-"""Golden identifiers: test handsets, specimens, test ranges. They are never suspect or blocked, whoever names them. Owns
-the table golden.
+"""Golden identifiers: test handsets, specimens, test ranges. They are never suspect or blocked, whoever names them.
+Owns the table golden.
 
 A scope that names one leaves it out; and whatever writes a listing of one, by whatever way, the database refuses.
 """
@@ -87,7 +87,8 @@ async def _must_be_free(conn: Connection, digits: Sequence[str]) -> None:
         if rows := await conn.fetch(_SQL.holders, *_range(one)):
             held = ", ".join(f"incident {row['incident_id']} ({row['identifiers']:,})" for row in rows)
             raise Conflict(
-                f"{_masked(one)} is suspect or blocked now, by {held}; it would be lifted there first. Nothing was done.",
+                f"{_masked(one)} is suspect or blocked now, by {held}; it would be lifted there first. Nothing was"
+                " done.",
                 "golden-held",
                 (Flaw(f"held by {held}", f"/digits/{place}", "golden-held"),),
             )
@@ -113,9 +114,10 @@ def _each(text: str, place: int, flaws: list[Flaw]) -> str:
     is_number = text.isascii() and text.isdigit()
     if is_number and len(text) in WIDTHS:
         return text
+    if len(text) != 15 or not is_number:
+        flaws.append(Flaw(f"'{imei.shown(text)}' would be {PLACES}.", f"/digits/{place}", "golden-malformed"))
+        return ""
     try:
-        if len(text) != 15 or not is_number:
-            raise imei.BadImei("golden-malformed", f"'{imei.shown(text)}' would be {PLACES}.")
         return f"{imei.spelled(text):014d}"
     except imei.BadImei as error:
         flaws.append(Flaw(str(error), f"/digits/{place}", error.code))

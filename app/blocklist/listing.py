@@ -53,8 +53,8 @@ async def release(conn: Connection, incident_id: int, keys: Sequence[int], now: 
 def golden(incident_id: int) -> Conflict:
     """A golden identifier was among them; the database listed none of them."""
     return Conflict(
-        f"An identifier of incident {incident_id} became golden meanwhile, and is never blocked; nothing was done. Do it"
-        " again, and it is left out.",
+        f"An identifier of incident {incident_id} became golden meanwhile, and is never blocked; nothing was done. Do"
+        " it again, and it is left out.",
         "golden",
     )
 

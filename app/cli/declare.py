@@ -12,12 +12,13 @@ import rich_click as click
 from app.access import keys
 from app.access.keys import Key
 from app.access.roles import ALLOWED, Permission
-from app.cli import desk, options, preview, scope, show
+from app.cli import desk, options, preview, scope, show, warned
 from app.core.db import Connection
 from app.core.errors import GatewayError
 from app.delivery.scope import KINDS
-from app.incidents import decide
+from app.incidents import decide, guards
 from app.incidents.decide import Draft, Drafted
+from app.incidents.guards import DryRun, Submission
 from app.incidents.incident import Incident
 
 
@@ -39,30 +40,41 @@ from app.incidents.incident import Incident
 )
 @click.option("--police-reference", default="", help="The number of the report to the police.")
 @click.option("--draft", "only_draft", is_flag=True, help="Write it down and show it; submit nothing.")
+@click.option("--preview", "only_look", is_flag=True, help="Show what it comes to; write nothing down.")
+@warned.acknowledging
 @click.option("--yes", is_flag=True, help="Submit without asking, as scripts must.")
 @options.as_json
 @options.acting
 def declare(
     *, title: str, kind: str, site: str, country: str, occurred_from: datetime | None, occurred_to: datetime | None,
-    police_reference: str, only_draft: bool, yes: bool, as_json: bool, **named: Any,
+    police_reference: str, only_draft: bool, only_look: bool, acknowledged: tuple[str, ...], include_sold: bool,
+    yes: bool, as_json: bool, **named: Any,
 ) -> None:  # fmt: skip
     """Declare devices stolen, by the pallets, receipts, IMEIs or serials that are gone.
 
     Shows what that comes to, asks, and submits. From then on carriers are told 'suspect'; a second person's
-    'approve' turns that into 'blocked' and tells every partner.
+    'approve' turns that into 'blocked' and tells every partner. What was sold to customers is left out, and what is
+    golden; what is unlike the usual is asked about.
 
     \b
     Examples
       $ imei-gateway declare --title "Paris 22 December" --pallets stolen.txt --site "Paris Nord"
       $ imei-gateway declare --title "Van, Lyon" --imei 490154203237518 --yes --json
     """
-    asks = not (yes or only_draft)
+    asks = not (yes or only_draft or only_look)
     if asks and (as_json or not sys.stdin.isatty()):
-        raise click.UsageError("Nobody can be asked here: give --yes to submit, or --draft to only see.")
+        raise click.UsageError("Nobody can be asked here: give --yes to submit, or --preview to only see.")
     wanted, places = scope.scope(**named)
-    said = Draft(title, wanted, kind, site, occurred_from, occurred_to, police_reference, country)
+    bounds = guards.bounds(desk.settings())
+    if only_look:
+        with places.told():
+            look(DryRun(wanted, include_sold), bounds, as_json)
+        return
+    said = Draft(
+        title, wanted, kind, site, occurred_from, occurred_to, police_reference, country, include_sold
+    )
     with places.told():
-        drafted = desk.change(lambda conn, actor, now: decide.draft(conn, actor, said, now))
+        drafted = desk.change(lambda conn, actor, now: decide.draft(conn, actor, said, now, bounds))
     if not as_json:
         show.draw(
             show.facts([("incident", str(drafted.id)), ("title", title)]), *preview.drawn(drafted.preview), ""
@@ -70,7 +82,16 @@ def declare(
     if only_draft or (asks and not _is_confirmed()):
         _leave(drafted, as_json)
     else:
-        submit(drafted.id, as_json, fresh=True)
+        submit(drafted.id, as_json, warned.submission(acknowledged, include_sold), fresh=True)
+
+
+def look(said: DryRun, bounds: guards.Bounds, as_json: bool) -> None:
+    """Shows what a scope comes to, of which nothing is kept."""
+    found = desk.change(lambda conn, actor, now: guards.dry_run(conn, actor, said, now, bounds))
+    if as_json:
+        show.json(found)
+    else:
+        show.draw(*preview.drawn(found))
 
 
 def _is_confirmed() -> bool:
@@ -88,10 +109,11 @@ def _leave(drafted: Drafted, as_json: bool) -> None:
     show.say(f'To drop it: imei-gateway withdraw {drafted.id} --reason "…"')
 
 
-def submit(incident_id: int, as_json: bool, *, fresh: bool = False) -> None:
-    """Submits a draft, and says who must approve it. Of a `fresh` one that is refused, says that it is there."""
+def submit(incident_id: int, as_json: bool, said: Submission, *, fresh: bool = False) -> None:
+    """Submits a draft, and says who must approve it; of what is unusual the person at the terminal is asked. Of a
+    `fresh` one that is refused, says that it is there."""
     try:
-        found = desk.change(lambda conn, actor, now: decide.submit(conn, actor, incident_id, now))
+        found = warned.submitted(incident_id, said, asks=not as_json)
     except GatewayError as error:
         raise _left_behind(error, incident_id) if fresh else error from None
     if as_json:

@@ -92,6 +92,9 @@ def _drawn(found: Report) -> Iterator[RenderableType]:
     yield show.facts([(name, value) for name, value in facts if value])
     if it.preview:
         yield from ("", f"As {'submitted' if it.submitted_at else 'drafted'}:", *preview.drawn(it.preview))
+    if it.acknowledged or it.include_sold:
+        claims_sold = ["that sold devices are claimed"] if it.include_sold else []
+        yield f"Acknowledged when it was submitted: {', '.join([*it.acknowledged, *claims_sold])}"
     if found.partners:
         bars = Bars()
         bars.update(found.partners)

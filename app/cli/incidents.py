@@ -6,7 +6,7 @@ from typing import Any
 
 import rich_click as click
 
-from app.cli import declare, desk, options, scope, show
+from app.cli import declare, desk, options, scope, show, warned
 from app.cli.options import Number
 from app.incidents import decide
 from app.incidents.incident import Report, report
@@ -19,16 +19,21 @@ _reason = click.option("--reason", required=True, help="Why; it stays on the rec
 
 @click.command()
 @_incident
+@warned.acknowledging
 @options.as_json
 @options.acting
-def submit(incident_id: int, as_json: bool) -> None:
+def submit(incident_id: int, acknowledged: tuple[str, ...], include_sold: bool, as_json: bool) -> None:
     """Submit a draft: what it names now is frozen, and a second person is asked to approve it.
 
+    What was sold to customers by now is left out, and what is golden. What is unlike the usual is asked about, or
+    acknowledged by its code.
+
     \b
-    Example
+    Examples
       $ imei-gateway submit 7
+      $ imei-gateway submit 7 --acknowledge size
     """
-    declare.submit(incident_id, as_json)
+    declare.submit(incident_id, as_json, warned.submission(acknowledged, include_sold))
 
 
 @click.command()

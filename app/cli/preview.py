@@ -35,6 +35,8 @@ def drawn(preview: Preview) -> Iterator[RenderableType]:
         models = [(it.brand, it.model, f"{it.devices:,}") for it in preview.by_model]
         yield from _listed("By model", ("brand", "model", "#devices"), models)
     yield from _unknown(preview.unknown)
+    yield from _left_out(preview)
+    yield from _warnings(preview)
     if preview.claimed_elsewhere:
         held = [(str(it.incident_id), it.title, show.state(it.state), f"{it.identifiers:,}")
                 for it in preview.claimed_elsewhere]  # fmt: skip
@@ -57,6 +59,24 @@ def _listed(
     yield show.table(title, columns, rows[:MOST_ROWS])
     if len(rows) > MOST_ROWS:
         yield Text(f"… and {len(rows) - MOST_ROWS:,} more", style="dim")
+
+
+def _left_out(preview: Preview) -> Iterator[RenderableType]:
+    sold, spared = preview.sold, preview.spared
+    if sold.devices and not sold.included:
+        rows = [(show.some(sold.first), f"{sold.devices:,}", f"{sold.identifiers:,}")]
+        yield from _listed("Sold to customers, and left out", ("such as", "#devices", "#identifiers"), rows)
+    if spared.identifiers:
+        yield from _listed(
+            "Golden, and left out", ("IMEI", "why"), [(it.imei, it.why) for it in spared.first]
+        )
+
+
+def _warnings(preview: Preview) -> Iterator[RenderableType]:
+    if preview.warnings:
+        yield ""
+    for it in preview.warnings:
+        yield Text(f"{it.code}: {it.detail}", style="bold red" if it.acknowledge else "yellow")
 
 
 def _unknown(unknown: Unknown) -> Iterator[RenderableType]:

@@ -114,5 +114,7 @@ def _read(said: Erasure) -> list[Name]:
     if not flaws and not names:
         flaws.append(Flaw("it names no device; it would have imeis or serials", "", "nothing-named"))
     if flaws:
-        raise Invalid(told(flaws, "{} things here cannot be right; nothing was erased."), flaws[0].code, tuple(flaws))
+        raise Invalid(
+            told(flaws, "{} things here cannot be right; nothing was erased."), flaws[0].code, tuple(flaws)
+        )
     return names

@@ -128,9 +128,7 @@ def _by_serial(text: str) -> tuple[str, object]:
     return (_SQL.by_unit, [name.serial, name.gtin]) if name.gtin else (_SQL.by_serial, name.serial)
 
 
-async def called(
-    conn: Connection, actor: Principal, name: str, *, limit: int, now: datetime
-) -> list[Device]:
+async def called(conn: Connection, actor: Principal, name: str, *, limit: int, now: datetime) -> list[Device]:
     """The first devices that this may name: by an IMEI, and by a serial, for one may look like the other. Raises
     Invalid, Forbidden."""
     ways = [Wanted(serial=name), *([Wanted(imei=name)] if imei.asked(name) is not None else [])]

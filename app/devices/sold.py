@@ -84,9 +84,7 @@ async def trade(
     return Traded(len(found), changed, unknown[:_MOST_LISTED])
 
 
-async def tell(
-    conn: Connection, names: Sequence[Name], pallets: Sequence[str], telling: Telling
-) -> None:
+async def tell(conn: Connection, names: Sequence[Name], pallets: Sequence[str], telling: Telling) -> None:
     """The same of an event, with all that stood on these pallets; what nobody registered is passed over."""
     ids = set((await devices(conn, names)).values())
     await _tell(conn, ids.union(await on_pallets(conn, pallets, telling.at)), telling)
@@ -142,9 +140,13 @@ def _read(said: Trade, now: datetime) -> list[Name]:
     flaws: list[Flaw] = []
     names = named(said.imeis, said.serials, "", flaws)
     if said.at and said.at > now + AHEAD:
-        flaws.append(Flaw("the moment has not come yet; a sale is what has happened", "/at", "moment-to-come"))
+        flaws.append(
+            Flaw("the moment has not come yet; a sale is what has happened", "/at", "moment-to-come")
+        )
     if not flaws and not names:
         flaws.append(Flaw("it names no device; it would have imeis or serials", "", "nothing-named"))
     if flaws:
-        raise Invalid(told(flaws, "{} things here cannot be right; nothing was done."), flaws[0].code, tuple(flaws))
+        raise Invalid(
+            told(flaws, "{} things here cannot be right; nothing was done."), flaws[0].code, tuple(flaws)
+        )
     return names

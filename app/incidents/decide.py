@@ -28,7 +28,7 @@ from app.delivery.commands import Command, order
 from app.delivery.scope import KINDS
 from app.incidents import guards
 from app.incidents import scope as scopes
-from app.incidents.guards import Bounds, Submission
+from app.incidents.guards import NOTHING_SAID, USUAL, Bounds, Submission
 from app.incidents.incident import Incident, hold
 from app.incidents.preview import Preview
 from app.incidents.scope import Named, Scope
@@ -71,7 +71,7 @@ class Freed(msgspec.Struct, frozen=True):
 
 
 async def draft(
-    conn: Connection, actor: Principal, said: Draft, now: datetime, bounds: Bounds = Bounds()
+    conn: Connection, actor: Principal, said: Draft, now: datetime, bounds: Bounds = USUAL
 ) -> Drafted:
     """Writes down an incident and shows what it would do; nothing is claimed yet. Raises Invalid."""
     actor.require(Permission.INCIDENTS_WRITE)
@@ -82,7 +82,7 @@ async def report(conn: Connection, actor: Principal, said: Draft, source: str, n
     """The draft of an incident that `source` reports: whoever may tell of goods may tell that they are gone,
     and people decide what becomes of it. Raises Invalid."""
     actor.require(Permission.RECEIPTS_WRITE)
-    return await _write(conn, actor, said, source, now, Bounds())
+    return await _write(conn, actor, said, source, now, USUAL)
 
 
 async def drop_reported(conn: Connection, actor: Principal, source: str, why: str, now: datetime) -> None:
@@ -149,8 +149,8 @@ async def submit(
     actor: Principal,
     incident_id: int,
     now: datetime,
-    said: Submission = Submission(),
-    bounds: Bounds = Bounds(),
+    said: Submission = NOTHING_SAID,
+    bounds: Bounds = USUAL,
 ) -> Incident:
     """Freezes what the scope names now and asks a second person; every identifier turns suspect. Raises Conflict
     `unusual` for what is so and was not acknowledged."""

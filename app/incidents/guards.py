@@ -26,6 +26,8 @@ from app.incidents.scope import Scope, Unknown
 _SQL = queries("guards")
 _FIRST = 20
 INCLUDES = "Claim devices that were sold to customers, too; they are left out otherwise."
+CODES = ("size", "sites")
+"""Of warnings that must be acknowledged."""
 _ACKNOWLEDGED = "The codes of warnings that are known and meant: size, sites."
 
 
@@ -46,8 +48,13 @@ def bounds(settings: Settings) -> Bounds:
 class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is said when a draft is submitted; nothing need be."""
 
-    acknowledged: Annotated[tuple[Literal["size", "sites"], ...], msgspec.Meta(description=_ACKNOWLEDGED)] = ()
+    acknowledged: Annotated[
+        tuple[Literal["size", "sites"], ...], msgspec.Meta(description=_ACKNOWLEDGED)
+    ] = ()
     include_sold: Annotated[bool, msgspec.Meta(description=INCLUDES)] = False
+
+
+USUAL, NOTHING_SAID = Bounds(), Submission()
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -65,7 +72,7 @@ class DryRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def dry_run(
-    conn: Connection, actor: Principal, said: DryRun, now: datetime, bounds: Bounds = Bounds()
+    conn: Connection, actor: Principal, said: DryRun, now: datetime, bounds: Bounds = USUAL
 ) -> Preview:
     """What an incident of this scope would do, of which nothing is kept. Raises Invalid."""
     actor.require(Permission.INCIDENTS_WRITE)
@@ -128,9 +135,7 @@ async def shown(
     return msgspec.structs.replace(found, sold=left.sold, spared=left.spared, warnings=cautions)
 
 
-async def _sizes(
-    conn: Connection, bounds: Bounds, incident_id: int | None, serials: int
-) -> list[Caution]:
+async def _sizes(conn: Connection, bounds: Bounds, incident_id: int | None, serials: int) -> list[Caution]:
     """One warning for all sites of which this is more than usual."""
     rows = await conn.fetch(_SQL.by_site, incident_id, bounds.devices, serials)
     whys = [why for row in rows if (why := await _unusual(conn, row, bounds))]
@@ -158,7 +163,11 @@ async def _likeness(conn: Connection) -> list[Caution]:
         ("sites", row["sites"] > 1, f"The devices are of {row['sites']:,} sites; a theft is of one."),
         ("owners", row["owners"] > 1, f"The devices belong to {row['owners']:,} owners."),
         ("away", row["away"], f"{row['away']:,} devices were told to have left their site."),
-        ("unvalued", row["unvalued"], f"{row['unvalued']:,} devices have no value, which the sum leaves out."),
+        (
+            "unvalued",
+            row["unvalued"],
+            f"{row['unvalued']:,} devices have no value, which the sum leaves out.",
+        ),
     )
     return [Caution(code, detail, code == "sites") for code, is_so, detail in told if is_so]
 
@@ -168,7 +177,9 @@ def _left_out(left: LeftOut) -> Iterator[Caution]:
         becomes = "claimed all the same" if left.sold.included else "left out: their IMEIs are not blocked"
         yield Caution("sold", f"{sold:,} devices were sold to customers and are {becomes}.", False)
     if spared := left.spared.identifiers:
-        yield Caution("golden", f"{spared:,} identifiers are golden, or of such a device, and never blocked.", False)
+        yield Caution(
+            "golden", f"{spared:,} identifiers are golden, or of such a device, and never blocked.", False
+        )
 
 
 def must_be_acknowledged(incident_id: int, found: Preview, said: Collection[str]) -> list[str]:
@@ -179,8 +190,8 @@ def must_be_acknowledged(incident_id: int, found: Preview, said: Collection[str]
         codes = ", ".join(one.code for one in missing)
         details = " ".join(one.detail for one in missing)
         raise Conflict(
-            f"Incident {incident_id} is unlike the usual, and was not submitted. {details} If that is meant so, it would"
-            f" be acknowledged: {codes}.",
+            f"Incident {incident_id} is unlike the usual, and was not submitted. {details} If that is meant so, it"
+            f" would be acknowledged: {codes}.",
             "unusual",
             tuple(Flaw(one.detail, "/acknowledged", one.code) for one in missing),
         )

@@ -77,8 +77,8 @@ class SparedOne(msgspec.Struct, frozen=True):
 
 
 class Spared(msgspec.Struct, frozen=True):
-    """Registered devices with a golden identifier, and golden identifiers that nobody registered: never blocked, so left
-    out. `first`: some of the golden ones."""
+    """Registered devices with a golden identifier, and golden identifiers that nobody registered: never blocked, so
+    left out. `first`: some of the golden ones."""
 
     devices: int = 0
     identifiers: int = 0

@@ -70,7 +70,9 @@ async def _number(conn: Connection, name: str) -> int:
         return int(name)
     key = imei.asked(name)
     if key is None:
-        sentence = f"'{shown(name)}' names no device; it would be its number, or an IMEI of 14, 15 or 16 digits."
+        sentence = (
+            f"'{shown(name)}' names no device; it would be its number, or an IMEI of 14, 15 or 16 digits."
+        )
         raise Invalid(sentence, "device-malformed")
     number: int | None = await conn.fetchval(_SQL.device_of_key, key)
     return number or 0

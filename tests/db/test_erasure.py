@@ -94,7 +94,9 @@ async def test_whose_it_was_and_where_it_stood_is_forgotten_and_what_it_is_calle
     row = await pool.fetchrow("SELECT keys, model FROM device WHERE serial = 'SN000000'")
     assert (row["keys"], row["model"]) == ([int(cells(text, column)[0][:14]) for column in (0, 1)], "Phone X")
     assert (await held(pool, "SN000001"))[:6] == beside[:6]
-    detail = await pool.fetchval("SELECT body::jsonb -> 'detail' FROM audit_entry WHERE kind = 'devices.erased'")
+    detail = await pool.fetchval(
+        "SELECT body::jsonb -> 'detail' FROM audit_entry WHERE kind = 'devices.erased'"
+    )
     assert (detail["count"], detail["reason"], len(detail["devices"])) == (1, "asked by its owner", 1)
     assert cells(text, 0)[0][:14] not in str(detail)
 
@@ -147,7 +149,9 @@ async def test_who_blocks_an_erased_device_finds_it_and_what_was_seen_of_it_is_g
     await registers(text)
     await sells("SN000000")
     row = await pool.fetchrow("SELECT device_id, keys FROM device")
-    seen = Noted(row["keys"][0], 0, carrier.key_id, "report", "Lyon", "a name", None, row["device_id"], 1, now, now)
+    seen = Noted(
+        row["keys"][0], 0, carrier.key_id, "report", "Lyon", "a name", None, row["device_id"], 1, now, now
+    )
     async with pool.acquire() as conn, conn.transaction():
         await note(conn, [seen], now)
     assert (await erases("SN000000")).sightings == 1
@@ -211,7 +215,9 @@ async def test_that_somebody_read_whose_sold_devices_are_is_on_the_record(
     assert await reads() == 0
     await sells("SN000000", "SN000001")
     assert await reads() == 1
-    detail = await pool.fetchval("SELECT body::jsonb -> 'detail' FROM audit_entry WHERE kind = 'personal.read'")
+    detail = await pool.fetchval(
+        "SELECT body::jsonb -> 'detail' FROM audit_entry WHERE kind = 'personal.read'"
+    )
     assert (detail["count"], len(detail["devices"])) == (2, 2)
     await erases("SN000000", "SN000001")
     assert await reads() == 1

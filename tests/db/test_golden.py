@@ -89,7 +89,9 @@ async def test_the_block_list_itself_refuses_one(night, pool, now, places, way):
 async def test_nor_does_the_database_take_one_that_is_written_by_hand(night, pool, now, column):
     key = 35_999999_123456
     await pool.execute(
-        "INSERT INTO listing (key, blocked_by, suspected_by, version, since) VALUES ($1, 0, 0, 1, $2)", key, now
+        "INSERT INTO listing (key, blocked_by, suspected_by, version, since) VALUES ($1, 0, 0, 1, $2)",
+        key,
+        now,
     )
     await night.golden(f"{key:014d}")
     with pytest.raises(asyncpg.CheckViolationError, match="golden"):
@@ -162,7 +164,11 @@ async def test_only_who_may_changes_what_is_golden_and_it_is_on_the_record(night
     assert await night.golden("00", "350000000000006", "35000000000000") == ["00", "35000000000000"]
     assert await night.golden("00") == []
     async with pool.acquire() as conn:
-        assert [one.digits for one in await golden.listed(conn, manager)] == ["00", "00990099", "35000000000000"]
+        assert [one.digits for one in await golden.listed(conn, manager)] == [
+            "00",
+            "00990099",
+            "35000000000000",
+        ]
     await transaction(pool, lambda conn: golden.remove(conn, ADMIN, "350000000000006", "thrown away", now))
     with pytest.raises(Missing):
         await transaction(pool, lambda conn: golden.remove(conn, ADMIN, "350000000000006", "again", now))
@@ -173,7 +179,10 @@ async def test_only_who_may_changes_what_is_golden_and_it_is_on_the_record(night
 
 @pytest.mark.parametrize(
     ("digits", "code"),
-    [("3", "golden-malformed"), ("350000000000000", "imei-check-digit"), ("35-0", "golden-malformed"), ("", "golden-malformed")],
+    [
+        ("3", "golden-malformed"), ("35-0", "golden-malformed"), ("", "golden-malformed"),
+        ("350000000000000", "imei-check-digit"),
+    ],
 )  # fmt: skip
 async def test_what_is_none_is_refused_with_its_place(night, digits, code):
     with pytest.raises(Invalid) as refused:

@@ -66,7 +66,9 @@ async def test_more_than_half_of_what_stands_at_a_site_wants_a_word(night, regis
     await night.theft(serials=serials(4))
     assert await sized(night, 6) == ""
     assert await sized(night, 7) == "7 devices of PAR-1, more than 50 % of the 12 that stand there."
-    await pool.execute("UPDATE device SET left_at = now() WHERE device_id IN (SELECT max(device_id) FROM device)")
+    await pool.execute(
+        "UPDATE device SET left_at = now() WHERE device_id IN (SELECT max(device_id) FROM device)"
+    )
     assert "of the 11 that stand there" in await sized(night, 6)
 
 
@@ -91,7 +93,9 @@ async def test_what_is_unusual_is_submitted_only_when_it_is_acknowledged(night, 
     assert await pool.fetchval("SELECT count(*) FROM claim") == 0
     submitted = await night.submit(drafted.id, acknowledged=("sites", "size"))
     assert submitted.acknowledged == ["size", "sites"]
-    entry = await pool.fetchval("SELECT body::jsonb -> 'detail' FROM audit_entry WHERE kind = 'incident.submitted'")
+    entry = await pool.fetchval(
+        "SELECT body::jsonb -> 'detail' FROM audit_entry WHERE kind = 'incident.submitted'"
+    )
     assert entry["acknowledged"] == ["size", "sites"]
 
 
@@ -101,7 +105,9 @@ async def test_nothing_is_recorded_as_acknowledged_that_was_not_warned_of(night,
     assert submitted.acknowledged == []
 
 
-async def test_people_are_told_of_several_owners_of_what_left_and_of_what_has_no_value(night, registers, phones, pool):
+async def test_people_are_told_of_several_owners_of_what_left_and_of_what_has_no_value(
+    night, registers, phones, pool
+):
     text = phones(0, 2)
     await registers(text.replace("Retailer", "Maker", 1).replace("499.90,EUR", ",", 1))
     await pool.execute("UPDATE device SET left_at = now()")
@@ -117,7 +123,9 @@ async def test_by_default_a_thousand_devices_are_never_unusual(night, registers,
     assert await sized(night, 1001) != ""
 
 
-async def test_a_dry_run_shows_what_a_draft_would_and_keeps_nothing(night, registers, phones, pool, manager, now):
+async def test_a_dry_run_shows_what_a_draft_would_and_keeps_nothing(
+    night, registers, phones, pool, manager, now
+):
     await registers(phones(0, 10))
     entries = await pool.fetchval("SELECT count(*) FROM audit_entry")
     said = DryRun(Scope(serials=(*serials(4), "GHOST")))
@@ -128,8 +136,8 @@ async def test_a_dry_run_shows_what_a_draft_would_and_keeps_nothing(night, regis
 
 
 async def test_who_may_not_draft_may_not_look(pool, warehouse, now):
+    said = DryRun(Scope(serials=("A",)))
     with pytest.raises(Forbidden):
-        said = DryRun(Scope(serials=("A",)))
         await transaction(pool, lambda conn: guards.dry_run(conn, warehouse, said, now))
 
 

@@ -105,7 +105,9 @@ async def test_they_are_claimed_when_the_draft_or_the_submission_says_so(
     assert (submitted.preview.devices, submitted.preview.sold.included) == (2, True)
     await night.approve(drafted.id)
     assert await night.status(cells(text, 0)[0]) == Status.BLOCKED
-    detail = await pool.fetchval("SELECT body::jsonb -> 'detail' FROM audit_entry WHERE kind = 'incident.submitted'")
+    detail = await pool.fetchval(
+        "SELECT body::jsonb -> 'detail' FROM audit_entry WHERE kind = 'incident.submitted'"
+    )
     assert (detail["include_sold"], detail["sold"]) == (True, 1)
 
 
@@ -120,7 +122,9 @@ async def test_what_is_sold_between_draft_and_submission_is_left_out(night, regi
     assert await night.status(cells(text, 0)[0]) == Status.CLEAR
 
 
-async def test_an_incident_of_sold_devices_alone_is_told_why_it_claims_nothing(night, registers, phones, trades):
+async def test_an_incident_of_sold_devices_alone_is_told_why_it_claims_nothing(
+    night, registers, phones, trades
+):
     await registers(phones(0, 1))
     await trades(True, "SN000000")
     with pytest.raises(Conflict, match=r"1 were sold \(include_sold would claim them\)"):
@@ -148,7 +152,11 @@ async def test_what_is_sold_while_it_is_held_stays_blocked_and_rings(
     assert await night.status(cells(text, 0)[0]) == Status.BLOCKED
     async with pool.acquire() as conn:
         (raised,) = await alert.listed(conn, manager, seen=False)
-    assert (raised.kind, raised.subject, raised.detail) == ("sold-while-claimed", f"incident:{number}", {"devices": 1})
+    assert (raised.kind, raised.subject, raised.detail) == (
+        "sold-while-claimed",
+        f"incident:{number}",
+        {"devices": 1},
+    )
     assert raised.concerns == manager.label
 
 
@@ -169,7 +177,9 @@ async def test_events_tell_sales_and_what_they_take_back_was_none(registers, pho
 
 
 @pytest.mark.parametrize(
-    "said", [{"bizStep": "receiving"}, {"bizStep": "shipping", "disposition": "returned"}], ids=["received", "returned"]
+    "said",
+    [{"bizStep": "receiving"}, {"bizStep": "shipping", "disposition": "returned"}],
+    ids=["received", "returned"],
 )
 async def test_events_tell_what_came_back(registers, phones, captures, trades, pool, said):
     text = phones(0, 1)

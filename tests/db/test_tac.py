@@ -194,7 +194,9 @@ async def test_a_device_is_shown_with_the_brand_that_is_known_now(pool, imports,
 
     async def shown() -> list[str]:
         async with pool.acquire() as conn:
-            return [it.brand for it in await find(conn, AUDITOR, Wanted(receipt=1), after=0, limit=9, now=NOW)]
+            return [
+                it.brand for it in await find(conn, AUDITOR, Wanted(receipt=1), after=0, limit=9, now=NOW)
+            ]
 
     assert await shown() == ["", ""]
     await imports("35000202,Haldane,Slab")

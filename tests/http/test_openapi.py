@@ -200,7 +200,9 @@ async def test_every_example_of_a_request_is_taken(fresh):
     assert (await send("removeGolden.json", "/v1/golden/remove"))["digits"] == "86111111"
     assert (await send("sellDevices.json", "/v1/devices/sold"))["changed"] == 1
     assert (await send("returnDevices.json", "/v1/devices/returned"))["changed"] == 1
-    assert [one["code"] for one in (await send("eraseDevices.json", "/v1/devices/erase"))["kept"]] == ["not-sold"]
+    assert [one["code"] for one in (await send("eraseDevices.json", "/v1/devices/erase"))["kept"]] == [
+        "not-sold"
+    ]
     assert (await send("moveDevices.json", "/v1/movements"))["unknown"] == []
     # It must be signed, which tests of partners do; here it is only in form.
     left.discard("confirmDeliveries.json")

@@ -1,4 +1,4 @@
-"""What is held on a device, over HTTP: all of it is shown, who has seen it is on the record, and it can be forgotten."""
+"""What is held on a device, over HTTP: all of it is shown, who saw it is on the record, and it can be forgotten."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_everything_that_is_held_on_a_device_is_in_one_document(
 ):
     goods = stock(2, tac=35_209977)
     number = goods.phones[0][0]
-    stage, settings = await practice("ceir")
+    _, settings = await practice("ceir")
     told = {"name": "Register of privacy", "adapter": "ceir", "settings": settings, "allow_private": True}
     made = await admin.post("/v1/partners", json=told)
     assert made.status_code == 201, made.text
@@ -47,7 +47,10 @@ async def test_everything_that_is_held_on_a_device_is_in_one_document(
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert found["imeis"] == list(goods.phones[0])
-    assert (found["registered"]["owner"], found["registered"]["serial"]) == ("Retailer", goods.lines[0].split(",")[2])
+    assert (found["registered"]["owner"], found["registered"]["serial"]) == (
+        "Retailer",
+        goods.lines[0].split(",")[2],
+    )
     assert len(found["receipts"]) == 2
     assert [row["pallet"] for row in found["movements"]] == [goods.pallet, "340123450000000018"]
     assert [row["event"]["bizStep"] for row in found["events"]] == ["cycle_counting"]
@@ -56,7 +59,9 @@ async def test_everything_that_is_held_on_a_device_is_in_one_document(
     assert {(row["before"], row["status"]) for row in found["changes"]} == {(0, 1), (1, 2)}
     ours = [(row["op"], row["state"]) for row in found["told"] if row["partner"] == "Register of privacy"]
     assert ours == [("block", "told")] * 2
-    assert [(row["place"], row["note"]) for row in found["sightings"]] == [("Lyon", "Brought in by a customer")]
+    assert [(row["place"], row["note"]) for row in found["sightings"]] == [
+        ("Lyon", "Brought in by a customer")
+    ]
     assert [row["sold"] for row in found["sales"]] == [True]
     assert goods.phones[1][0] not in answer.text
     assert goods.phones[1][0][:14] not in answer.text
@@ -88,7 +93,12 @@ async def test_a_sold_device_is_forgotten_and_stays_what_it_is_called(goods_in, 
     answer = (await admin.post("/v1/devices/erase", json=said)).json()
     assert (answer["erased"], [one["code"] for one in answer["kept"]]) == (1, ["not-sold"])
     found = await device(auditor, number)
-    assert (found["owner"], found["pallet"], found["receipt_id"], found["imeis"]) == ("", "", 0, list(goods.phones[0]))
+    assert (found["owner"], found["pallet"], found["receipt_id"], found["imeis"]) == (
+        "",
+        "",
+        0,
+        list(goods.phones[0]),
+    )
     assert await statuses(carrier, [number]) == ["clear"]
     held = (await auditor.get(f"/v1/devices/{number}/held")).json()
     assert (held["receipts"], held["movements"]) == ([], [])
