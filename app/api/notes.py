@@ -20,8 +20,9 @@ class Notes(msgspec.Struct, frozen=True):
     the one that refusals are in, where they are not in our form. `any_query` passes over parameters that are not known.
     `headers` are the request headers that the route looks at, as parameters of the document; `unacceptable` says when
     the answer is 406. `bare`: the body may be left out, which says nothing. Whoever lacks what a route `needs` is
-    refused before its body is read. `needed` query parameters are judged by the handler, and none may be left out. `forms` are the types of answers of other media types;
-    `tagged`: the answer has an ETag, and is 304 for whoever has it; `link` says where its header Link leads."""
+    refused before its body is read. `needed` query parameters are judged by the handler, and none may be left out.
+    `forms` are the types of answers of other media types; `tagged`: the answer has an ETag, and
+    is 304 for whoever has it; `link` says where its header Link leads."""
 
     conflict: str = ""
     missing: str = ""

@@ -42,8 +42,8 @@ from app.core.config import Settings
 
 _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
-    previews.router, golden.router, status.router, blocklist.router, sightings.router, alerts.router, n5g_eir.router, camara.router,
-    device_check.router, epcis.router, partners.router,
+    previews.router, golden.router, status.router, blocklist.router, sightings.router, alerts.router,
+    n5g_eir.router, camara.router, device_check.router, epcis.router, partners.router,
     partners.kinds, oauth.router, audit.router, tiles.router, health.router,
 ]  # fmt: skip
 _DIALECTS = (n5g_eir.DIALECT, camara.DIALECT, device_check.DIALECT, speech.DIALECT, oauth.DIALECT)

@@ -17,6 +17,7 @@ TABLE = {
     "auditor": f"{OVERVIEW} audit:read keys:read",
     "admin": (
         f"{OVERVIEW} receipts:write incidents:write incidents:approve incidents:lift alerts:write sightings:write "
+        "golden:write devices:erase "
         "tacs:write partners:write audit:read keys:read keys:write"
     ),
 }
