@@ -111,17 +111,18 @@ async def whole(request: AnyRequest) -> bytes:
     return await _held(request, min(limit, request.app.state.settings.max_body))
 
 
-async def read(request: AnyRequest, form: Any, *others: str) -> Any:
+async def read(request: AnyRequest, form: Any, *others: str, bare: bool = False) -> Any:
     """The JSON body in its form. Raises Invalid with every flaw, or NotTaken where it is not sent as JSON; `others` are
-    the media types that the route takes besides."""
-    _sent_as_json(request, *others)
+    the media types that the route takes besides. A `bare` route takes no body at all, whatever type that is said to be,
+    for one that says nothing."""
+    if not bare:
+        _sent_as_json(request, *others)
     body = await whole(request)
+    if bare:
+        if not body:
+            return form()
+        _sent_as_json(request, *others)
     return _few(body, form) if len(body) <= FEW else await asyncio.to_thread(_many, body, form)
-
-
-async def is_left_out(request: AnyRequest) -> bool:
-    """Whether the request has no body, and says none of what type it would be."""
-    return not sent_as(request) and not request.content_length and not await whole(request)
 
 
 async def text(request: AnyRequest, limit: int) -> bytes:

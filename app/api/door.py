@@ -52,9 +52,7 @@ async def said(
     if "asker" in request.route_handler.parsed_fn_signature.parameters:
         allowance.refuse_if_used_up()
     form = request.route_handler.parsed_fn_signature.parameters["said"].annotation
-    if notes.of(request.route_handler).bare and await body.is_left_out(request):
-        return form()
-    return await body.read(request, form)
+    return await body.read(request, form, bare=notes.of(request.route_handler).bare)
 
 
 async def doorman(request: AnyRequest) -> Doorman:

@@ -40,8 +40,11 @@ async def declare(night: Night) -> None:
         }
         drafted = await scene.gateway.told("POST", "/v1/incidents", scene.keys.manager, said)
         night.incident = drafted["id"]
-        await scene.gateway.told("POST", f"/v1/incidents/{night.incident}/submit", scene.keys.manager)
         preview = drafted["preview"]
+        # She looks at what is unlike the usual, and it is meant so.
+        unusual = [one["code"] for one in preview["warnings"] if one["acknowledge"]]
+        path, known = f"/v1/incidents/{night.incident}/submit", {"acknowledged": unusual}
+        await scene.gateway.told("POST", path, scene.keys.manager, known)
         step.told = (
             f"The incident manager declares {len(goods.pallets):,} pallets: {preview['devices']:,}"
             f" devices, {preview['identifiers']:,} identifiers, {_worth(preview)}"

@@ -42,6 +42,8 @@ BODIES = {
     "moveDevices": ("POST", "/v1/movements", {"moves": [{"to": "", "serials": ["A"]}]}),
     "saveMapping": ("PUT", "/v1/mappings/none", {"columns": {"Handset": "imei"}}),
 }
+# Those of which the body may be left out.
+BARE = {str(one.handler.operation_id) for one in operations(application()) if one.notes.bare}
 # What each is refused in.
 DIALECTS = {
     str(one.handler.operation_id): one.notes.dialect
@@ -85,6 +87,8 @@ def test_every_route_with_a_json_body_is_tried():
 @pytest.mark.parametrize("name", BODIES)
 async def test_bodies_that_are_not_in_form(admin, name, body, code):
     method, path, _ = BODIES[name]
+    if name in BARE and not body:
+        pytest.skip("no body says nothing")
     refusal(await admin.request(method, path, content=body, headers=JSON), 400, code, DIALECTS[name])
 
 
