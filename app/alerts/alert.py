@@ -21,6 +21,7 @@ from app.core.errors import Missing
 from app.core.sql import queries
 
 _SQL = queries("alerts")
+_PERSONAL = ("place", "note")
 
 
 class AlertKind(StrEnum):
@@ -86,7 +87,14 @@ async def raise_(conn: Connection, alerts: Sequence[Raised], by: str, now: datet
 
 
 def _entry(alert: Raised, by: str, now: datetime) -> Entry:
-    return Entry("alert.raised", alert.subject, by, now, {**alert.detail, "reason": alert.kind})
+    """What a stranger wrote may name somebody, and nothing is ever taken out of the log."""
+    detail = {name: said for name, said in alert.detail.items() if name not in _PERSONAL}
+    return Entry("alert.raised", alert.subject, by, now, {**detail, "reason": alert.kind})
+
+
+async def erase(conn: Connection, device_ids: Sequence[int]) -> None:
+    """Lets go of what was said of where these devices were seen."""
+    await conn.execute(_SQL.erase, [f"device:{number}" for number in device_ids])
 
 
 async def listed(

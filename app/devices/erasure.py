@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 
 from app.access.roles import Permission, Principal
+from app.alerts import alert
 from app.audit.record import Entry, record
 from app.audit.record import reason as checked_reason
 from app.blocklist import sightings
@@ -74,6 +75,7 @@ async def erase(conn: Connection, actor: Principal, said: Erasure, now: datetime
     ids = [row["device_id"] for row in gone]
     await _forget(conn, ids, now)
     seen = await sightings.erase(conn, [key for row in gone for key in row["keys"]])
+    await alert.erase(conn, ids)
     detail = {"devices": ids[:_MOST_LISTED], "count": len(ids), "sightings": seen, "reason": reason}
     await record(conn, [Entry("devices.erased", "devices", actor.label, now, detail)])
     unknown = [name.text for name in names if name not in found]

@@ -48,6 +48,7 @@ class Held(msgspec.Struct, frozen=True):
     changes: Annotated[Rows, msgspec.Meta(description=_CHANGES)]
     told: Annotated[Rows, msgspec.Meta(description=_TOLD)]
     sightings: Rows
+    alerts: Rows
     entries: Annotated[Rows, msgspec.Meta(description=_ENTRIES)]
 
 
@@ -101,6 +102,7 @@ async def _gathered(conn: Connection, number: int, row: dict[str, Any], now: dat
         changes=await rows(_SQL.changes, keys),
         told=await rows(_SQL.told, keys, number),
         sightings=await rows(_SQL.sightings, keys),
+        alerts=await rows(_SQL.alerts, f"device:{number}"),
         entries=await rows(_SQL.entries, f"device:{number}"),
     )
 

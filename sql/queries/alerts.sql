@@ -31,5 +31,9 @@ WITH seen AS (
 )
 SELECT a.kind, a.subject, EXISTS (SELECT FROM seen) AS was_open FROM alert AS a WHERE a.alert_id = $1;
 
+-- name: erase
+-- $1 devices as alerts name them: what was said of where they were seen.
+UPDATE alert SET detail = detail - 'place' - 'note' WHERE detail ->> 'last' = ANY ($1::text []);
+
 -- name: open_
 SELECT count(*) FROM alert WHERE seen_at IS NULL;

@@ -107,6 +107,10 @@ JOIN api_key AS k ON k.key_id = s.asked_by
 WHERE s.key = ANY ($1::bigint [])
 ORDER BY s.sighting_id;
 
+-- name: alerts
+-- $1 the device as alerts name it.
+SELECT to_jsonb(a) FROM alert AS a WHERE a.detail ->> 'last' = $1 ORDER BY a.alert_id;
+
 -- name: entries
 -- $1 subject.
 SELECT a.body::jsonb FROM audit_entry AS a WHERE a.subject = $1 ORDER BY a.entry_id;

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from app.access.roles import Principal, Role
-from app.blocklist.sightings import Noted, note
+from app.blocklist import sightings
+from app.blocklist.sightings import Noted, Reported, note
 from app.blocklist.standing import Status
 from app.core.db import transaction
 from app.core.errors import Forbidden, Invalid
@@ -152,10 +153,14 @@ async def test_who_blocks_an_erased_device_finds_it_and_what_was_seen_of_it_is_g
     seen = Noted(
         row["keys"][0], 0, carrier.key_id, "report", "Lyon", "a name", None, row["device_id"], 1, now, now
     )
+    report = Reported(row["keys"][0], now, "Lyon", "a name")
     async with pool.acquire() as conn, conn.transaction():
         await note(conn, [seen], now)
+        await sightings.report(conn, carrier, [report], now)
     assert (await erases("SN000000")).sightings == 1
-    assert await pool.fetchval("SELECT count(*) FROM sighting") == 0
+    for table in ("sighting", "alert", "audit_entry"):
+        told = [str(row) for row in await pool.fetch(f"SELECT t::text FROM {table} AS t")]
+        assert not [one for one in told if "Lyon" in one or "a name" in one]
     number = (await night.draft(include_sold=True, imeis=(cells(text, 0)[0],))).id
     await night.submit(number)
     await night.approve(number)

@@ -79,7 +79,7 @@ async def test_who_takes_nothing_of_a_download_gives_up_his_place(own: Gateway) 
     incident = await drafted(
         own["incident-manager"], imeis=[number for some in goods for number in some.imeis]
     )
-    await decided(own["incident-manager"], incident, "submit")
+    await decided(own["incident-manager"], incident, "submit", acknowledged=["size"])
     await decided(own["approver"], incident, "approve")
     keys = [(await own.new_key(Role.CARRIER)).key for _ in range(AT_ONCE // AT_ONCE_BY_ONE)]
     async with taking_nothing(own, keys[0], AT_ONCE_BY_ONE), taking_nothing(own, keys[1], AT_ONCE_BY_ONE):
