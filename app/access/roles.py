@@ -83,6 +83,8 @@ ALLOWED: dict[Role, frozenset[Permission]] = {
 _OF_ALL = frozenset(
     {
         Permission.TACS_WRITE,
+        Permission.DEVICES_ERASE,
+        Permission.GOLDEN_WRITE,
         Permission.BLOCKLIST_READ,
         Permission.PARTNERS_READ,
         Permission.PARTNERS_WRITE,

@@ -11,7 +11,7 @@ from app.access.roles import Permission, Principal
 from app.api import body
 from app.api.notes import Notes
 from app.core.config import Settings
-from app.core.db import Pool
+from app.core.reach import Sight
 from app.incidents import guards
 from app.incidents.guards import DryRun
 from app.incidents.preview import Preview
@@ -28,12 +28,12 @@ from app.incidents.preview import Preview
 async def look(
     said: NamedDependency[DryRun],
     actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
+    sight: NamedDependency[Sight],
     settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
 ) -> Preview:
     """A dry run: the preview that a draft would show, and nothing is kept of it."""
-    async with pool.acquire(timeout=10) as conn, conn.transaction():
+    async with sight.acquire() as conn, conn.transaction():
         return await guards.dry_run(conn, actor, said, now, guards.bounds(settings))
 
 

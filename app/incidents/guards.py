@@ -126,7 +126,7 @@ async def shown(
     """The preview of what is left of the scope, with its warnings. Of an incident that is being submitted, serials that
     nobody registered are in the scope already."""
     found = await preview(conn, unknown, as_of, incident_id)
-    serials = 0 if incident_id else len(unknown.serials)
+    serials = 0 if incident_id or unknown.left_out else len(unknown.serials)
     cautions = [
         *await _sizes(conn, bounds, incident_id, serials),
         *await _likeness(conn),

@@ -18,6 +18,7 @@ from app.core import imei
 from app.core.db import Connection
 from app.core.errors import Invalid, Missing
 from app.core.imei import shown
+from app.core.reach import out_of_reach
 from app.core.sql import queries
 
 _SQL = queries("privacy")
@@ -57,6 +58,9 @@ async def held(conn: Connection, actor: Principal, name: str, now: datetime) -> 
     Forbidden. It is on the record, by the device's number."""
     actor.require(Permission.DEVICES_READ)
     actor.require(Permission.INCIDENTS_READ)
+    if actor.reach is not None:
+        # All of it is not within anybody's reach: what was said of it elsewhere is.
+        raise out_of_reach()
     number = await _number(conn, name)
     row = await conn.fetchval(_SQL.device, number)
     if row is None:

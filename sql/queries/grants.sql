@@ -59,6 +59,7 @@ BEGIN
         api_key, access_token, quota_bucket, enumeration, audit_leaf, audit_node, audit_checkpoint, audit_cosignature,
         audit_verifier, audit_witness, audit_head, blocklist_filter, tac_import, tac_finding
     FROM imei_gateway_narrow;
+    REVOKE INSERT, UPDATE, DELETE ON golden FROM imei_gateway_narrow;
     REVOKE SELECT, DELETE ON audit_entry, audit_pending FROM imei_gateway_narrow;
     GRANT SELECT (entry_id) ON audit_entry TO imei_gateway_narrow;
     GRANT SELECT (key_id, name) ON api_key TO imei_gateway_narrow;
@@ -76,10 +77,12 @@ DECLARE
         ['device', 'in_reach(owner, site)'],
         ['device_imei', 'EXISTS (SELECT FROM device AS d WHERE d.device_id = device_imei.device_id)'],
         ['movement', 'EXISTS (SELECT FROM device AS d WHERE d.device_id = movement.device_id)'],
+        ['sale', 'EXISTS (SELECT FROM device AS d WHERE d.device_id = sale.device_id)'],
         ['receipt', 'within_reach(owners, sites)'],
         ['receipt_part', 'EXISTS (SELECT FROM receipt AS r WHERE r.receipt_id = receipt_part.receipt_id)'],
         ['receipt_repeat', 'EXISTS (SELECT FROM receipt AS r WHERE r.receipt_id = receipt_repeat.receipt_id)'],
         ['incident', 'within_reach(owners, sites)'],
+        ['incident_site', 'EXISTS (SELECT FROM incident AS i WHERE i.incident_id = incident_site.incident_id)'],
         ['column_mapping', 'within_reach(owners, sites)'],
         ['epcis_capture', 'within_reach(owners, sites)'],
         [
