@@ -89,11 +89,14 @@ async def settled(it: Tenant, carrier: httpx.AsyncClient, until: Any) -> None:
     assert await statuses(carrier, [goods.phones[0][0]]) == ["blocked"]
     await until(manager, f"/v1/sightings?incident={incident}", lambda found: found["sightings"])
     alert = (await manager.get("/v1/alerts")).json()["alerts"][0]["id"]
+    sold = await goods_in.post("/v1/devices/sold", json={"imeis": [goods.phones[3][0]]})
+    assert sold.json()["changed"] == 1
     numbers = {written for phone in goods.phones for one in phone for written in (one[:14], urn(one))}
     it.marks |= numbers | {spoilt[:14], tag, it.owner, goods.pallet, aside, goods.pallet[:17]}
     it.names |= {
         "receipt_id": receipt.json()["receipt_id"],
         "incident_id": incident,
+        "device": goods.phones[0][0],
         "capture_id": captures[0]["captureID"],
         "event_id": event_id,
         "sscc": goods.pallet,

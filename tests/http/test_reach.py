@@ -88,6 +88,11 @@ def said(name: str, one: Operation, names: dict[str, Any]) -> dict[str, Any]:
         "moveDevices": {"moves": [{"to": "", "imeis": [names["imei"]]}, {"to": "", "pallet": names["sscc"]}]},
         "draftIncident": {"title": "x", "scope": {"pallets": [names["sscc"]], "imeis": [names["imei"]]}},
         "liftDevices": {"scope": {"imeis": [names["imei"]]}},
+        "previewIncident": {"scope": {"pallets": [names["sscc"]], "imeis": [names["imei"]]}},
+        "submitIncident": {"include_sold": True},
+        "sellDevices": {"imeis": [names["imei"]]},
+        "returnDevices": {"imeis": [names["imei"]]},
+        "eraseDevices": {"imeis": [names["imei"]], "reason": "none of yours"},
         "rejectIncident": {"reason": "none of yours"},
         "withdrawIncident": {"reason": "none of yours"},
     }
@@ -190,6 +195,8 @@ async def test_after_all_of_it_the_other_owners_goods_are_as_they_were(theirs, o
         telling |= {"parentID": sscc(parent), "childEPCs": children}
         telling.pop("epcList")
         await narrow.post("/epcis/events", json=telling)
+    sold = await narrow.post("/v1/devices/sold", json={"imeis": [goods.phones[1][0]]})
+    assert (sold.json()["recorded"], sold.json()["unknown"]) == (0, [goods.phones[1][0]])
     assert await state(theirs, manager) + await state(ours, manager) == before
     assert await statuses(carrier, [goods.phones[0][0]]) == ["blocked"]
 
@@ -221,6 +228,24 @@ async def test_a_row_without_an_owner_has_the_one_that_the_key_acts_for(ours):
     assert (await register(ours[Role.GOODS_IN], goods))["registered"] == 1
     (found,) = (await ours[Role.GOODS_IN].get(f"/v1/devices?imei={goods.phones[0][0]}")).json()["devices"]
     assert found["owner"] == ours.owner
+
+
+async def test_an_owner_sells_its_own_goods_and_claims_them_only_if_it_says_so(ours):
+    goods = of(ours.owner, stock(2))
+    await register(ours[Role.GOODS_IN], goods)
+    told = await ours[Role.GOODS_IN].post("/v1/devices/sold", json={"imeis": [goods.phones[0][0]]})
+    assert told.json() == {"recorded": 1, "changed": 1, "unknown": []}
+    manager = ours[Role.INCIDENT_MANAGER]
+    incident = await drafted(manager, pallets=[goods.pallet])
+    submitted = await decided(manager, incident, "submit")
+    assert (submitted["preview"]["devices"], submitted["preview"]["sold"]["devices"]) == (1, 1)
+    # What is golden, and what is forgotten, concerns everybody.
+    admin = ours[Role.ADMIN]
+    golden = {"digits": [goods.phones[1][0]], "why": "bench"}
+    problem(await admin.post("/v1/golden", json=golden), 403, "out-of-reach")
+    erasure = {"imeis": [goods.phones[0][0]], "reason": "asked"}
+    problem(await admin.post("/v1/devices/erase", json=erasure), 403, "out-of-reach")
+    problem(await admin.get(f"/v1/devices/{goods.phones[0][0]}/held"), 403, "out-of-reach")
 
 
 async def test_only_registered_goods_of_ones_own_can_be_declared(theirs, ours, carrier):
