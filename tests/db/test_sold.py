@@ -7,6 +7,8 @@ import json
 from datetime import timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from app.alerts import alert
 from app.blocklist import sightings
@@ -14,6 +16,7 @@ from app.blocklist.standing import Status
 from app.core.db import transaction
 from app.core.errors import Conflict, Forbidden, Invalid
 from app.devices import sold
+from app.devices.naming import Name
 from app.devices.sold import Trade, Traded
 from app.epcis import capture
 from app.epcis.document import read_alone
@@ -140,6 +143,27 @@ async def test_what_came_back_is_goods_again_whatever_the_order_in_which_it_is_t
     assert not await is_sold(pool, "SN000000")
     await trades(True, "SN000000", at=now)
     assert await is_sold(pool, "SN000000")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(told=st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=1, max_size=6))
+async def test_the_latest_by_the_time_it_happened_holds_in_whatever_order_it_is_told(
+    registers, phones, pool, now, told
+):
+    await registers(phones(0, 1))
+    async with pool.acquire() as conn:
+        begun = conn.transaction()
+        await begun.start()
+        names = [Name(serial="SN000000")]
+        for is_sold, hour in told:
+            telling = sold.Telling(is_sold, now + timedelta(hours=hour), "sale:x", "tests", now)
+            await sold.tell(conn, names, (), telling)
+        latest = max(enumerate(told), key=lambda one: (one[1][1], one[0]))[1]
+        at = await conn.fetchval("SELECT sold_at FROM device WHERE serial = 'SN000000'")
+        assert at == (now + timedelta(hours=latest[1]) if latest[0] else None)
+        await sold.withdraw(conn, "sale:x")
+        assert await conn.fetchval("SELECT sold_at FROM device WHERE serial = 'SN000000'") is None
+        await begun.rollback()
 
 
 async def test_what_is_sold_while_it_is_held_stays_blocked_and_rings(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 
 from .asking import decided, drafted, problem, register, statuses, stock
+from .conftest import serving
 from .test_epcis import captured, event
 
 
@@ -133,3 +135,19 @@ async def test_reading_what_is_somebodys_own_is_on_the_record_and_asking_for_a_s
     assert [one["place"] for one in found] == ["Lyon"]
     kinds = await entries(auditor, kind="personal.read")
     assert (len(kinds), kinds[-1]["subject"], kinds[-1]["detail"]["count"]) == (noted + 1, "sightings", 1)
+
+
+async def test_what_was_sold_long_ago_is_forgotten_by_itself_if_it_is_set_when(
+    cluster, template, tmp_path, until
+):
+    async with serving(cluster, template, tmp_path, "web", "worker", sold_days=30) as forgetful:
+        goods, dock = stock(2), forgetful["goods-in"]
+        await register(dock, goods)
+        for phone, days in zip(goods.phones, (31, 29), strict=True):
+            at = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+            await dock.post("/v1/devices/sold", json={"imeis": [phone[0]], "at": at})
+        path = f"/v1/devices?imei={goods.phones[0][0]}"
+        await until(dock, path, lambda found: found["devices"][0]["erased_at"] is not None)
+        assert [(await device(dock, phone[0]))["owner"] for phone in goods.phones] == ["", "Retailer"]
+        (erased,) = await entries(forgetful["auditor"], kind="devices.erased")
+        assert (erased["actor"], erased["detail"]["count"]) == ("retention", 1)
