@@ -6,6 +6,7 @@ import hashlib
 import json
 from datetime import timedelta
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from app.blocklist import sightings
 from app.blocklist.standing import Status
 from app.core.db import transaction
 from app.core.errors import Conflict, Forbidden, Invalid
+from app.core.reach import Reach, narrow
 from app.devices import sold
 from app.devices.naming import Name
 from app.devices.sold import Trade, Traded
@@ -238,6 +240,22 @@ async def test_a_question_about_a_sold_device_is_no_sign_of_a_theft(registers, p
         assert await sightings.in_stock(conn, [number]) == {number}
         await trades(True, "SN000000")
         assert await sightings.in_stock(conn, [number]) == set()
+
+
+@pytest.mark.parametrize(("owner", "seen"), [("Retailer", 1), ("Somebody else", 0)])
+async def test_who_sees_the_goods_of_one_owner_sees_their_sales_alone(
+    registers, phones, trades, night, pool, owner, seen
+):
+    await registers(phones(0, 2))
+    await trades(True, "SN000000")
+    await night.theft(serials=("SN000001",))
+    async with pool.acquire() as conn, conn.transaction():
+        await narrow(conn, Reach((owner,), None))
+        assert await conn.fetchval("SELECT count(*) FROM sale") == seen
+        # The incident is of somebody who may see all.
+        assert await conn.fetchval("SELECT count(*) FROM incident_site") == 0
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await conn.execute("DELETE FROM golden")
 
 
 async def test_what_cannot_be_right_is_refused_with_its_place(pool, warehouse, carrier, now):
