@@ -17,6 +17,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 
 from app.access import bearers
+from app.access.passwords import Hashing
 from app.access.quotas import Quotas
 from app.api.express import express
 from app.api.figures import Figures
@@ -67,6 +68,7 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
         app.state.tail, app.state.exports = Tail(pool), Exports(pool, time.monotonic)
         app.state.figures = Figures(pool, time.monotonic)
         app.state.quotas = Quotas(pool, time.monotonic)
+        app.state.hashing = Hashing(secrets.token_bytes)
         app.state.doorman = Gathered(look_ups, bearers.recognised, within=ANSWER_WITHIN)
         lookout, stopping = Lookout(pool, now), asyncio.Event()
         app.state.enquiries = Enquiries(look_ups, lookout)
@@ -77,6 +79,7 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
         finally:
             ending.cancel()
             stopping.set()
+            app.state.hashing.close()
             with suppress(TimeoutError):
                 await asyncio.wait_for(writing, LAST)
             await asyncio.gather(pool.close(), look_ups.close())

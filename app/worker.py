@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
-from app.access import quotas, tokens
+from app.access import lockout, oidc, quotas, sessions, tokens
 from app.adapters import registry
 from app.audit import signing
 from app.audit.note import Signer
@@ -100,6 +100,9 @@ def _tasks(desk: Desk, settings: Settings, signers: Sequence[Signer], carry: Car
         repeated(_forget, FORGET_EVERY),
         repeated(_forget_enumeration, FORGET_EVERY),
         repeated(tokens.forget, FORGET_EVERY),
+        repeated(sessions.forget, FORGET_EVERY),
+        repeated(lockout.forget, FORGET_EVERY),
+        repeated(oidc.forget, FORGET_EVERY),
         repeated(quotas.forget, FORGET_EVERY),
         repeated(partial(_forget_changes, timedelta(days=settings.feed_days)), FORGET_EVERY),
         *_erasing(settings, repeated),

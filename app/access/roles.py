@@ -1,7 +1,7 @@
-"""Roles are sets of permissions; a principal is a key acting in one role.
+"""Roles are sets of permissions; a principal is a key, or a person who is signed in, acting in one role.
 
-The identity behind the two-person rule is the key: who submits an incident and who approves it are
-compared by `key_id`, whatever the roles allow.
+The identity behind the two-person rule is the key or the person: who submits an incident and who approves it are
+compared by `identity`, whatever the roles allow.
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     KEYS_READ = "keys:read"
     KEYS_WRITE = "keys:write"
+    PEOPLE_READ = "people:read"
+    PEOPLE_WRITE = "people:write"
 
 
 class Role(StrEnum):
-    """What a key is for; the database's CHECK on `api_key.role` lists the same."""
+    """What a key or a person is for; the database's CHECKs on `api_key.role` and `person.role` list the same."""
 
     GOODS_IN = "goods-in"
     INCIDENT_MANAGER = "incident-manager"
@@ -74,7 +76,7 @@ ALLOWED: dict[Role, frozenset[Permission]] = {
     Role.INCIDENT_MANAGER: _DECIDING | {Permission.INCIDENTS_WRITE},
     Role.APPROVER: _DECIDING | {Permission.INCIDENTS_APPROVE},
     Role.CARRIER: _ASKING | {Permission.SIGHTINGS_WRITE},
-    Role.AUDITOR: _OVERVIEW | {Permission.AUDIT_READ, Permission.KEYS_READ},
+    Role.AUDITOR: _OVERVIEW | {Permission.AUDIT_READ, Permission.KEYS_READ, Permission.PEOPLE_READ},
     Role.ADMIN: frozenset(Permission),
 }
 
@@ -91,14 +93,18 @@ _OF_ALL = frozenset(
         Permission.AUDIT_READ,
         Permission.KEYS_READ,
         Permission.KEYS_WRITE,
+        Permission.PEOPLE_READ,
+        Permission.PEOPLE_WRITE,
     }
 )
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who is acting. Two principals are the same person exactly if their `key_id` is the same. One who came with a
-    token may do no more than its `scopes`. `quota`: identifiers a minute; 0: any number, None: as many as is usual.
-    `reach`: whose goods it may see and touch; `networks`: from where it is good, as CIDR; None: all."""
+    """Who is acting: `key_id` is the id of a key (`k_…`) or of a person (`p_…`). Two principals are the same exactly if
+    it is the same. One who came with a token may do no more than its `scopes`. `quota`: identifiers a minute; 0: any
+    number, None: as many as is usual. `reach`: whose goods it may see and touch; `networks`: from where it is good, as
+    CIDR; None: all. Of a person: `groups` are his teams, `session` is where he is signed in, and `fresh` whether he has
+    shown the second factor just now; for a machine's key that has no meaning, and is None."""
 
     key_id: str
     name: str
@@ -107,11 +113,32 @@ class Principal(msgspec.Struct, frozen=True):
     quota: int | None = None
     reach: Reach | None = None
     networks: tuple[str, ...] | None = None
+    groups: tuple[str, ...] = ()
+    fresh: bool | None = None
+    session: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Who it is, whatever he is called: `key:k_mfzwizlt`, `person:p_ojqxe2lb`."""
+        return f"{'person' if self.key_id.startswith('p_') else 'key'}:{self.key_id}"
 
     @property
     def label(self) -> str:
         """How the audit log and people name this principal: `key:k_mfzwizlt (Night shift)`."""
-        return f"key:{self.key_id} ({self.name})"
+        return f"{self.identity} ({self.name})"
+
+    def is_named(self, label: str | None) -> bool:
+        """Whether a label names this principal."""
+        return label is not None and label.partition(" ")[0] == self.identity
+
+    def require_fresh(self) -> None:
+        """Raises Forbidden (`step-up-needed`) for a person who has not shown the second factor just now."""
+        if self.fresh is False:
+            raise Forbidden(
+                "This wants the second factor anew: send a code to POST /v1/sessions/current/step-up, and then this"
+                " again.",
+                "step-up-needed",
+            )
 
     def may(self, permission: Permission) -> bool:
         if self.reach is not None and permission in _OF_ALL:

@@ -7,7 +7,7 @@ written by the client, who may write anything.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from app.api.problems import AnyRequest
 from app.core.config import Network
@@ -28,6 +28,22 @@ def client(request: AnyRequest) -> Address | None:
         if near is None or not among(near, proxies):
             return near
     return near
+
+
+def source(request: AnyRequest) -> str:
+    """The client's address; of IPv6 its network of 64 bits, of which everybody has all addresses."""
+    found = client(request)
+    if isinstance(found, IPv6Address):
+        return str(ip_network((found, 64), strict=False))
+    return str(found or "unknown")
+
+
+def vicinity(request: AnyRequest) -> str:
+    """The network that the client is in, which is as much as is kept of his address."""
+    found = client(request)
+    if found is None:
+        return "unknown"
+    return str(ip_network((found, 24 if isinstance(found, IPv4Address) else 48), strict=False))
 
 
 def peer(request: AnyRequest) -> Address | None:

@@ -1,4 +1,4 @@
-"""Who calls: by the key or token that came with the request."""
+"""Who calls: by the key, the token or the session that came with the request."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from ipaddress import ip_network
 from app.access import bearers
 from app.access.bearers import Bearer, Doorman
 from app.access.roles import Principal
-from app.api import address, certificate
+from app.api import address, certificate, cookies
 from app.api.problems import AnyRequest
 from app.core.errors import Forbidden, Unauthorised
 
 
 async def actor(request: AnyRequest) -> Principal:
-    """Whose key or token it is. Raises Unauthorised, Forbidden (`address-refused`)."""
+    """Whose key, token or session it is. Raises Unauthorised, Forbidden (`address-refused`)."""
     doorman: Doorman = request.app.state.doorman
     return at_home(request, await bearers.known(doorman, bearer(request)))
 
@@ -29,10 +29,17 @@ def at_home(request: AnyRequest, found: Principal) -> Principal:
 
 
 def bearer(request: AnyRequest) -> Bearer:
-    """What is shown of who it is. Raises Unauthorised (`key-missing`, `key-twice`, `key-malformed`)."""
+    """What is shown of who it is. Raises Unauthorised (`key-missing`, `key-twice`, `key-malformed`,
+    `key-and-session`), and Forbidden for a change by a session that did not come from a page of ours."""
     shown = request.headers.getall("authorization", [])
     if len(shown) > 1:
         raise Unauthorised("Two keys came with the request; nobody can tell whose it is.", "key-twice")
+    if shown and cookies.token(request, cookies.SESSION):
+        raise Unauthorised(
+            "A key and a session came with the request; nobody can tell whose it is.", "key-and-session"
+        )
+    if not shown and (worn := cookies.worn(request)):
+        return worn
     scheme, _, key = "".join(shown).partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise Unauthorised(

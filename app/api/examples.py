@@ -58,6 +58,16 @@ def _unclaimed(number: str, status: str) -> dict[str, Any]:
 _NDJSON = "".join(json.dumps(device) + "\n" for device in (_PHONE, _TABLET))
 
 REQUESTS: dict[str, Any] = {
+    "stepUp": {"code": "492039"},
+    "changePassword": {"password": "seven grey herons", "new_password": "eleven slow barges"},
+    "addPerson": {
+        "name": "Marie Lenoir",
+        "email": "marie@retailer.example",
+        "role": "approver",
+        "groups": ["security"],
+        "sites": ["PAR-1"],
+    },
+    "changePerson": {"role": "incident-manager", "groups": ["warehouse"]},
     "reportSightings": {
         "sightings": [
             {
@@ -302,7 +312,28 @@ _CHECK_SCHEMA = {
     },
 }
 
+_TOKEN = f"imei_i_{'x' * 43}"
+
+
+def _texts(example: dict[str, str], *wanted: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A JSON body of short texts."""
+    text = {"type": "string", "maxLength": 320}
+    schema = {
+        "type": "object",
+        "required": list(wanted),
+        "properties": dict.fromkeys((*example, *optional), text),
+        "additionalProperties": False,
+    }
+    return {"application/json": {"schema": schema, "example": example}}
+
+
+_SIGN_IN = {"email": "marie@retailer.example", "password": "seven grey herons", "code": "492039"}
+
 BODIES: dict[str, Any] = {
+    "signIn": _texts(_SIGN_IN, "email", "password", optional=("recovery_code",)),
+    "finishSignOn": _texts({"code": "492039"}, "code"),
+    "enrol": _texts({"token": _TOKEN, "password": "seven grey herons"}, "token", "password"),
+    "confirmEnrolment": _texts({"token": _TOKEN, "code": "492039"}, "token", "code"),
     "checkDevice": {
         "application/x-www-form-urlencoded": {"schema": _CHECK_SCHEMA, "example": _CHECK},
         "application/json": {"schema": _CHECK_SCHEMA, "example": _CHECK},

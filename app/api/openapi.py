@@ -59,6 +59,7 @@ _TAGS = {
     "3GPP N5g-eir": "The same question as a 5G core asks it (TS 29.511).",
     "CAMARA DeviceAuthenticity": "The same as shops, insurers and operators ask it by CAMARA (work in progress there).",
     "Device Check": "The same in the style of the GSMA's Device Check, with what became of the device before.",
+    "People": "Who signs in with a password and a second factor, and where; who is let in, and what he may do.",
     "Partners": "Who is told, how, and how hard each may be called.",
     "Audit": "What happened, in an order that nobody can rewrite.",
     "Health": "For load balancers and monitoring; no key is wanted.",
@@ -94,6 +95,13 @@ _TAG = {
 }
 _SCHEMES = {
     "key": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of `/oauth2/token`."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-imei-session",
+        "description": "Of a person who has signed in at `/v1/sessions`. What changes something comes with a header"
+        " `X-CSRF-Token` besides, and from a page of the gateway.",
+    },
     "token": {
         "type": "oauth2",
         "description": "A key's holder gets a token for some of what the key may; `client_id` is the id of the key, and"
@@ -109,7 +117,7 @@ _SCHEMES = {
 
 
 def _security(scopes: Sequence[str]) -> list[dict[str, list[str]]]:
-    return [{"key": []}, {"token": [str(scope) for scope in scopes]}]
+    return [{"key": []}, {"session": []}, {"token": [str(scope) for scope in scopes]}]
 
 
 class Operation(NamedTuple):

@@ -26,9 +26,12 @@ from app.api import (
     oauth,
     openapi,
     partners,
+    people,
     previews,
     receipts,
+    sessions,
     sightings,
+    sign_on,
     status,
     tacs,
     tiles,
@@ -44,7 +47,8 @@ _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
     previews.router, golden.router, status.router, blocklist.router, sightings.router, alerts.router,
     n5g_eir.router, camara.router, device_check.router, epcis.router, partners.router,
-    partners.kinds, oauth.router, audit.router, tiles.router, health.router,
+    partners.kinds, oauth.router, sessions.router, sign_on.router, people.router, people.enrolments,
+    audit.router, tiles.router, health.router,
 ]  # fmt: skip
 _DIALECTS = (n5g_eir.DIALECT, camara.DIALECT, device_check.DIALECT, speech.DIALECT, oauth.DIALECT)
 # Paths that answer OPTIONS with more than their methods.

@@ -54,6 +54,7 @@ _COMMANDS = {
     "secrets": ("app.cli.secret_keys:secrets", "Seal partners' secrets with another key."),
     "sandbox": ("app.cli.practice:sandbox", "Start practice partners to play with."),
     "key": ("app.cli.keys:key", "Create, list, limit and revoke API keys."),
+    "person": ("app.cli.people:person", "Add, invite, list, change and end people."),
     "audit": ("app.cli.audit:audit", "Verify the audit log, and prove its entries."),
     "witness": ("app.cli.witness:witness", "Watch another gateway's audit log, and sign it."),
 }

@@ -48,6 +48,14 @@ class Settings(msgspec.Struct, frozen=True):
     quota: int = 600_000
     token_seconds: int = 3600
     trusted_proxies: str = ""
+    step_up_minutes: int = 5
+    session_hours: int = 12
+    idle_minutes: int = 30
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""
+    oidc_client_secret_file: str = ""
+    oidc_second_factor: str = ""
     secrets_key: str = ""
     secrets_key_file: str = ""
     audit_key: str = ""
@@ -108,6 +116,9 @@ def _checked(settings: Settings) -> Settings:
         "unusual_share": range(1, 101),
         "quota": range(10**9 + 1),
         "token_seconds": range(60, 86_401),
+        "step_up_minutes": range(1, 61),
+        "session_hours": range(1, 169),
+        "idle_minutes": range(5, 1441),
         "log_level": ("debug", "info", "warning", "error"),
         "unknown_equipment": ("404", "WHITELISTED", "GREYLISTED", "BLACKLISTED"),
     }

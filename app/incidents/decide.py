@@ -183,6 +183,7 @@ async def approve(conn: Connection, actor: Principal, incident_id: int, now: dat
     Raises Forbidden for the one who submitted. Said twice by the same person, the second changes nothing.
     """
     actor.require(Permission.INCIDENTS_APPROVE)
+    actor.require_fresh()
     incident = await hold(conn, incident_id, "submitted", "approved", to="approved")
     _must_be_another(actor, incident, "approve")
     if incident.state == "approved":
@@ -202,7 +203,7 @@ async def approve(conn: Connection, actor: Principal, incident_id: int, now: dat
 
 
 def _must_be_another(actor: Principal, incident: Incident, verb: str) -> None:
-    if actor.label == incident.submitted_by:
+    if actor.is_named(incident.submitted_by):
         raise Forbidden(
             f"You submitted incident {incident.id}, so somebody else must {verb} it: every theft takes two people.",
             "second-person",
@@ -210,7 +211,7 @@ def _must_be_another(actor: Principal, incident: Incident, verb: str) -> None:
 
 
 def _approved_already(actor: Principal, incident: Incident) -> Incident:
-    if incident.approved_by != actor.label:
+    if not actor.is_named(incident.approved_by):
         raise Conflict(
             f"Incident {incident.id} was approved by {incident.approved_by} at {incident.approved_at} already.",
             "incident-state",
@@ -223,6 +224,7 @@ async def reject(
 ) -> Incident:
     """The second person says no: the suspects are acquitted. A reason is wanted."""
     actor.require(Permission.INCIDENTS_APPROVE)
+    actor.require_fresh()
     incident = await hold(conn, incident_id, "submitted", to="rejected")
     _must_be_another(actor, incident, "reject")
     reason = checked_reason(reason)

@@ -57,7 +57,8 @@ BEGIN
     -- Nobody whose sight is narrow reads of others' keys, of what is remembered, or of partners' secrets.
     REVOKE ALL ON
         api_key, access_token, quota_bucket, enumeration, audit_leaf, audit_node, audit_checkpoint, audit_cosignature,
-        audit_verifier, audit_witness, audit_head, blocklist_filter, tac_import, tac_finding
+        audit_verifier, audit_witness, audit_head, blocklist_filter, tac_import, tac_finding,
+        person, recovery_code, invitation, session, known_browser, sign_in_try, sign_on
     FROM imei_gateway_narrow;
     REVOKE INSERT, UPDATE, DELETE ON golden FROM imei_gateway_narrow;
     REVOKE SELECT, DELETE ON audit_entry, audit_pending FROM imei_gateway_narrow;

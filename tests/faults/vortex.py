@@ -262,7 +262,7 @@ async def vortex(seed: int, folder: Path) -> AsyncIterator[Vortex]:
     started = await asyncio.to_thread(server.run_all, kinds=KINDS, seed=seed)
     try:
         async with postgres.running(data_dir) as dsn, at_work(dsn, folder, WORKERS, terms=TERMS) as workers:
-            pool = await open_pool(dsn, size=6, command_timeout=20)
+            pool = await open_pool(dsn, size=6, command_timeout=20, as_owner=True)
             async with pool.acquire() as conn:
                 await migrate(conn)
             made = Vortex(seed, pool, data_dir, workers)

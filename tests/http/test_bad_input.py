@@ -40,6 +40,10 @@ BODIES = {
     "replayPartner": ("POST", "/v1/partners/987654321/replay", {"which": "refused"}),
     "reportSightings": ("POST", "/v1/sightings", {"sightings": [{"imei": "490154203237518"}]}),
     "moveDevices": ("POST", "/v1/movements", {"moves": [{"to": "", "serials": ["A"]}]}),
+    "addPerson": ("POST", "/v1/people", {"name": "", "email": "x", "role": "x"}),
+    "changePerson": ("PATCH", "/v1/people/none", {"role": "auditor"}),
+    "stepUp": ("POST", "/v1/sessions/current/step-up", {"code": "000000"}),
+    "changePassword": ("POST", "/v1/sessions/current/password", {"password": "a", "new_password": "b"}),
     "saveMapping": ("PUT", "/v1/mappings/none", {"columns": {"Handset": "imei"}}),
 }
 # Those of which the body may be left out.

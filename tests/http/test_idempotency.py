@@ -25,8 +25,13 @@ from .asking import CSV, decided, drafted, problem, register, stock
 from .conftest import Gateway, serving
 
 # POST /v1/status changes nothing; a token is not kept, so it cannot be told again; a try calls a partner, which no
-# transaction may span; a partner's confirmations carry no API key, and count once as they are.
-WITHOUT = {"askStatuses", "checkImeiStatus", "checkDevice", "issueToken", "tryPartner", "confirmDeliveries"}
+# transaction may span; a partner's confirmations carry no API key, and count once as they are; what people sign in,
+# enrol and are added with is shown once.
+WITHOUT = {
+    "askStatuses", "checkImeiStatus", "checkDevice", "issueToken", "tryPartner", "confirmDeliveries", "signIn",
+    "signOut", "endSession", "stepUp", "changePassword", "addPerson", "changePerson", "endPerson", "invitePerson",
+    "resetFactor", "enrol", "confirmEnrolment", "finishSignOn",
+}  # fmt: skip
 WITHOUT |= {"previewIncident"}  # It keeps nothing.
 REPLAYED = "idempotency-replayed"
 PARTNER = {

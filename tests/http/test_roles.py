@@ -90,9 +90,32 @@ MAY: dict[str, set[Role]] = {
     "proveEntry": {Role.AUDITOR, Role.ADMIN},
     "readSignedCheckpoint": {Role.AUDITOR, Role.ADMIN},
     "readTile": {Role.AUDITOR, Role.ADMIN},
+    "readSession": set(Role),
+    "listSessions": set(Role),
+    "signOut": set(Role),
+    "endSession": set(Role),
+    "stepUp": set(Role),
+    "changePassword": set(Role),
+    "listPeople": {Role.AUDITOR, Role.ADMIN},
+    "addPerson": {Role.ADMIN},
+    "changePerson": {Role.ADMIN},
+    "endPerson": {Role.ADMIN},
+    "invitePerson": {Role.ADMIN},
+    "resetFactor": {Role.ADMIN},
 }
-# These ask for no key: confirmations are signed instead, and who wants a token shows the key in its form.
-OPEN = {"confirmDeliveries", "issueToken", "checkLife", "checkReadiness", "readMetrics"}
+# These ask for no key: confirmations are signed instead, who wants a token shows the key in its form, and people show a
+# password or an invitation.
+PROVED_OTHERWISE = {
+    "confirmDeliveries",
+    "issueToken",
+    "signIn",
+    "enrol",
+    "confirmEnrolment",
+    "beginSignOn",
+    "endSignOn",
+    "finishSignOn",
+}
+OPEN = PROVED_OTHERWISE | {"checkLife", "checkReadiness", "readMetrics"}
 
 OPERATIONS = {str(one.handler.operation_id): one for one in operations(application())}
 # In form, and without effect where it is allowed.
@@ -104,6 +127,7 @@ HARMLESS: dict[str, Any] = {
     "returnDevices": {},
     "eraseDevices": {"reason": "x"},
     "addGolden": {"digits": ["x"], "why": "x"},
+    "addPerson": {"name": "", "email": "x", "role": "x"},
 }
 
 
@@ -120,6 +144,8 @@ async def ask(client, one: Operation):
         one.path.replace("{imei}", "490154203237518")
         .replace("{event_id}", "urn:x:none")
         .replace("{name}", "none")
+        .replace("{person_id}", "none")
+        .replace("{session_id}", "none")
         .replace("{sscc}", "340123450000000018")
         .replace("{device}", "987654321")
         .replace("{day}", "2026-01-01")
@@ -152,7 +178,7 @@ async def test_role(gateway, name, role):
         refusal(response, 403, "permission-missing", OPERATIONS[name].notes.dialect)
 
 
-@pytest.mark.parametrize("name", sorted(OPEN - {"confirmDeliveries", "issueToken"}))
+@pytest.mark.parametrize("name", sorted(OPEN - PROVED_OTHERWISE))
 async def test_no_key_is_wanted(nobody, name):
     assert (await ask(nobody, OPERATIONS[name])).status_code == 200
 

@@ -14,11 +14,11 @@ TABLE = {
     "incident-manager": f"{OVERVIEW} incidents:write incidents:lift alerts:write sightings:write",
     "approver": f"{OVERVIEW} incidents:approve incidents:lift alerts:write sightings:write",
     "carrier": f"{ASKING} sightings:write",
-    "auditor": f"{OVERVIEW} audit:read keys:read",
+    "auditor": f"{OVERVIEW} audit:read keys:read people:read",
     "admin": (
         f"{OVERVIEW} receipts:write incidents:write incidents:approve incidents:lift alerts:write sightings:write "
         "golden:write devices:erase "
-        "tacs:write partners:write audit:read keys:read keys:write"
+        "tacs:write partners:write audit:read keys:read keys:write people:read people:write"
     ),
 }
 
@@ -72,3 +72,15 @@ def test_a_token_allows_no_more_than_its_scopes_and_no_more_than_the_role() -> N
     with pytest.raises(Forbidden) as refusal:
         asker.require(Permission.INCIDENTS_APPROVE)
     assert refusal.value.code == "permission-missing"
+
+
+def test_a_person_is_known_by_his_id_whatever_he_is_called() -> None:
+    marie = Principal("p_mfzwizlt", "Marie (night)", Role.APPROVER, fresh=False)
+    assert marie.label == "person:p_mfzwizlt (Marie (night))"
+    assert marie.is_named("person:p_mfzwizlt (Somebody else)")
+    assert not marie.is_named("key:p_mfzwizlt (Marie (night))")
+    assert not marie.is_named(None)
+    with pytest.raises(Forbidden) as refusal:
+        marie.require_fresh()
+    assert refusal.value.code == "step-up-needed"
+    somebody(Role.APPROVER).require_fresh()

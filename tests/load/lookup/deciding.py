@@ -26,7 +26,9 @@ class Desk:
         return number
 
     async def submit(self, incident: int) -> None:
-        await self._said(Role.INCIDENT_MANAGER, f"/v1/incidents/{incident}/submit", {"acknowledged": ["size", "sites"]})
+        await self._said(
+            Role.INCIDENT_MANAGER, f"/v1/incidents/{incident}/submit", {"acknowledged": ["size", "sites"]}
+        )
 
     async def approve(self, incident: int) -> None:
         await self._said(Role.APPROVER, f"/v1/incidents/{incident}/approve")
