@@ -37,6 +37,7 @@ from app.core.config import Settings
 from app.core.db import open_pool
 from app.core.gather import Gathered
 from app.epcis.carry import Carry
+from app.evidence.make import Packs
 from app.incidents.tidings import carry as carried
 
 # Connections: for look-ups, and for all else.
@@ -66,6 +67,7 @@ def create(settings: Settings, now: Callable[[], datetime] = utc_now, carry: Car
         )
         app.state.pool, app.state.watchers = pool, Watchers(pool)
         app.state.tail, app.state.exports = Tail(pool), Exports(pool, time.monotonic)
+        app.state.packs = Packs(pool, settings, now)
         app.state.figures = Figures(pool, time.monotonic)
         app.state.quotas = Quotas(pool, time.monotonic)
         app.state.hashing = Hashing(secrets.token_bytes)

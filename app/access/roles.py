@@ -37,6 +37,7 @@ class Permission(StrEnum):
     ALERTS_WRITE = "alerts:write"
     PARTNERS_READ = "partners:read"
     PARTNERS_WRITE = "partners:write"
+    EVIDENCE_READ = "evidence:read"
     AUDIT_READ = "audit:read"
     KEYS_READ = "keys:read"
     KEYS_WRITE = "keys:write"
@@ -69,14 +70,20 @@ _OVERVIEW = _ASKING | {
     Permission.RECEIPTS_READ,
     Permission.PARTNERS_READ,
 }
-_DECIDING = _OVERVIEW | {Permission.INCIDENTS_LIFT, Permission.ALERTS_WRITE, Permission.SIGHTINGS_WRITE}
+_DECIDING = _OVERVIEW | {
+    Permission.INCIDENTS_LIFT,
+    Permission.ALERTS_WRITE,
+    Permission.SIGHTINGS_WRITE,
+    Permission.EVIDENCE_READ,
+}
 
 ALLOWED: dict[Role, frozenset[Permission]] = {
     Role.GOODS_IN: frozenset({Permission.RECEIPTS_WRITE, Permission.RECEIPTS_READ, Permission.DEVICES_READ}),
     Role.INCIDENT_MANAGER: _DECIDING | {Permission.INCIDENTS_WRITE},
     Role.APPROVER: _DECIDING | {Permission.INCIDENTS_APPROVE},
     Role.CARRIER: _ASKING | {Permission.SIGHTINGS_WRITE},
-    Role.AUDITOR: _OVERVIEW | {Permission.AUDIT_READ, Permission.KEYS_READ, Permission.PEOPLE_READ},
+    Role.AUDITOR: _OVERVIEW
+    | {Permission.EVIDENCE_READ, Permission.AUDIT_READ, Permission.KEYS_READ, Permission.PEOPLE_READ},
     Role.ADMIN: frozenset(Permission),
 }
 
@@ -90,6 +97,7 @@ _OF_ALL = frozenset(
         Permission.BLOCKLIST_READ,
         Permission.PARTNERS_READ,
         Permission.PARTNERS_WRITE,
+        Permission.EVIDENCE_READ,
         Permission.AUDIT_READ,
         Permission.KEYS_READ,
         Permission.KEYS_WRITE,

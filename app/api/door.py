@@ -25,6 +25,7 @@ from app.core.db import Pool
 from app.core.keyring import Keyring
 from app.core.reach import Sight
 from app.epcis.carry import Carry
+from app.evidence.make import Packs
 
 
 async def allowance(request: AnyRequest, actor: NamedDependency[Principal]) -> Allowance:
@@ -86,6 +87,11 @@ async def exports(request: AnyRequest) -> Exports:
     return found
 
 
+async def packs(request: AnyRequest) -> Packs:
+    found: Packs = request.app.state.packs
+    return found
+
+
 async def figures(request: AnyRequest) -> Figures:
     found: Figures = request.app.state.figures
     return found
@@ -138,6 +144,7 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "enquiries": enquiries,
     "tail": tail,
     "exports": exports,
+    "packs": packs,
     "figures": figures,
     "watchers": watchers,
     "settings": settings,

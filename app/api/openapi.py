@@ -50,6 +50,7 @@ _TAGS = {
     "Goods-in": "Devices come in by file or request, and are found again.",
     "Brands": "What a TAC stands for: the brand and model of a phone, by files that you import.",
     "Incidents": "A theft or loss: drafted, submitted, approved by a second person, lifted, or taken back.",
+    "Evidence": "What an incident was and whom it was told, in one signed file that anybody can check.",
     "Status": "Whether an identifier is blocked, in this gateway's own form.",
     "Block list": "The whole list for those who keep a copy of it, and what changes, in order and as it is decided.",
     "Tokens": "A key's holder is given a token for a while, as OAuth 2.0 has it (RFC 6749, client credentials).",

@@ -18,6 +18,7 @@ from app.api import (
     blocklist,
     devices,
     docs,
+    evidence,
     golden,
     health,
     incidents,
@@ -45,9 +46,9 @@ from app.core.config import Settings
 
 _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
-    previews.router, golden.router, status.router, blocklist.router, sightings.router, alerts.router,
-    n5g_eir.router, camara.router, device_check.router, epcis.router, partners.router,
-    partners.kinds, oauth.router, sessions.router, sign_on.router, people.router, people.enrolments,
+    evidence.router, previews.router, golden.router, status.router, blocklist.router, sightings.router,
+    alerts.router, n5g_eir.router, camara.router, device_check.router, epcis.router,
+    partners.router, partners.kinds, oauth.router, sessions.router, sign_on.router, people.router, people.enrolments,
     audit.router, tiles.router, health.router,
 ]  # fmt: skip
 _DIALECTS = (n5g_eir.DIALECT, camara.DIALECT, device_check.DIALECT, speech.DIALECT, oauth.DIALECT)

@@ -103,6 +103,26 @@ async def prove(conn: Connection, entry_ids: Sequence[int]) -> list[Proven]:
     return [Proven(row["entry_id"], row["body"], written(row)) for row in rows]
 
 
+class Path(NamedTuple):
+    """An entry as it stands in the log, its leaf's number, and the hashes that prove it, from the leaf up."""
+
+    entry_id: int
+    body: str
+    seq: int
+    hashes: list[bytes]
+
+
+async def paths(conn: Connection, entry_ids: Sequence[int], size: int) -> list[Path]:
+    """Entries with their proofs under the tree of `size` leaves, which all of them are in. ValueError."""
+    rows = await conn.fetch(_SQL.places, entry_ids)
+    spans = [proof.inclusion(row["seq"], size) for row in rows]
+    hash_of = await _hashes(conn, [span for path in spans for span in path])
+    return [
+        Path(row["entry_id"], row["body"], row["seq"], [hash_of(span) for span in path])
+        for row, path in zip(rows, spans, strict=True)
+    ]
+
+
 def _first_over(heads: Sequence[asyncpg.Record], seq: int | None) -> asyncpg.Record | None:
     return next((head for head in heads if seq is not None and seq < head["size"]), None)
 

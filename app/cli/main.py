@@ -56,6 +56,7 @@ _COMMANDS = {
     "key": ("app.cli.keys:key", "Create, list, limit and revoke API keys."),
     "person": ("app.cli.people:person", "Add, invite, list, change and end people."),
     "audit": ("app.cli.audit:audit", "Verify the audit log, and prove its entries."),
+    "evidence": ("app.cli.evidence:evidence", "Make evidence packs, and check them offline."),
     "witness": ("app.cli.witness:witness", "Watch another gateway's audit log, and sign it."),
 }
 
@@ -102,9 +103,9 @@ def cli() -> None:
       0    it was done
       1    an error; the sentence on standard error says what would be right
       2    the command was written wrongly
-      3    register, tac import: some rows were rejected, the others are taken
+      3    register, tac import: some rows were rejected, the others are taken; evidence verify: nobody vouches
       4    watch: partners were not done within --timeout
-      5    audit verify: the log has a fault
+      5    audit verify, evidence verify: the log, or the pack, has a fault
       6    not allowed: the key is unknown, or may not do this
       130  interrupted with Ctrl-C
     """

@@ -21,7 +21,7 @@ from app.delivery.scope import PartnerScope
 
 ADMIN = Principal("k_0", "admin", Role.ADMIN)
 # Workers in processes of their own open what the tests have sealed.
-SECRETS_KEY = keyring.new_key(lambda size: b"k" * size)
+SECRETS_KEY = keyring.new_key(Random(5).randbytes)
 KEYRING = keyring.load(Settings(data_dir=Path(), secrets_key=SECRETS_KEY), Random(3).randbytes)
 
 _INCIDENT = """

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from .source import Module
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
+# Handed out by itself, to be read by who does not trust us: it cannot be taken apart.
+_ALONE = {"app/evidence/verify.py": 450}
 # Their own processes, which take time and chance from the machine and hand them down.
 DOORS = {"cli", "demo", "s13", "sandbox", "server", "worker"}
 # A face may make up a request's number, and times what it answers.
@@ -106,8 +108,8 @@ def opens_no_connection(module: Module) -> Iterator[str]:
 
 
 def is_short(module: Module) -> Iterator[str]:
-    if module.lines > LONGEST_FILE:
-        yield f"{module.path}: {module.lines} lines; {LONGEST_FILE} at most: it holds more than one thing"
+    if module.lines > (most := _ALONE.get(str(module.path), LONGEST_FILE)):
+        yield f"{module.path}: {module.lines} lines; {most} at most: it holds more than one thing"
     for node in ast.walk(module.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1

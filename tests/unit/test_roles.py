@@ -11,13 +11,13 @@ ASKING = "status:read n5g-eir-eic device-authenticity:check-status blocklist:rea
 OVERVIEW = f"{ASKING} receipts:read devices:read incidents:read partners:read"
 TABLE = {
     "goods-in": "receipts:write receipts:read devices:read",
-    "incident-manager": f"{OVERVIEW} incidents:write incidents:lift alerts:write sightings:write",
-    "approver": f"{OVERVIEW} incidents:approve incidents:lift alerts:write sightings:write",
+    "incident-manager": f"{OVERVIEW} evidence:read incidents:write incidents:lift alerts:write sightings:write",
+    "approver": f"{OVERVIEW} evidence:read incidents:approve incidents:lift alerts:write sightings:write",
     "carrier": f"{ASKING} sightings:write",
-    "auditor": f"{OVERVIEW} audit:read keys:read people:read",
+    "auditor": f"{OVERVIEW} audit:read evidence:read keys:read people:read",
     "admin": (
         f"{OVERVIEW} receipts:write incidents:write incidents:approve incidents:lift alerts:write sightings:write "
-        "golden:write devices:erase "
+        "golden:write devices:erase evidence:read "
         "tacs:write partners:write audit:read keys:read keys:write people:read people:write"
     ),
 }
