@@ -41,7 +41,7 @@ class Enquiries:
         self._pool = pool
         self._counter: Counter = Gathered(pool, answers, within=ANSWER_WITHIN)
         self._by_bearer: Gathered[Question, Told | None] = Gathered(
-            pool, _recognised, at_once=2, within=ANSWER_WITHIN
+            pool, recognised, at_once=2, within=ANSWER_WITHIN
         )
         self._lookout = lookout
         # A connection of those for look-ups is busy for long with ten thousand: the others are for who asks for one.
@@ -71,7 +71,7 @@ class Enquiries:
         return found
 
 
-async def _recognised(conn: Connection, asked: Sequence[Question]) -> Callable[[Question], Told | None]:
+async def recognised(conn: Connection, asked: Sequence[Question]) -> Callable[[Question], Told | None]:
     """Nothing is looked up for somebody who is not known, or may not ask."""
     whose = await bearers.recognised(conn, {question.bearer for question in asked})
     askers = {bearer: whose(bearer) for bearer in {question.bearer for question in asked}}

@@ -21,6 +21,7 @@ from .enqueue import enqueue, million
 from .fair import fair
 from .fan_out import fan_out
 from .ground import Plan
+from .lag import lag
 from .night import night
 from .sick import sick
 from .takeover import takeover
@@ -34,6 +35,7 @@ MEASUREMENTS: dict[str, Callable[[Plan], AsyncIterator[Figure]]] = {
     "fair": fair,
     "takeover": takeover,
     "night": night,
+    "lag": lag,
 }
 
 

@@ -21,6 +21,8 @@ import msgspec
 
 from app.adapters import registry
 from app.adapters.contract import Op
+from app.audit import signing
+from app.audit.note import Kind
 from app.blocklist import listing
 from app.core import keyring
 from app.core.config import Settings
@@ -40,6 +42,7 @@ ROOT = Path(__file__).resolve().parents[3]
 STRIDE = 611_953
 TACS = 20
 SECRETS_KEY = keyring.new_key(secrets.token_bytes)
+AUDIT_KEY = signing.new("load.example/audit", Kind.NOTE, secrets.token_bytes).written()
 _BATCH, _DATABASE = count(), count()
 
 
@@ -157,6 +160,7 @@ class Worker:
             "LOG_LEVEL": "info",
             "FOLLOW_INPUT": "1",
             "SECRETS_KEY": SECRETS_KEY,
+            "AUDIT_KEY": AUDIT_KEY,
         }
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(

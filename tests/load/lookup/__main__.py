@@ -23,6 +23,7 @@ from .export import export
 from .feed import feed
 from .flat import flat
 from .ground import PALLET, ROOT, Plan
+from .known import known
 from .single import single
 
 MEASUREMENTS: dict[str, Callable[[Plan], AsyncIterator[Figure]]] = {
@@ -32,6 +33,7 @@ MEASUREMENTS: dict[str, Callable[[Plan], AsyncIterator[Figure]]] = {
     "declare": declare,
     "feed": feed,
     "export": export,
+    "known": known,
 }
 
 
