@@ -14,6 +14,7 @@ from app.core.db import Pool, transaction
 from app.core.sql import queries
 from app.incidents import decide
 from app.incidents.decide import Draft
+from app.incidents.guards import Submission
 from app.incidents.scope import Scope
 
 from .people import utc_now
@@ -43,12 +44,15 @@ class Counted:
         return found
 
 
+MEANT = Submission(acknowledged=("size",))
+
+
 async def declared(counted: Counted, keys: Sequence[int], title: str = "overlap") -> int:
     """An incident about these, submitted and approved by two people."""
     said = Draft(title, Scope(imeis=tuple(imei.full(key) for key in keys)))
     drafted = await counted.run(lambda conn: decide.draft(conn, MANAGER, said, utc_now()))
     number: int = drafted.id
-    await counted.run(lambda conn: decide.submit(conn, MANAGER, number, utc_now()))
+    await counted.run(lambda conn: decide.submit(conn, MANAGER, number, utc_now(), MEANT))
     await counted.run(lambda conn: decide.approve(conn, APPROVER, number, utc_now()))
     return number
 
