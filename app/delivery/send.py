@@ -29,6 +29,9 @@ LEASE = 25.0
 DEADLINE = 15.0
 MARGIN = 2.0
 STRETCH = 1.0
+# Seconds from which a lane is let go after a stretch. A partner has more lanes than calls at once, and those that have
+# work without end would leave the others none.
+TURN = 0.5
 DELIVERIES_A_STRETCH = 8
 CALLS_A_STRETCH = 500
 # Leases that lapsed in a row with nothing settled, from which the order that was being told is given up: whoever tells
@@ -63,14 +66,15 @@ class Desk(msgspec.Struct, frozen=True):
 
 
 async def work_lane(desk: Desk, lane: Lane, leased_at: float) -> None:
-    """Works a lane until nothing is due, the partner needs rest or the worker is told to stop."""
+    """Works a lane until nothing is due, its turn is over, the partner needs rest or the worker is told to stop."""
     if lane.lapsed:
         async with desk.pool.acquire() as conn:
             await lanes.doubt(conn, lane)
     run = _Run(desk, lane, leased_at)
+    ends = time.monotonic() + TURN
     while not desk.stopping.is_set():
         works = await run.works()
-        if not works or not await run.stretch(works):
+        if not works or not await run.stretch(works) or time.monotonic() > ends:
             break
     if run.held:
         async with desk.pool.acquire() as conn:

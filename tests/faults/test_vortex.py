@@ -27,7 +27,7 @@ async def blow(seed: int, seconds: float, folder: Path) -> None:
         await run.harm(seconds)
         await asyncio.gather(*people)
         await run.declare("the last", range(FIRST_KEY, FIRST_KEY + 5))
-        await run.drain(within=60)
+        await run.drain(within=120)
         verdict, events = await run.verdict(), run.events()
         await _tamper(run)
         tampered = await run.verdict()

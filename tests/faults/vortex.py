@@ -81,10 +81,11 @@ class Vortex:
     # ── people ──────────────────────────────────────────────────────────────────────────────────────────
 
     async def decide(self, name: str, chance: Random) -> None:
-        """Declares and withdraws, one after the other, until it is over; remembers what stands."""
+        """Declares and withdraws, one after the other, until it is over; remembers what stands. Were most of it blocked
+        several times over, hardly a decision would change anything for anybody."""
         number, mine = 0, list[tuple[int, list[int]]]()
         while not self.over.is_set():
-            if mine and chance.random() < 0.5:
+            if len(mine) > 1 or (mine and chance.random() < 0.5):
                 incident, keys = mine.pop(chance.randrange(len(mine)))
                 await self._withdraw(incident, keys)
             else:
@@ -93,7 +94,7 @@ class Vortex:
                 incident_or_none = await self.declare(f"{name} {number}", keys)
                 if incident_or_none is not None:
                     mine.append((incident_or_none, keys))
-            await asyncio.sleep(chance.uniform(0.0, 0.1))
+            await asyncio.sleep(chance.uniform(0.1, 0.3))
 
     async def declare(self, title: str, keys: Sequence[int]) -> int | None:
         try:
@@ -151,16 +152,41 @@ class Vortex:
 
     async def _harm_until_seen(self) -> None:
         """A sleeper that had nothing to do, and a partner that nobody called, have shown nothing."""
-        for _ in range(8):
-            await self._resume()
-            if not self.events()["delivery.stale"]:
-                await self._sleep()
-            elif not await self._count("SELECT sum(failed_calls) FROM progress"):
-                await self._partner()
-            elif not any(proxy.harmed for proxy in self.proxies.values()):
-                await self._proxy()
-            else:
+        async with asyncio.timeout(90):
+            while True:
+                await self._resume()
+                if not self.events()["delivery.stale"]:
+                    await self._sleep_in_calls()
+                elif not await self._count("SELECT sum(failed_calls) FROM progress"):
+                    await self._partner()
+                elif not any(proxy.harmed for proxy in self.proxies.values()):
+                    await self._proxy()
+                else:
+                    return
+
+    async def _sleep_in_calls(self) -> None:
+        """One after the other, until one slept with calls in its hands and another took over a lane of its."""
+        for worker in self.workers:
+            worker.signal(signal.SIGSTOP)
+            held = await self._leases()
+            await asyncio.sleep(TERMS.lease - TERMS.margin)
+            # Whoever is awake prolongs its leases before that.
+            held &= await self._leases()
+            for _ in range(50 if held else 0):
+                if not held <= await self._leases("lease_until > '-infinity'"):
+                    break
+                await asyncio.sleep(0.2)
+            worker.signal(signal.SIGCONT)
+            await asyncio.sleep(TERMS.deadline)
+            if held:
                 return
+
+    async def _leases(
+        self, where: str = "lease_until > clock_timestamp() AND pending > 0"
+    ) -> set[tuple[object, ...]]:
+        columns = "partner_id, lane, lease_token, lease_until"
+        rows = await self.pool.fetch(f"SELECT {columns} FROM partner_lane WHERE {where}")
+        return {tuple(row) for row in rows}
 
     async def _kill(self) -> None:
         worker = self.chance.choice(self.workers)
