@@ -40,6 +40,13 @@ class NewKey(msgspec.Struct, frozen=True):
         return f"NewKey(key_id={self.key_id!r})"
 
 
+class Written(msgspec.Struct, frozen=True):
+    """A secret as it is kept: whose key it is, and its SHA-256 in hex."""
+
+    key_id: str
+    sha256: str
+
+
 class Key(msgspec.Struct, frozen=True):
     """What is known of a key; live until `revoked_at` is set, or `expires_at` comes. Its former secret is good until
     `former_until`. `quota`: identifiers a minute; 0: any number, None: as
@@ -58,6 +65,7 @@ class Key(msgspec.Struct, frozen=True):
     networks: tuple[str, ...] | None
     expires_at: datetime | None
     former_until: datetime | None
+    groups: tuple[str, ...]
 
 
 async def create(
@@ -71,20 +79,37 @@ async def create(
     ends: Ends = NO_ENDS,
 ) -> NewKey:
     """A new live key; `random` is `secrets.token_bytes` at the doors. Invalid has a flaw for each field."""
+    made, written = write(random)
+    await add(conn, written, name=name, role=role, by=by, now=now, ends=ends)
+    return made
+
+
+def write(random: Callable[[int], bytes], key_id: str = "") -> tuple[NewKey, Written]:
+    """A secret that nobody has had yet, of a new key or of this one: to be shown, and to be kept."""
+    key_id = key_id or "k_" + base64.b32encode(random(5)).decode().lower()
+    key = f"imei_{key_id}_{base64.urlsafe_b64encode(random(32)).decode().rstrip('=')}"
+    return NewKey(key_id, key), Written(key_id, _digest(key).hex())
+
+
+async def add(
+    conn: Connection,
+    written: Written,
+    *,
+    name: str,
+    role: str,
+    by: str,
+    now: datetime,
+    ends: Ends = NO_ENDS,
+) -> None:
+    """A new live key, whose secret was written before. Invalid has a flaw for each field."""
     name = name.strip()
     flaws = (*_name_flaws(name), *_role_flaws(role), *end_flaws(ends, now))
     if flaws:
         raise Invalid(told(flaws, "{} things about this key are wrong."), "key-invalid", flaws)
-    key_id = "k_" + base64.b32encode(random(5)).decode().lower()
-    key = _written(key_id, random)
     reach = ends.reach or Reach()
     whose = (reach.owners, reach.sites, ends.networks)
-    await conn.execute(_SQL.create_key, key_id, name, role, _digest(key), now, by, *whose, ends.expires_at)
-    return NewKey(key_id, key)
-
-
-def _written(key_id: str, random: Callable[[int], bytes]) -> str:
-    return f"imei_{key_id}_{base64.urlsafe_b64encode(random(32)).decode().rstrip('=')}"
+    kept = (written.key_id, name, role, bytes.fromhex(written.sha256), now, by)
+    await conn.execute(_SQL.create_key, *kept, *whose, ends.expires_at)
 
 
 def _name_flaws(name: str) -> tuple[Flaw, ...]:
@@ -163,6 +188,7 @@ def principal(row: asyncpg.Record, scopes: frozenset[Permission] | None = None) 
         row["quota"],
         Reach.of(row["owners"], row["sites"]),
         row["networks"] and tuple(row["networks"]),
+        tuple(row["groups"]),
     )
 
 
@@ -208,12 +234,19 @@ async def _keep_an_admin(conn: Connection, key_id: str) -> None:
 
 
 async def rotate(conn: Connection, key_id: str, overlap: timedelta, random: Callable[[int], bytes]) -> NewKey:
-    """Another secret for the same key; the present one stays good for `overlap`, one before it ends now. It is the same
-    key in all else: whoever submitted with the one cannot approve with the other. Raises Missing."""
-    key = _written(key_id, random)
-    if not await conn.fetchval(_SQL.rotate_key, key_id, _digest(key), overlap.total_seconds()):
+    """Another secret for the same key, as `rewrite`."""
+    made, written = write(random, key_id)
+    await rewrite(conn, written, overlap)
+    return made
+
+
+async def rewrite(conn: Connection, written: Written, overlap: timedelta) -> None:
+    """Another secret, written before, for the same key; the present one stays good for `overlap`, one before it ends
+    now. It is the same key in all else: whoever submitted with the one cannot approve with the other. Raises
+    Missing."""
+    row = (written.key_id, bytes.fromhex(written.sha256), overlap.total_seconds())
+    if not await conn.fetchval(_SQL.rotate_key, *row):
         raise _missing()
-    return NewKey(key_id, key)
 
 
 async def set_end(conn: Connection, key_id: str, expires_at: datetime | None, now: datetime) -> None:
@@ -236,6 +269,22 @@ async def set_networks(conn: Connection, key_id: str, networks: Sequence[str] | 
 
 def _missing() -> Missing:
     return Missing("There is no live key of that id; the list of keys shows all ids.", "key-missing")
+
+
+async def set_groups(conn: Connection, key_id: str, groups: Sequence[str]) -> None:
+    """Which teams a key stands for, as approval rules name them. Raises Missing, Invalid."""
+    if len(groups) > 20 or not all(0 < len(one) <= 200 and one.isprintable() for one in groups):
+        raise Invalid("Groups would be at most 20, each of 1 to 200 printable characters.", "key-groups")
+    if not await conn.fetchval(_SQL.set_groups, key_id, sorted({*groups})):
+        raise _missing()
+
+
+async def role(conn: Connection, key_id: str) -> str:
+    """What a live key may do. Raises Missing."""
+    found: str | None = await conn.fetchval(_SQL.role_of_key, key_id)
+    if found is None:
+        raise _missing()
+    return found
 
 
 async def set_quota(conn: Connection, key_id: str, quota: int | None) -> None:

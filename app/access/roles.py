@@ -28,6 +28,11 @@ class Permission(StrEnum):
     INCIDENTS_WRITE = "incidents:write"
     INCIDENTS_APPROVE = "incidents:approve"
     INCIDENTS_LIFT = "incidents:lift"
+    INCIDENTS_BREAK_GLASS = "incidents:break-glass"
+    CHANGES_APPROVE = "changes:approve"
+    PROPOSALS_READ = "proposals:read"
+    RULES_READ = "rules:read"
+    RULES_WRITE = "rules:write"
     GOLDEN_WRITE = "golden:write"
     STATUS_READ = "status:read"
     N5G_EIR = "n5g-eir-eic"
@@ -69,6 +74,8 @@ _OVERVIEW = _ASKING | {
     Permission.DEVICES_READ,
     Permission.RECEIPTS_READ,
     Permission.PARTNERS_READ,
+    Permission.RULES_READ,
+    Permission.PROPOSALS_READ,
 }
 _DECIDING = _OVERVIEW | {
     Permission.INCIDENTS_LIFT,
@@ -79,8 +86,8 @@ _DECIDING = _OVERVIEW | {
 
 ALLOWED: dict[Role, frozenset[Permission]] = {
     Role.GOODS_IN: frozenset({Permission.RECEIPTS_WRITE, Permission.RECEIPTS_READ, Permission.DEVICES_READ}),
-    Role.INCIDENT_MANAGER: _DECIDING | {Permission.INCIDENTS_WRITE},
-    Role.APPROVER: _DECIDING | {Permission.INCIDENTS_APPROVE},
+    Role.INCIDENT_MANAGER: _DECIDING | {Permission.INCIDENTS_WRITE, Permission.INCIDENTS_BREAK_GLASS},
+    Role.APPROVER: _DECIDING | {Permission.INCIDENTS_APPROVE, Permission.CHANGES_APPROVE},
     Role.CARRIER: _ASKING | {Permission.SIGHTINGS_WRITE},
     Role.AUDITOR: _OVERVIEW
     | {Permission.EVIDENCE_READ, Permission.AUDIT_READ, Permission.KEYS_READ, Permission.PEOPLE_READ},
@@ -103,6 +110,9 @@ _OF_ALL = frozenset(
         Permission.KEYS_WRITE,
         Permission.PEOPLE_READ,
         Permission.PEOPLE_WRITE,
+        Permission.RULES_READ,
+        Permission.RULES_WRITE,
+        Permission.CHANGES_APPROVE,
     }
 )
 

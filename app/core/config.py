@@ -49,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True):
     token_seconds: int = 3600
     trusted_proxies: str = ""
     step_up_minutes: int = 5
+    review_hours: int = 24
+    undo_minutes: int = 60
     session_hours: int = 12
     idle_minutes: int = 30
     oidc_issuer: str = ""
@@ -116,6 +118,8 @@ def _checked(settings: Settings) -> Settings:
         "unusual_share": range(1, 101),
         "quota": range(10**9 + 1),
         "token_seconds": range(60, 86_401),
+        "review_hours": range(169),
+        "undo_minutes": range(1441),
         "step_up_minutes": range(1, 61),
         "session_hours": range(1, 169),
         "idle_minutes": range(5, 1441),

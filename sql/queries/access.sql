@@ -7,7 +7,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text []::cidr [], $10);
 
 -- name: live_keys
 SELECT
-    key_id, name, role, quota, owners, sites, networks::text [] AS networks, secret_hash,
+    key_id, name, role, quota, owners, sites, networks::text [] AS networks, groups, secret_hash,
     CASE WHEN former_until > now() THEN former_hash END AS former_hash
 FROM api_key
 WHERE key_id = ANY ($1::text []) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now());
@@ -15,7 +15,7 @@ WHERE key_id = ANY ($1::text []) AND revoked_at IS NULL AND (expires_at IS NULL 
 -- name: list_keys
 SELECT
     key_id, name, role, created_at, created_by, revoked_at, revoked_by, quota, owners, sites, networks::text [] AS networks,
-    expires_at, former_until
+    expires_at, former_until, groups
 FROM api_key
 ORDER BY created_at, key_id;
 
@@ -39,6 +39,9 @@ UPDATE api_key SET former_hash = secret_hash, former_until = now() + make_interv
 WHERE key_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 RETURNING name;
 
+-- name: role_of_key
+SELECT role FROM api_key WHERE key_id = $1 AND revoked_at IS NULL;
+
 -- name: set_end
 -- $1 key_id, $2 when it ends; null: when it is revoked.
 UPDATE api_key SET expires_at = $2 WHERE key_id = $1 AND revoked_at IS NULL RETURNING true;
@@ -46,6 +49,9 @@ UPDATE api_key SET expires_at = $2 WHERE key_id = $1 AND revoked_at IS NULL RETU
 -- name: set_networks
 -- $1 key_id, $2 networks; null: all.
 UPDATE api_key SET networks = $2::text []::cidr [] WHERE key_id = $1 AND revoked_at IS NULL RETURNING true;
+
+-- name: set_groups
+UPDATE api_key SET groups = $2 WHERE key_id = $1 AND revoked_at IS NULL RETURNING true;
 
 -- name: set_quota
 UPDATE api_key SET quota = $2 WHERE key_id = $1 AND revoked_at IS NULL RETURNING true;

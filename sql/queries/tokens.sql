@@ -11,7 +11,7 @@ INSERT INTO access_token (token_hash, key_id, scopes, certificate, expires_at)
 VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5));
 
 -- name: live
-SELECT t.token_hash, t.scopes, t.certificate, k.key_id, k.name, k.role, k.quota, k.owners, k.sites, k.networks::text [] AS networks
+SELECT t.token_hash, t.scopes, t.certificate, k.key_id, k.name, k.role, k.quota, k.owners, k.sites, k.networks::text [] AS networks, k.groups
 FROM access_token AS t
 JOIN api_key AS k USING (key_id)
 WHERE t.token_hash = ANY ($1::bytea []) AND t.expires_at > now() AND k.revoked_at IS NULL

@@ -8,16 +8,20 @@ from app.access.roles import ALLOWED, Permission, Principal, Role
 from app.core.errors import Forbidden
 
 ASKING = "status:read n5g-eir-eic device-authenticity:check-status blocklist:read"
-OVERVIEW = f"{ASKING} receipts:read devices:read incidents:read partners:read"
+OVERVIEW = f"{ASKING} receipts:read devices:read incidents:read partners:read rules:read proposals:read"
 TABLE = {
     "goods-in": "receipts:write receipts:read devices:read",
-    "incident-manager": f"{OVERVIEW} evidence:read incidents:write incidents:lift alerts:write sightings:write",
-    "approver": f"{OVERVIEW} evidence:read incidents:approve incidents:lift alerts:write sightings:write",
+    "incident-manager": (
+        f"{OVERVIEW} evidence:read incidents:write incidents:break-glass incidents:lift alerts:write sightings:write"
+    ),
+    "approver": (
+        f"{OVERVIEW} evidence:read incidents:approve changes:approve incidents:lift alerts:write sightings:write"
+    ),
     "carrier": f"{ASKING} sightings:write",
     "auditor": f"{OVERVIEW} audit:read evidence:read keys:read people:read",
     "admin": (
         f"{OVERVIEW} receipts:write incidents:write incidents:approve incidents:lift alerts:write sightings:write "
-        "golden:write devices:erase evidence:read "
+        "golden:write devices:erase evidence:read incidents:break-glass rules:write changes:approve "
         "tacs:write partners:write audit:read keys:read keys:write people:read people:write"
     ),
 }
