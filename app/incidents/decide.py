@@ -21,12 +21,12 @@ from app.audit.record import reason as checked_reason
 from app.blocklist import feed, listing
 from app.core import country
 from app.core.db import Connection
-from app.core.errors import Conflict, Flaw, Forbidden, Invalid
+from app.core.errors import Conflict, Flaw, Invalid
 from app.core.sql import queries
 from app.delivery import again
 from app.delivery.commands import Command, order
 from app.delivery.scope import KINDS
-from app.incidents import guards
+from app.incidents import assent, guards
 from app.incidents import scope as scopes
 from app.incidents.guards import NOTHING_SAID, USUAL, Bounds, Submission
 from app.incidents.incident import Incident, hold
@@ -155,7 +155,8 @@ async def submit(
     """Freezes what the scope names now and asks a second person; every identifier turns suspect. Raises Conflict
     `unusual` for what is so and was not acknowledged."""
     actor.require(Permission.INCIDENTS_WRITE)
-    incident = await hold(conn, incident_id, "draft", to="submitted")
+    incident = await hold(conn, incident_id, "draft", "submitted", to="submitted")
+    before = {*await _let_go_of(conn, incident, now)} if incident.state == "submitted" else set()
     named = await scopes.named(incident.scope, now, actor.reach)
     sold = incident.include_sold or said.include_sold
     unknown, left = await guards.leave_out(conn, await scopes.resolve_and_hold(conn, named), sold)
@@ -166,28 +167,52 @@ async def submit(
     known, frozen = guards.must_be_acknowledged(incident_id, shown, said.acknowledged), digest(keys)
     await conn.execute(_SQL.claim_scope, incident_id)
     await guards.remember(conn, incident_id)
-    turned = await listing.suspect(conn, incident_id, keys, now)
+    turned = await listing.suspect(conn, incident_id, sorted({*keys} - before), now)
+    acquitted = await listing.acquit(conn, incident_id, sorted(before.difference(keys)), now)
     counts = (frozen, len(keys), shown.devices)
     row = (msgspec.to_builtins(shown), *counts, known, sold)
     await conn.execute(_SQL.submit, incident_id, actor.label, now, *row)
+    await assent.begin(conn, incident, shown, now)
     detail = {"frozen": frozen.hex(), **_counts(shown), "acknowledged": known, "include_sold": sold}
     await _remember(conn, "incident.submitted", incident_id, actor, now, detail)
     submitted = await hold(conn, incident_id, "submitted", to="read")
-    await feed.publish(conn, turned.told, now)
+    await feed.publish(conn, [*turned.told, *acquitted.told], now)
     return submitted
 
 
-async def approve(conn: Connection, actor: Principal, incident_id: int, now: datetime) -> Incident:
-    """The second person's word: everything that was frozen is blocked, and every partner will be told.
+async def _let_go_of(conn: Connection, incident: Incident, now: datetime) -> list[int]:
+    """What an incident suspected whose time is over, and which is submitted anew; all of it that is named
+    still is claimed again in this transaction. Raises Conflict while the time is not over."""
+    if incident.approve_until is None or now <= incident.approve_until:
+        raise Conflict(
+            f"Incident {incident.id} is submitted already; others approve it now.", "incident-state"
+        )
+    return [row["key"] for row in await conn.fetch(_SQL.unclaim, incident.id)]
+
+
+async def approve(
+    conn: Connection, actor: Principal, incident_id: int, now: datetime, frozen: str = ""
+) -> Incident:
+    """Another person's word; with the last one that it takes, everything that was frozen is blocked, and every partner
+    will be told. `frozen` is what he has seen (hex), if he says so.
 
     Raises Forbidden for the one who submitted. Said twice by the same person, the second changes nothing.
     """
     actor.require(Permission.INCIDENTS_APPROVE)
     actor.require_fresh()
     incident = await hold(conn, incident_id, "submitted", "approved", to="approved")
-    _must_be_another(actor, incident, "approve")
+    assent.must_be_another(actor, incident, "approve")
     if incident.state == "approved":
         return _approved_already(actor, incident)
+    if lacking := await assent.give(conn, actor, incident, frozen, now):
+        detail = {"frozen": incident.frozen, "lacking": lacking}
+        await _remember(conn, "incident.assented", incident_id, actor, now, detail)
+        return await hold(conn, incident_id, "submitted", to="read")
+    return await block(conn, actor, incident_id, now)
+
+
+async def block(conn: Connection, actor: Principal, incident_id: int, now: datetime) -> Incident:
+    """Everything that was frozen, for good."""
     claims = await _turned(conn, incident_id, SUSPECTED, ACTIVE, now)
     turned = await listing.block(conn, incident_id, claims.keys, now)
     await conn.execute(_SQL.approve, incident_id, actor.label, now)
@@ -202,16 +227,8 @@ async def approve(conn: Connection, actor: Principal, incident_id: int, now: dat
     return approved
 
 
-def _must_be_another(actor: Principal, incident: Incident, verb: str) -> None:
-    if actor.is_named(incident.submitted_by):
-        raise Forbidden(
-            f"You submitted incident {incident.id}, so somebody else must {verb} it: every theft takes two people.",
-            "second-person",
-        )
-
-
 def _approved_already(actor: Principal, incident: Incident) -> Incident:
-    if not actor.is_named(incident.approved_by):
+    if not any(map(actor.is_named, incident.assents)):
         raise Conflict(
             f"Incident {incident.id} was approved by {incident.approved_by} at {incident.approved_at} already.",
             "incident-state",
@@ -226,7 +243,7 @@ async def reject(
     actor.require(Permission.INCIDENTS_APPROVE)
     actor.require_fresh()
     incident = await hold(conn, incident_id, "submitted", to="rejected")
-    _must_be_another(actor, incident, "reject")
+    assent.must_be_another(actor, incident, "reject")
     reason = checked_reason(reason)
     await _acquit(conn, incident_id, now)
     return await _finish(conn, actor, incident_id, "rejected", reason, now)
@@ -238,12 +255,18 @@ async def withdraw(
     """Takes the whole incident back, at once, whatever its state; what was blocked for it is released."""
     actor.require(Permission.INCIDENTS_WRITE)
     incident = await hold(conn, incident_id, "draft", "submitted", "approved", to="withdrawn")
-    reason = checked_reason(reason)
+    return await take_back(conn, actor, incident, checked_reason(reason), now)
+
+
+async def take_back(
+    conn: Connection, actor: Principal, incident: Incident, reason: str, now: datetime
+) -> Incident:
+    """All that an incident holds is let go."""
     if incident.state == "submitted":
-        await _acquit(conn, incident_id, now)
+        await _acquit(conn, incident.id, now)
     if incident.state == "approved":
-        await let_go(conn, actor, incident_id, await _turned(conn, incident_id, ACTIVE, LIFTED, now), now)
-    return await _finish(conn, actor, incident_id, "withdrawn", reason, now)
+        await let_go(conn, actor, incident.id, await _turned(conn, incident.id, ACTIVE, LIFTED, now), now)
+    return await _finish(conn, actor, incident.id, "withdrawn", reason, now)
 
 
 async def _acquit(conn: Connection, incident_id: int, now: datetime) -> None:

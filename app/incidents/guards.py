@@ -214,5 +214,6 @@ def nothing_left(incident_id: int, left: LeftOut) -> Conflict:
 
 
 async def remember(conn: Connection, incident_id: int) -> None:
-    """Keeps how many devices of each site the resolved scope claims, for those that come after."""
+    """Keeps how many devices of each site the resolved scope claims now, for those that come after."""
+    await conn.execute(_SQL.forget, incident_id)
     await conn.execute(_SQL.remember, incident_id)

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from app.access.approvals import Demand
 from app.access.roles import Permission, Principal
 from app.blocklist import sightings
 from app.core.db import Connection
@@ -60,6 +61,14 @@ class Summary(msgspec.Struct, frozen=True):
     submitted_at: datetime | None
     approved_by: str | None
     approved_at: datetime | None
+    assents: list[str]
+    demand: Demand | None
+    approve_until: datetime | None
+    glass_broken_by: str | None
+    review_until: datetime | None
+    reviewed_by: str | None
+    reviewed_at: datetime | None
+    verdict: str | None
     ended_by: str | None
     ended_at: datetime | None
     reason: str
@@ -70,12 +79,16 @@ class Summary(msgspec.Struct, frozen=True):
 
 class Incident(Summary, frozen=True):
     """One incident, all of it. `preview` is as it was shown: when it was drafted, and again when it was submitted.
-    `include_sold`: it claims sold devices too; `acknowledged`: the warnings that whoever submitted it knew of."""
+    `include_sold`: it claims sold devices too; `acknowledged`: the warnings that whoever submitted it knew of;
+    `frozen`: the SHA-256 of the identifiers that were submitted, in hex, which is what is approved; `round`: how often
+    it was submitted."""
 
     scope: Scope
     preview: Preview | None
     include_sold: bool
     acknowledged: list[str]
+    frozen: str
+    round: int
 
 
 class Glance(msgspec.Struct, frozen=True):
@@ -115,6 +128,8 @@ def _whole(row: asyncpg.Record) -> Incident:
         preview=row["preview"] and msgspec.convert(row["preview"], Preview, strict=False),
         include_sold=row["include_sold"],
         acknowledged=row["acknowledged"],
+        frozen=(row["frozen"] or b"").hex(),
+        round=row["round"],
     )
 
 
@@ -122,7 +137,8 @@ def _summed_up(row: asyncpg.Record) -> dict[str, Any]:
     fields = {name: row[name] for name in Summary.__struct_fields__ if name in row}
     named = Names(*(row[f"named_{name}"] for name in Names.__struct_fields__))
     shown = {"devices": row["shown_devices"], "identifiers": row["shown_identifiers"]}
-    return {**fields, "id": row["incident_id"], "named": named, **shown}
+    demand = row["demand"] and msgspec.convert(row["demand"], Demand)
+    return {**fields, "id": row["incident_id"], "named": named, "demand": demand, **shown}
 
 
 async def find(conn: Connection, actor: Principal, incident_id: int) -> Summary:

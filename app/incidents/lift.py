@@ -13,7 +13,7 @@ from app.core.db import Connection
 from app.core.errors import Conflict
 from app.core.sql import queries
 from app.incidents import scope as scopes
-from app.incidents.decide import Claims, let_go
+from app.incidents.decide import Claims, digest, let_go
 from app.incidents.incident import hold
 from app.incidents.scope import Scope, Unknown
 
@@ -22,7 +22,8 @@ _SQL = queries("incidents")
 
 class Lifted(msgspec.Struct, frozen=True):
     """What a lift came to. `released` identifiers are free; `still_held` are claimed by other incidents;
-    `not_claimed` were named and are not held by this incident; `unknown` names are not registered."""
+    `not_claimed` were named and are not held by this incident; `unknown` names are not registered. `frozen`: the
+    SHA-256 of the identifiers that it let go of, in hex."""
 
     devices: int
     identifiers: int
@@ -31,6 +32,7 @@ class Lifted(msgspec.Struct, frozen=True):
     not_claimed: list[str]
     unknown: Unknown
     state: str
+    frozen: str
 
 
 async def lift(conn: Connection, actor: Principal, incident_id: int, scope: Scope, now: datetime) -> Lifted:
@@ -61,6 +63,7 @@ async def lift(conn: Connection, actor: Principal, incident_id: int, scope: Scop
         not_claimed=[imei.full(row["key"]) if row["key"] >= 0 else row["serial"] for row in missed],
         unknown=unknown,
         state="approved" if freed.still_active else "closed",
+        frozen=digest(claims.keys).hex(),
     )
     await _remember(conn, actor, incident_id, lifted, now)
     return lifted

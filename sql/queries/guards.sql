@@ -95,6 +95,9 @@ FROM (
     LIMIT $2
 ) AS counted;
 
+-- name: forget
+DELETE FROM incident_site WHERE incident_id = $1;
+
 -- name: remember
 INSERT INTO incident_site (incident_id, site, devices)
 SELECT

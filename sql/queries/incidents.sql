@@ -32,6 +32,14 @@ SELECT
     submitted_at,
     approved_by,
     approved_at,
+    assents,
+    demand,
+    approve_until,
+    glass_broken_by,
+    review_until,
+    reviewed_by,
+    reviewed_at,
+    verdict,
     ended_by,
     ended_at,
     reason,
@@ -70,6 +78,14 @@ SELECT
     submitted_at,
     approved_by,
     approved_at,
+    assents,
+    demand,
+    approve_until,
+    glass_broken_by,
+    review_until,
+    reviewed_by,
+    reviewed_at,
+    verdict,
     ended_by,
     ended_at,
     reason,
@@ -96,6 +112,48 @@ WHERE incident_id = $1;
 UPDATE incident SET lifted_identifiers = lifted_identifiers + $2, lifted_devices = lifted_devices + $3
 WHERE incident_id = $1
 RETURNING identifiers - lifted_identifiers AS active;
+
+-- name: begin_round
+-- $1 incident, $2 what is demanded, $3 until when approvals count: those of the rounds before count no more.
+UPDATE incident SET round = round + 1, demand = $2, approve_until = $3, assents = '{}', reminders = 0
+WHERE incident_id = $1;
+
+-- name: assented
+-- $1 incident, $2 who has approved, $3 what is demanded by now.
+UPDATE incident SET assents = $2, demand = $3 WHERE incident_id = $1;
+
+-- name: break_glass
+-- $1 incident, $2 who, $3 until when it is to be reviewed.
+UPDATE incident SET glass_broken_by = $2, review_until = $3, reminders = 0 WHERE incident_id = $1;
+
+-- name: unreviewed
+-- $1 who has broken the glass before, and nobody has reviewed it.
+SELECT incident_id FROM incident
+WHERE split_part(glass_broken_by, ' ', 1) = $1 AND reviewed_at IS NULL
+ORDER BY incident_id
+LIMIT 1;
+
+-- name: review
+UPDATE incident SET verdict = $2, reviewed_by = $3, reviewed_at = $4 WHERE incident_id = $1;
+
+-- name: remind
+-- $1 now. Submitted ones of whose time three quarters are over, or all of it; and emergencies that nobody reviewed in
+-- time. Each is told of once.
+WITH late AS (
+    SELECT
+        incident_id,
+        CASE WHEN state = 'submitted' AND $1 <= approve_until THEN 1 ELSE 2 END::smallint AS stage
+    FROM incident
+    WHERE
+        state = 'submitted' AND $1 > approve_until - (approve_until - submitted_at) / 4
+        OR glass_broken_by IS NOT NULL AND reviewed_at IS NULL AND $1 > review_until
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE incident AS i SET reminders = late.stage
+FROM late
+WHERE i.incident_id = late.incident_id AND i.reminders < late.stage
+RETURNING
+    i.incident_id, i.title, i.state, i.submitted_by, i.approve_until, i.glass_broken_by, i.review_until, late.stage;
 
 -- name: approve
 UPDATE incident SET state = 'approved', approved_by = $2, approved_at = $3 WHERE incident_id = $1;
@@ -263,6 +321,10 @@ ORDER BY i.incident_id;
 -- name: claim_scope
 INSERT INTO claim (incident_id, key, device_id, state)
 SELECT $1, key, device_id, 0 FROM scoped ORDER BY key;
+
+-- name: unclaim
+-- What an incident suspects, before it is submitted anew.
+DELETE FROM claim WHERE incident_id = $1 AND state = 0 RETURNING key;
 
 -- name: turn_claims
 -- $1 incident, $2 from state, $3 to state, $4 now: all of the incident's claims. Their keys, and on how many registered

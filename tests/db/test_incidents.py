@@ -120,11 +120,16 @@ async def test_the_database_itself_refuses_one_person_for_both(pool, night, regi
     await registers(phones(0, 1))
     number = (await night.draft(serials=("SN000000",))).id
     await night.submit(number)
-    with pytest.raises(asyncpg.CheckViolationError, match="two_people"):
-        await pool.execute(
-            "UPDATE incident SET state = 'approved', approved_by = submitted_by WHERE incident_id = $1",
-            number,
-        )
+    for by, assents, guard in (
+        ("submitted_by", "ARRAY[submitted_by]", "two_people"),
+        ("'somebody'", "'{}'", "enough_people"),
+    ):
+        with pytest.raises(asyncpg.CheckViolationError, match=guard):
+            await pool.execute(
+                f"UPDATE incident SET state = 'approved', approved_by = {by}, assents = {assents}"
+                " WHERE incident_id = $1",
+                number,
+            )
 
 
 async def test_the_unknown_is_listed_and_declared_all_the_same(night, registers, phones):

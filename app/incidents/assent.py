@@ -1,0 +1,87 @@
+"""Who else must approve an incident, and who has. What is approved is what was frozen, by its digest, in the round that
+its submission began: of anything else an approval is none."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+
+from app.access import approvals
+from app.access.approvals import Demand, Matter, Subject
+from app.access.roles import Principal
+from app.core.db import Connection
+from app.core.errors import Conflict, Forbidden
+from app.core.sql import queries
+from app.incidents.incident import Incident
+from app.incidents.preview import Preview
+
+_SQL = queries("incidents")
+MATTER = "incident"
+
+
+class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody has seen who approves: the incident's `frozen`, in hex; nothing need be said."""
+
+    frozen: Annotated[str, msgspec.Meta(pattern="^([0-9a-fA-F]{64})?$")] = ""
+
+
+async def demand(conn: Connection, incident: Incident, shown: Preview) -> Demand:
+    """What it takes by the rules in force now, at least one other person."""
+    return await approvals.demanded(conn, matter(Subject.BLOCK, incident, shown))
+
+
+def matter(subject: Subject, incident: Incident, shown: Preview) -> Matter:
+    """As rules look at it. What nobody registered is a device each; where some devices have no value, those that have
+    one stand for them, and where none has, it may be any."""
+    unregistered = 0 if shown.unknown.left_out else len(shown.unknown.imeis) + len(shown.unknown.serials)
+    worth: dict[str, Decimal | None] = {}
+    for one in shown.value:
+        valued = one.devices
+        worth[one.currency] = one.amount * (valued + one.unvalued) / valued if valued else None
+    return Matter(subject, shown.devices + unregistered, worth, incident.site, incident.kind)
+
+
+async def begin(conn: Connection, incident: Incident, shown: Preview, now: datetime) -> Demand:
+    """A round of approvals, of what is submitted now."""
+    wanted = await demand(conn, incident, shown)
+    until = now + timedelta(hours=wanted.hours)
+    await conn.execute(_SQL.begin_round, incident.id, approvals.stored(wanted), until)
+    return wanted
+
+
+async def give(conn: Connection, actor: Principal, incident: Incident, frozen: str, now: datetime) -> str:
+    """His approval; gives what is still lacking, '' where it is enough. The rules of today count as well as those of
+    the day of its submission. Raises Conflict (`approval-over`, `frozen-differs`), Forbidden (`people-only`)."""
+    assert incident.preview is not None
+    if incident.approve_until is not None and now > incident.approve_until:
+        raise Conflict(
+            f"The time to approve incident {incident.id} was over at {incident.approve_until.isoformat()}, and"
+            " approvals so far count no more. Submit it again: its devices stay suspect meanwhile.",
+            "approval-over",
+        )
+    if frozen and frozen.lower() != incident.frozen:
+        raise Conflict(
+            f"You would approve {frozen}, and incident {incident.id} holds {incident.frozen}: it is not what you have"
+            " seen. Look at it again.",
+            "frozen-differs",
+        )
+    wanted = (incident.demand or Demand()).and_(await demand(conn, incident, incident.preview))
+    approvals.must_be_a_person(actor, wanted)
+    digest = bytes.fromhex(incident.frozen)
+    await approvals.endorse(conn, MATTER, incident.id, incident.round, actor, digest, now)
+    so_far = await approvals.given(conn, MATTER, incident.id, incident.round, digest)
+    lacking = approvals.lacking(wanted, so_far)
+    await conn.execute(_SQL.assented, incident.id, [one.label for one in so_far], approvals.stored(wanted))
+    return lacking
+
+
+def must_be_another(actor: Principal, incident: Incident, verb: str) -> None:
+    """Raises Forbidden (`second-person`)."""
+    if actor.is_named(incident.submitted_by):
+        raise Forbidden(
+            f"You submitted incident {incident.id}, so somebody else must {verb} it: every theft takes two people.",
+            "second-person",
+        )
