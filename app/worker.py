@@ -34,7 +34,9 @@ from app.devices import erasure
 from app.devices.register import MET_ANOTHER
 from app.epcis import capture
 from app.epcis.carry import Carry
+from app.incidents import emergency
 from app.incidents.tidings import carry as carried
+from app.proposals import decide
 from app.replies.reply import forget
 
 POOL_SIZE = 12
@@ -44,6 +46,7 @@ CAPTURE_EVERY = 0.2
 FILTER_EVERY = 1.0
 FORGET_EVERY = 60.0
 JUDGE_EVERY = 10.0
+REMIND_EVERY = 60.0
 # A batch of a thousand devices, and a rest.
 ERASE_EVERY = 5.0
 CLOSE_WITHIN = 5.0
@@ -96,6 +99,7 @@ def _tasks(desk: Desk, settings: Settings, signers: Sequence[Signer], carry: Car
         repeated(partial(_seal, signers), SEAL_EVERY),
         repeated(captures, CAPTURE_EVERY, also=MET_ANOTHER, hindered=_capture_hindered),
         repeated(_judge, JUDGE_EVERY),
+        repeated(_remind, REMIND_EVERY),
         repeated(renewed, FILTER_EVERY),
         repeated(_forget, FORGET_EVERY),
         repeated(_forget_enumeration, FORGET_EVERY),
@@ -154,6 +158,10 @@ async def _capture_hindered(conn: Connection) -> None:
 
 async def _forget(conn: Connection) -> int:
     return await forget(conn, utc_now())
+
+
+async def _remind(conn: Connection) -> int:
+    return await emergency.remind(conn, utc_now()) + await decide.remind(conn, utc_now())
 
 
 async def _judge(conn: Connection) -> int:

@@ -61,6 +61,7 @@ BEGIN
         person, recovery_code, invitation, session, known_browser, sign_in_try, sign_on
     FROM imei_gateway_narrow;
     REVOKE INSERT, UPDATE, DELETE ON golden FROM imei_gateway_narrow;
+    REVOKE INSERT, UPDATE, DELETE ON approval_rule FROM imei_gateway_narrow;
     REVOKE SELECT, DELETE ON audit_entry, audit_pending FROM imei_gateway_narrow;
     GRANT SELECT (entry_id) ON audit_entry TO imei_gateway_narrow;
     GRANT SELECT (key_id, name) ON api_key TO imei_gateway_narrow;
@@ -85,6 +86,14 @@ DECLARE
         ['incident', 'within_reach(owners, sites)'],
         ['incident_site', 'EXISTS (SELECT FROM incident AS i WHERE i.incident_id = incident_site.incident_id)'],
         ['column_mapping', 'within_reach(owners, sites)'],
+        [
+            'approval',
+            $s$CASE subject
+                WHEN 'incident' THEN EXISTS (SELECT FROM incident AS i WHERE i.incident_id = approval.number)
+                ELSE EXISTS (SELECT FROM proposal AS p WHERE p.proposal_id = approval.number)
+            END$s$
+        ],
+        ['proposal', 'EXISTS (SELECT FROM incident AS i WHERE i.incident_id = proposal.incident_id)'],
         ['epcis_capture', 'within_reach(owners, sites)'],
         [
             'epcis_capture_error',
