@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from app.access.roles import Permission, Principal
 from app.api import body, notes
 from app.api.allowance import Allowance
 from app.api.caller import actor
+from app.api.doing import Doing
 from app.api.figures import Figures
 from app.api.once import Once
 from app.api.problems import AnyRequest
@@ -26,6 +28,7 @@ from app.core.keyring import Keyring
 from app.core.reach import Sight
 from app.epcis.carry import Carry
 from app.evidence.make import Packs
+from app.proposals.deed import Means
 
 
 async def allowance(request: AnyRequest, actor: NamedDependency[Principal]) -> Allowance:
@@ -117,6 +120,17 @@ async def keyring(request: AnyRequest) -> Keyring:
     return found
 
 
+async def means(keyring: NamedDependency[Keyring], settings: NamedDependency[Settings]) -> Means:
+    return Means(keyring, timedelta(minutes=settings.undo_minutes), secrets.token_bytes)
+
+
+async def doing(
+    actor: NamedDependency[Principal], means: NamedDependency[Means], now: NamedDependency[datetime]
+) -> Doing:
+    """The way to do what may take several people."""
+    return Doing(actor, means, now)
+
+
 async def now(request: AnyRequest) -> datetime:
     clock: Callable[[], datetime] = request.app.state.now
     return clock()
@@ -150,6 +164,8 @@ _PROVIDERS: dict[str, Callable[..., Any]] = {
     "settings": settings,
     "carry": carry,
     "keyring": keyring,
+    "means": means,
+    "doing": doing,
     "now": now,
     "once": once,
 }

@@ -14,6 +14,7 @@ from litestar.response import ServerSentEvent
 from app.access.roles import Permission, Principal
 from app.api import body
 from app.api.caller import bearer
+from app.api.doing import Doing
 from app.api.notes import Notes
 from app.api.once import Once
 from app.api.problems import AnyRequest
@@ -24,19 +25,22 @@ from app.core.db import Connection
 from app.core.reach import Sight
 from app.delivery import partners
 from app.delivery.progress import Refusal, Standing, refusals
-from app.incidents import decide, guards, incident
+from app.incidents import decide, emergency, guards, incident
+from app.incidents.assent import Seen
 from app.incidents.decide import Draft
+from app.incidents.emergency import Review
 from app.incidents.guards import Submission
 from app.incidents.incident import Claims, Incident, Report, Summary, report
-from app.incidents.lift import Lifted, lift
+from app.incidents.lift import Lifted
 from app.incidents.preview import Preview
 from app.incidents.scope import Scope
+from app.proposals.goods import Lift, Withdraw
+from app.proposals.proposal import Proposal
 
 _IN_STATE = "Only those in this state: draft, submitted, approved, closed, rejected or withdrawn."
 _QUOTED = "Only the one of this reference, which carriers are given to quote: IG-…"
 _NOT_HELD = "The incident is not approved, or holds nothing of what the scope names; nothing was lifted."
 _WRONG_STATE = "The incident is not in a state in which this can be done."
-_DECIDED = Notes(conflict=_WRONG_STATE).opt
 _UNUSUAL = (
     f"{_WRONG_STATE} Or it is unlike the usual (`unusual`): what its warnings tell is not acknowledged; or nothing is"
     " left of it (`incident-empty`)."
@@ -171,16 +175,61 @@ async def submit(
     operation_id="approveIncident",
     status_code=200,
     summary="Approve, as the second person",
-    opt=_DECIDED,
+    request_max_body_size=body.FEW,
+    opt=Notes(conflict=_WRONG_STATE, needs=Permission.INCIDENTS_APPROVE, bare=True).opt,
 )
 async def approve(
     incident_id: FromPath[int],
+    said: NamedDependency[Seen],
     actor: NamedDependency[Principal],
     once: NamedDependency[Once],
     now: NamedDependency[datetime],
 ) -> Response[Incident]:
-    """Blocks everything that was frozen. 403 for the key that submitted."""
-    return await once(lambda conn: decide.approve(conn, actor, incident_id, now))
+    """With the last approval that it takes, everything that was frozen is blocked; until then the incident stays
+    `submitted`, and says who has approved it (`assents`) and what is demanded. 403 for whoever submitted it, 409 where
+    it is not what he has seen (`frozen`) or its time is over. The body may be left out."""
+    return await once(lambda conn: decide.approve(conn, actor, incident_id, now, said.frozen))
+
+
+@post(
+    "/{incident_id:int}/break-glass",
+    operation_id="breakGlass",
+    status_code=200,
+    summary="Block at once, alone, as an emergency",
+    request_max_body_size=body.FEW,
+    opt=Notes(conflict=_WRONG_STATE, needs=Permission.INCIDENTS_BREAK_GLASS).opt,
+)
+async def break_glass(
+    *,
+    incident_id: FromPath[int],
+    said: NamedDependency[Reason],
+    actor: NamedDependency[Principal],
+    once: NamedDependency[Once],
+    settings: NamedDependency[Settings],
+    now: NamedDependency[datetime],
+) -> Response[Incident]:
+    """Everybody is alerted, and somebody else reviews it in time. Whoever has one unreviewed breaks no other."""
+    hours = settings.review_hours
+    return await once(lambda conn: emergency.break_glass(conn, actor, incident_id, said.reason, hours, now))
+
+
+@post(
+    "/{incident_id:int}/review",
+    operation_id="reviewIncident",
+    status_code=200,
+    summary="Review an emergency, as the second person",
+    request_max_body_size=body.FEW,
+    opt=Notes(conflict=_WRONG_STATE, needs=Permission.INCIDENTS_APPROVE).opt,
+)
+async def review(
+    incident_id: FromPath[int],
+    said: NamedDependency[Review],
+    actor: NamedDependency[Principal],
+    once: NamedDependency[Once],
+    now: NamedDependency[datetime],
+) -> Response[Incident]:
+    """`upheld` leaves it as it is; `reversed` releases all of it at once."""
+    return await once(lambda conn: emergency.review(conn, actor, incident_id, said, now))
 
 
 @post(
@@ -207,17 +256,17 @@ async def reject(
     status_code=200,
     summary="Take an incident back",
     request_max_body_size=body.FEW,
-    opt=Notes(conflict=_WRONG_STATE, needs=Permission.INCIDENTS_WRITE).opt,
+    opt=Notes(conflict=_WRONG_STATE, needs=Permission.INCIDENTS_WRITE, proposes=True).opt,
 )
 async def withdraw(
     incident_id: FromPath[int],
     said: NamedDependency[Reason],
-    actor: NamedDependency[Principal],
+    doing: NamedDependency[Doing],
     once: NamedDependency[Once],
-    now: NamedDependency[datetime],
-) -> Response[Incident]:
-    """At once, in any state before its end; what was blocked for it alone is released."""
-    return await once(lambda conn: decide.withdraw(conn, actor, incident_id, said.reason, now))
+) -> Response[Incident | Proposal]:
+    """At once, in any state before its end; what was blocked for it alone is released. Some time after its approval
+    (an hour, if nothing else is set) others approve it, as the rules for releasing devices say."""
+    return await once(lambda conn: doing(conn, Withdraw(incident_id, said.reason)))
 
 
 @post(
@@ -226,17 +275,17 @@ async def withdraw(
     status_code=200,
     summary="Release recovered devices",
     request_max_body_size=body.SCOPE,
-    opt=Notes(conflict=_NOT_HELD, needs=Permission.INCIDENTS_LIFT).opt,
+    opt=Notes(conflict=_NOT_HELD, needs=Permission.INCIDENTS_LIFT, proposes=True).opt,
 )
 async def recover(
     incident_id: FromPath[int],
     said: NamedDependency[LiftQuestion],
-    actor: NamedDependency[Principal],
+    doing: NamedDependency[Doing],
     once: NamedDependency[Once],
-    now: NamedDependency[datetime],
-) -> Response[Lifted]:
-    """Releases what the scope names and no other incident holds. A device comes with all its identifiers."""
-    return await once(lambda conn: lift(conn, actor, incident_id, said.scope, now))
+) -> Response[Lifted | Proposal]:
+    """Releases what the scope names and no other incident holds. A device comes with all its identifiers. As many
+    others approve it as the rules say."""
+    return await once(lambda conn: doing(conn, Lift(incident_id, said.scope)))
 
 
 @get(
@@ -283,6 +332,19 @@ async def events(
 
 router = Router(
     "/v1/incidents",
-    route_handlers=[draft, search, one, submit, approve, reject, withdraw, recover, refused, events],
+    route_handlers=[
+        draft,
+        search,
+        one,
+        submit,
+        approve,
+        break_glass,
+        review,
+        reject,
+        withdraw,
+        recover,
+        refused,
+        events,
+    ],
     tags=["Incidents"],
 )

@@ -14,19 +14,21 @@ from app.api.dialect import Dialect
 
 
 class Notes(msgspec.Struct, frozen=True):
-    """`conflict`, `missing`, `gone` and `unsigned` say when the answer is 409, 404, 410, or 401 on an `open` route,
-    which asks for no key. `answer` is the media type of the answer, if it is none of `or_else`, `form` the type of one
-    that the handler's signature does not name. `body`: the handler reads the body by itself. `dialect` is
-    the one that refusals are in, where they are not in our form. `any_query` passes over parameters that are not known.
-    `headers` are the request headers that the route looks at, as parameters of the document; `unacceptable` says when
-    the answer is 406. `bare`: the body may be left out, which says nothing. Whoever lacks what a route `needs` is
-    refused before its body is read. `needed` query parameters are judged by the handler, and none may be left out.
-    `forms` are the types of answers of other media types; `tagged`: the answer has an ETag, and
-    is 304 for whoever has it; `link` says where its header Link leads."""
+    """`conflict`, `missing`, `gone`, `closed` and `unsigned` say when the answer is 409, 404, 410, 429, or 401 on an
+    `open` route, which asks for no key. `answer` is the media type of the answer, if it is none of `or_else`, `form`
+    the type of one that the handler's signature does not name. `body`: the handler reads the body by itself. `dialect`
+    is the one that refusals are in, where they are not in our form. `any_query` passes over parameters that nobody
+    knows. `headers` are the request headers that the route looks at, as parameters of the document; `unacceptable`
+    says when the answer is 406. `bare`: the body may be left out, which says nothing. Whoever lacks what a route
+    `needs` is refused before its body is read. `needed` query parameters are judged by the handler, and none may be
+    left out. `forms` are the types of answers of other media types; `tagged`: the answer has an ETag, and is 304 for
+    whoever has it; `link` says where its header Link leads; `proposes`: where others
+    must approve it first, it answers 202 with the proposal."""
 
     conflict: str = ""
     missing: str = ""
     gone: str = ""
+    closed: str = ""
     unsigned: str = ""
     answer: str = "application/json"
     or_else: tuple[str, ...] = ()
@@ -43,6 +45,7 @@ class Notes(msgspec.Struct, frozen=True):
     forms: dict[str, Any] = {}
     tagged: bool = False
     link: str = ""
+    proposes: bool = False
 
     @property
     def opt(self) -> dict[str, Notes]:

@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Response
 
-from app.api import body
+from app.api import body, doing, notes
 from app.api.problems import MEDIA_TYPE, AnyRequest, Problem, respond
 from app.core.db import Connection
 from app.core.errors import Flaw, GatewayError, Invalid
 from app.core.reach import Sight
+from app.proposals.proposal import Proposal
 from app.replies import reply
 from app.replies.reply import Call, Reply
 
@@ -56,14 +57,18 @@ class Once:
         location: Callable[[T], str] | None = None,
         also: tuple[type[Exception], ...] = (),
     ) -> Response[T]:
-        """What `work(conn)` returns, committed and then told; `location` names where it can be read. For `also`,
-        and what the work must bear, see `transaction`. Raises reply.InFlight, reply.Reused."""
+        """What `work(conn)` returns, committed and then told; `location` names where it can be read. What waits for
+        others is answered with 202. For `also`, and what the work must bear, see `transaction`. Raises reply.InFlight,
+        reply.Reused."""
 
         def answer(found: T) -> Reply:
-            headers = {"Location": location(found)} if location else {}
-            return Reply(
-                self._status, {"Content-Type": "application/json", **headers}, msgspec.json.encode(found)
-            )
+            status, where = self._status, ""
+            if isinstance(found, Proposal) and notes.of(self._request.route_handler).proposes:
+                status, where = 202, doing.place(found)
+            elif location:
+                where = location(found)
+            headers = {"Content-Type": "application/json", **({"Location": where} if where else {})}
+            return Reply(status, headers, msgspec.json.encode(found))
 
         return await self._done(work, answer, also)
 

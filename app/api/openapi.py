@@ -23,10 +23,11 @@ from litestar.params import PathParameter, QueryParameter
 from litestar.routes import HTTPRoute
 
 from app.access.roles import Permission
-from app.api import examples, form, notes, once, plain_form, refusals
+from app.api import answers, examples, form, notes, once, plain_form, refusals
 from app.api.notes import Notes
 from app.api.problems import Problem
 from app.api.schemas import Schemas
+from app.proposals.proposal import Proposal
 
 _ABOUT = """IMEI registry and stolen-device blocking gateway: goods-in registers devices, an incident declares
 them stolen with two people deciding, and every partner is told.
@@ -50,6 +51,7 @@ _TAGS = {
     "Goods-in": "Devices come in by file or request, and are found again.",
     "Brands": "What a TAC stands for: the brand and model of a phone, by files that you import.",
     "Incidents": "A theft or loss: drafted, submitted, approved by a second person, lifted, or taken back.",
+    "Approvals": "How many people it takes to decide, and who they must be.",
     "Evidence": "What an incident was and whom it was told, in one signed file that anybody can check.",
     "Status": "Whether an identifier is blocked, in this gateway's own form.",
     "Block list": "The whole list for those who keep a copy of it, and what changes, in order and as it is decided.",
@@ -153,6 +155,8 @@ class Operation(NamedTuple):
         """The type of its JSON answer; None where that is no JSON."""
         kind = self.handler.parsed_fn_signature.return_type.annotation
         kind = get_args(kind)[0] if get_args(kind) else kind
+        if self.notes.proposes:
+            kind = next((it for it in get_args(kind) if it is not Proposal), kind)
         return kind if self.notes.answer == "application/json" and kind is not Any else self.notes.form
 
     @property
@@ -221,6 +225,7 @@ def _operation(one: Operation, schemas: Schemas) -> dict[str, Any]:
     if body := _body(one, schemas):
         described["requestBody"] = {"required": not one.notes.bare, "content": body}
     same = {"304": refusals.UNCHANGED} if one.notes.tagged else {}
+    same |= {"202": _waits(schemas)} if one.notes.proposes else {}
     described["responses"] = (
         {str(handler.status_code): _answer(one, schemas)}
         | same
@@ -309,8 +314,8 @@ def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
     content: dict[str, Any] = {
         "schema": schemas.of(one.answer) if kind == "application/json" else {"type": "string"}
     }
-    if name in examples.ANSWERS:
-        content["example"] = examples.ANSWERS[name]
+    if name in answers.ANSWERS:
+        content["example"] = answers.ANSWERS[name]
     kinds = {kind: content} | {other: {"schema": {"type": "string"}} for other in one.notes.or_else}
     kinds |= {other: {"schema": schemas.of(form)} for other, form in one.notes.forms.items()}
     found = {"description": "Done" if one.method != "get" else "The answer", "content": kinds}
@@ -320,6 +325,17 @@ def _answer(one: Operation, schemas: Schemas) -> dict[str, Any]:
             "schema": {"const": "true"},
         }
     return found | {"headers": headers} if headers else found
+
+
+def _waits(schemas: Schemas) -> dict[str, Any]:
+    """What is answered where others must approve it first."""
+    content = {"application/json": {"schema": schemas.of(Proposal)}}
+    location = {"description": "Where it can be read.", "schema": {"type": "string"}}
+    return {
+        "description": "Others must approve it first: this is the proposal, and nothing was done.",
+        "headers": {"Location": location},
+        "content": content,
+    }
 
 
 def _location(one: Operation) -> dict[str, Any]:

@@ -14,18 +14,19 @@ from app.access.roles import Permission, Principal
 from app.adapters import registry
 from app.adapters.contract import Kind
 from app.api.confirmations import confirmations
+from app.api.doing import Doing
 from app.api.notes import Notes
 from app.api.once import Once
 from app.api.trials import try_out
 from app.core.db import Connection, Pool
-from app.core.keyring import Keyring
 from app.delivery import again, asking, partners, tls
 from app.delivery.again import Again, Replay
 from app.delivery.comparing import Reconciled
-from app.delivery.partners import Limits, LimitsChange, Partner
+from app.delivery.partners import Limits, Partner
 from app.delivery.progress import Outstanding, outstanding
-from app.delivery.scope import PartnerScope, ScopeChange
-from app.delivery.tls import Tls, TlsChange
+from app.delivery.scope import PartnerScope
+from app.proposals.partners import AddPartner, ChangePartner, NewPartner, PartnerChange, RemovePartner
+from app.proposals.proposal import Proposal
 
 # Tens of thousands of TACs.
 _MOST_SAID = 2**20
@@ -77,32 +78,6 @@ class PartnerList(msgspec.Struct, frozen=True):
     partners: list[PartnerAnswer]
 
 
-class NewPartner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An organisation to tell: adapter kind, its settings, what it is told of, how hard it may be called, whether
-    its address may be a private one, and how TLS is spoken with it."""
-
-    name: str
-    adapter: str
-    settings: dict[str, Any]
-    scope: PartnerScope = PartnerScope()
-    limits: Limits = Limits()
-    allow_private: bool = False
-    tls: Tls = Tls()
-
-
-class PartnerChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to change; what is left out stays, also of the settings, the scope, the limits and TLS. To pause takes
-    a reason."""
-
-    settings: dict[str, Any] | None = None
-    scope: ScopeChange | None = None
-    limits: LimitsChange | None = None
-    allow_private: bool | None = None
-    tls: TlsChange | None = None
-    paused: bool | None = None
-    reason: str = ""
-
-
 class AdapterAnswer(msgspec.Struct, frozen=True):
     """One kind of adapter, and the JSON schema of its settings."""
 
@@ -126,7 +101,9 @@ def _answer(partner: Partner, left: Outstanding) -> PartnerAnswer:
     return PartnerAnswer(**fields, settings=partner.public, tls=spoken, reconciled=reconciled)
 
 
-async def _shown(conn: Connection, partner: Partner) -> PartnerAnswer:
+async def _shown(conn: Connection, partner: Partner | Proposal) -> PartnerAnswer | Proposal:
+    if isinstance(partner, Proposal):
+        return partner
     return _answer(partner, (await outstanding(conn, partner.id))[partner.id])
 
 
@@ -144,7 +121,8 @@ async def one(
 ) -> PartnerAnswer:
     actor.require(Permission.PARTNERS_READ)
     async with pool.acquire(timeout=10) as conn:
-        return await _shown(conn, await partners.find(conn, partner_id))
+        found = await partners.find(conn, partner_id)
+        return _answer(found, (await outstanding(conn, partner_id))[partner_id])
 
 
 @post(
@@ -152,21 +130,15 @@ async def one(
     operation_id="addPartner",
     summary="Add a partner",
     request_max_body_size=_MOST_SAID,
-    opt=Notes(conflict=_TAKEN, needs=Permission.PARTNERS_WRITE).opt,
+    opt=Notes(conflict=_TAKEN, needs=Permission.PARTNERS_WRITE, proposes=True).opt,
 )
 async def add(
-    said: NamedDependency[NewPartner],
-    actor: NamedDependency[Principal],
-    once: NamedDependency[Once],
-    keyring: NamedDependency[Keyring],
-    now: NamedDependency[datetime],
-) -> Response[PartnerAnswer]:
-    actor.require(Permission.PARTNERS_WRITE)
-    given = {**msgspec.structs.asdict(said), "tls": msgspec.to_builtins(said.tls)}
+    said: NamedDependency[NewPartner], doing: NamedDependency[Doing], once: NamedDependency[Once]
+) -> Response[PartnerAnswer | Proposal]:
+    """It is told of everything that is decided from then on."""
 
-    async def work(conn: Connection) -> PartnerAnswer:
-        number = await partners.add(conn, **given, keyring=keyring, now=now)
-        return await _shown(conn, await partners.remember(conn, "partner.added", number, actor, now))
+    async def work(conn: Connection) -> PartnerAnswer | Proposal:
+        return await _shown(conn, await doing(conn, AddPartner(said)))
 
     return await once(work, location=lambda added: f"/v1/partners/{added.id}")
 
@@ -176,44 +148,20 @@ async def add(
     operation_id="changePartner",
     summary="Change, pause or resume a partner",
     request_max_body_size=_MOST_SAID,
-    opt=Notes(conflict=_FIXED, needs=Permission.PARTNERS_WRITE).opt,
+    opt=Notes(conflict=_FIXED, needs=Permission.PARTNERS_WRITE, proposes=True).opt,
 )
 async def change(
     partner_id: FromPath[int],
     said: NamedDependency[PartnerChange],
-    actor: NamedDependency[Principal],
+    doing: NamedDependency[Doing],
     once: NamedDependency[Once],
-    keyring: NamedDependency[Keyring],
-    now: NamedDependency[datetime],
-) -> Response[PartnerAnswer]:
-    actor.require(Permission.PARTNERS_WRITE)
-    named = {name: getattr(said, name) for name in ("settings", "scope", "limits", "allow_private")}
-    named["tls"] = said.tls and msgspec.to_builtins(said.tls)
+) -> Response[PartnerAnswer | Proposal]:
+    """To pause or to resume it takes nobody else."""
 
-    async def work(conn: Connection) -> PartnerAnswer:
-        found = await partners.hold(conn, partner_id)
-        partners.must_be_there(found)
-        if any(value is not None for value in named.values()):
-            await partners.change(conn, found, **named, keyring=keyring, now=now)
-        if said.paused is not None:
-            await _pause_or_resume(conn, partner_id, said)
-        if said.paused is None and _rules(await partners.find(conn, partner_id)) == _rules(found):
-            return await _shown(conn, found)
-        return await _shown(conn, await partners.remember(conn, "partner.changed", partner_id, actor, now))
+    async def work(conn: Connection) -> PartnerAnswer | Proposal:
+        return await _shown(conn, await doing(conn, ChangePartner(partner_id, said)))
 
     return await once(work)
-
-
-def _rules(partner: Partner) -> tuple[Any, ...]:
-    """What a person decides of a partner; its health changes by itself."""
-    return partner.settings, partner.scope, partner.limits, partner.allow_private, partner.tls
-
-
-async def _pause_or_resume(conn: Connection, partner_id: int, said: PartnerChange) -> None:
-    if said.paused:
-        await partners.pause(conn, partner_id, said.reason)
-    else:
-        await partners.resume(conn, partner_id)
 
 
 @post(
@@ -280,24 +228,18 @@ async def reconcile(
     operation_id="removePartner",
     status_code=204,
     summary="Remove a partner",
-    opt=Notes(conflict=_HOLDING, needs=Permission.PARTNERS_WRITE).opt,
+    opt=Notes(conflict=_HOLDING, needs=Permission.PARTNERS_WRITE, proposes=True).opt,
 )
 async def remove(
     partner_id: FromPath[int],
-    actor: NamedDependency[Principal],
+    doing: NamedDependency[Doing],
     once: NamedDependency[Once],
-    now: NamedDependency[datetime],
     leave_blocks: FromQuery[bool] = False,
 ) -> Response[None]:
     """It is told nothing any more, and its settings are forgotten; what it was told stays on record. While it holds
     blocks of incidents that are in force it is only removed if they are to be left there (`leave_blocks=true`):
     nobody would tell it of their release."""
-    actor.require(Permission.PARTNERS_WRITE)
-
-    async def work(conn: Connection) -> None:
-        await again.remove(conn, actor, partner_id, leave_blocks=leave_blocks, now=now)
-
-    return await once(work)
+    return await once(lambda conn: doing(conn, RemovePartner(partner_id, leave_blocks)))
 
 
 @get("/v1/adapters", operation_id="listAdapters", summary="List the kinds of adapters", tags=["Partners"])

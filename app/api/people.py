@@ -16,12 +16,15 @@ from app.access.passwords import Hashing
 from app.access.people import Enrolment, Invitation, NewPerson, Person, PersonChanges
 from app.access.roles import Permission, Principal
 from app.api import body
+from app.api.doing import Doing, told
 from app.api.notes import Notes
 from app.api.problems import AnyRequest
 from app.audit.record import Entry, record
 from app.core.db import Connection, Pool, transaction
 from app.core.errors import Forbidden
 from app.core.keyring import Keyring
+from app.proposals.proposal import Proposal
+from app.proposals.rights import AddPerson, ChangePerson, ResetFactor
 
 _NO_PERSON = "There is no such person, or he has ended."
 _NOT_INVITED = "The invitation is unknown, used or over."
@@ -74,25 +77,14 @@ async def listed(actor: NamedDependency[Principal], pool: NamedDependency[Pool])
 
 @post(
     "/", operation_id="addPerson", summary="Let somebody in", request_max_body_size=body.FEW,
-    opt=Notes(needs=_WRITES, conflict="There is a person of this e-mail address already.").opt,
+    opt=Notes(needs=_WRITES, proposes=True, conflict="There is a person of this e-mail address already.").opt,
 )  # fmt: skip
 async def add(
-    said: NamedDependency[NewPerson],
-    actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
-    now: NamedDependency[datetime],
-) -> Response[Invitation]:
+    said: NamedDependency[NewPerson], pool: NamedDependency[Pool], doing: NamedDependency[Doing]
+) -> Response[Invitation | Proposal]:
     """The answer is an invitation, shown this once and good for 72 hours: hand it over, and the person chooses a
-    password and a second factor with it."""
-    _may_write(actor)
-
-    async def work(conn: Connection) -> Invitation:
-        made = await people.add(conn, said, by=actor.label, now=now, random=secrets.token_bytes)
-        detail = {"role": said.role, "groups": said.groups, "owners": said.owners, "sites": said.sites}
-        await record(conn, [Entry("person.added", f"person:{made.person_id}", actor.label, now, detail)])
-        return made
-
-    return Response(await transaction(pool, work), status_code=201, headers={"Location": "/v1/people"})
+    password and a second factor with it. Where others must approve it first, ask for another one (`invite`) then."""
+    return told(await transaction(pool, lambda conn: doing(conn, AddPerson(said))), 201, "/v1/people")
 
 
 def _may_write(actor: Principal) -> None:
@@ -102,26 +94,16 @@ def _may_write(actor: Principal) -> None:
 
 @patch(
     "/{person_id:str}", operation_id="changePerson", summary="Change what somebody may do",
-    request_max_body_size=body.FEW, opt=Notes(needs=_WRITES, missing=_NO_PERSON).opt,
+    request_max_body_size=body.FEW, opt=Notes(needs=_WRITES, proposes=True, missing=_NO_PERSON).opt,
 )  # fmt: skip
 async def change(
     person_id: FromPath[str],
     said: NamedDependency[PersonChanges],
-    actor: NamedDependency[Principal],
     pool: NamedDependency[Pool],
-    now: NamedDependency[datetime],
-) -> PersonChanges:
+    doing: NamedDependency[Doing],
+) -> Response[PersonChanges | Proposal]:
     """His sessions end. Nobody changes what he may do himself."""
-    _may_write(actor)
-
-    async def work(conn: Connection) -> PersonChanges:
-        after = await people.change(conn, actor, person_id, said)
-        now_so = PersonChanges(after.role, after.groups, after.owners, after.sites)
-        entry = Entry("person.changed", f"person:{person_id}", actor.label, now, msgspec.to_builtins(now_so))
-        await record(conn, [entry])
-        return now_so
-
-    return await transaction(pool, work)
+    return told(await transaction(pool, lambda conn: doing(conn, ChangePerson(person_id, said))), 200)
 
 
 @post(
@@ -155,38 +137,28 @@ async def invite(
     now: NamedDependency[datetime],
 ) -> Response[Invitation]:
     """For somebody who has not enrolled; the one before is over."""
-    return await _invited(person_id, actor, pool, now, is_reset=False)
-
-
-@post(
-    "/{person_id:str}/reset-factor", operation_id="resetFactor", summary="Take away a lost second factor",
-    opt=Notes(needs=_WRITES, missing=_NO_PERSON).opt,
-)  # fmt: skip
-async def reset_factor(
-    person_id: FromPath[str],
-    actor: NamedDependency[Principal],
-    pool: NamedDependency[Pool],
-    now: NamedDependency[datetime],
-) -> Response[Invitation]:
-    """With it go his password, his recovery codes and his sessions: he enrols anew, by this invitation. Nobody does so
-    for himself."""
-    return await _invited(person_id, actor, pool, now, is_reset=True)
-
-
-async def _invited(
-    person_id: str, actor: Principal, pool: Pool, now: datetime, *, is_reset: bool
-) -> Response[Invitation]:
     _may_write(actor)
     if person_id == actor.key_id:
         raise Forbidden("Nobody gives himself an invitation; another admin can.", "own-rights")
 
     async def work(conn: Connection) -> Invitation:
-        give, kind = (people.reset, "person.reset") if is_reset else (people.invite, "person.invited")
-        made = await give(conn, person_id, now, secrets.token_bytes)
-        await record(conn, [Entry(kind, f"person:{person_id}", actor.label, now)])
+        made = await people.invite(conn, person_id, now, secrets.token_bytes)
+        await record(conn, [Entry("person.invited", f"person:{person_id}", actor.label, now)])
         return made
 
-    return Response(await transaction(pool, work), status_code=201, headers={"Location": "/v1/people"})
+    return told(await transaction(pool, work), 201, "/v1/people")
+
+
+@post(
+    "/{person_id:str}/reset-factor", operation_id="resetFactor", summary="Take away a lost second factor",
+    opt=Notes(needs=_WRITES, proposes=True, missing=_NO_PERSON).opt,
+)  # fmt: skip
+async def reset_factor(
+    person_id: FromPath[str], pool: NamedDependency[Pool], doing: NamedDependency[Doing]
+) -> Response[Invitation | Proposal]:
+    """With it go his password, his recovery codes and his sessions: he enrols anew, by this invitation. Nobody does so
+    for himself. Where others must approve it first, ask for an invitation (`invite`) then."""
+    return told(await transaction(pool, lambda conn: doing(conn, ResetFactor(person_id))), 201, "/v1/people")
 
 
 router = Router(

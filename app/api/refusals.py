@@ -28,6 +28,7 @@ RATE = {
         " left (429), `Retry-After` says when there are enough."
     ),
 }
+_LATER = {"Retry-After": _text("Seconds to wait.")}
 TAG = {"ETag": _text("What this answer is known by, for `If-None-Match`.")}
 UNCHANGED = {"description": "What you have is what there is.", "headers": TAG}
 RESPONSES: dict[str, Any] = {
@@ -90,7 +91,7 @@ RESPONSES: dict[str, Any] = {
     },
     "Unavailable": {
         "description": "A part of ours is away for now; the same request may succeed in a moment.",
-        "headers": {"Retry-After": _text("Seconds to wait.")},
+        "headers": _LATER,
         "content": _PROBLEM,
     },
 }
@@ -130,6 +131,8 @@ def of(
         found |= {"408": _ref("TooSlow"), "413": _ref("TooLarge"), "415": _ref("NotTaken")}
     if is_limited:
         found["429"] = _ref("Exhausted")
+    if notes.closed:
+        found["429"] = {"description": notes.closed, "headers": _LATER, "content": _PROBLEM}
     found = dict(sorted((found | {"503": _ref("Unavailable")}).items()))
     return found if notes.dialect is None else _in_dialect(notes.dialect, form, found)
 

@@ -29,7 +29,9 @@ from app.api import (
     partners,
     people,
     previews,
+    proposals,
     receipts,
+    rules,
     sessions,
     sightings,
     sign_on,
@@ -48,8 +50,8 @@ _ROUTES: list[ControllerRouterHandler] = [
     receipts.router, mappings.router, movements.router, devices.router, tacs.router, incidents.router,
     evidence.router, previews.router, golden.router, status.router, blocklist.router, sightings.router,
     alerts.router, n5g_eir.router, camara.router, device_check.router, epcis.router,
-    partners.router, partners.kinds, oauth.router, sessions.router, sign_on.router, people.router, people.enrolments,
-    audit.router, tiles.router, health.router,
+    partners.router, partners.kinds, rules.router, proposals.router, oauth.router, sessions.router, sign_on.router,
+    people.router, people.enrolments, audit.router, tiles.router, health.router,
 ]  # fmt: skip
 _DIALECTS = (n5g_eir.DIALECT, camara.DIALECT, device_check.DIALECT, speech.DIALECT, oauth.DIALECT)
 # Paths that answer OPTIONS with more than their methods.

@@ -28,6 +28,7 @@ from app.core.errors import Missing
 from app.core.keyring import Keyring
 
 _FAILED = "That is no e-mail address, password and code that belong together."
+_CLOSED = "There were too many tries."
 _WITHOUT_TLS = "The gateway has no https:// address, so that nobody signs in from elsewhere."
 _Short = Annotated[str, msgspec.Meta(max_length=320)]
 
@@ -88,7 +89,7 @@ class SessionList(msgspec.Struct, frozen=True):
     operation_id="signIn",
     summary="Sign in, with a password and a second factor",
     request_max_body_size=body.FEW,
-    opt=Notes(open=True, unsigned=_FAILED, conflict=_WITHOUT_TLS, body=True).opt,
+    opt=Notes(open=True, unsigned=_FAILED, conflict=_WITHOUT_TLS, closed=_CLOSED, body=True).opt,
 )
 async def open_session(
     request: AnyRequest,
@@ -283,7 +284,7 @@ async def _end(pool: Pool, actor: Principal, session_id: str, now: datetime) -> 
     status_code=200,
     summary="Show the second factor anew",
     request_max_body_size=body.FEW,
-    opt=Notes(missing="This came with a key.").opt,
+    opt=Notes(missing="This came with a key.", closed=_CLOSED).opt,
 )
 async def step_up(
     request: AnyRequest,
@@ -320,7 +321,7 @@ async def step_up(
     status_code=200,
     summary="Choose another password",
     request_max_body_size=body.FEW,
-    opt=Notes(missing="This came with a key.").opt,
+    opt=Notes(missing="This came with a key.", closed=_CLOSED).opt,
 )
 async def change_password(
     request: AnyRequest,

@@ -88,16 +88,28 @@ class Gateway:
         return httpx.AsyncClient(timeout=30, trust_env=False)
 
 
+_END_RULES = "UPDATE approval_rule SET ended_at = now(), ended_by = 'tests' WHERE subject <> 'block'"
+
+
 @asynccontextmanager
 async def serving(
-    cluster: str, template: str, data_dir: Path, *names: str, through: str = "", **more: Any
+    cluster: str,
+    template: str,
+    data_dir: Path,
+    *names: str,
+    through: str = "",
+    ruled: bool = False,
+    **more: Any,
 ) -> AsyncIterator[Gateway]:
     """A gateway of these processes, which may reach its database `through` another folder of sockets, with `more`
-    settings."""
+    settings. Where it is `ruled`, what a fresh one has others approve takes others; else only what blocks does."""
     database = f"http_{uuid4().hex}"
     await administer(cluster, f"CREATE DATABASE {database} TEMPLATE {template}")
     dsn = sibling(cluster, database)
     made = {str(role): (await _new_key(dsn, role)).key for role in Role}
+    if not ruled:
+        async with _connected(dsn) as conn:
+            await conn.execute(_END_RULES)
     way = parse_qs(urlsplit(dsn).query)["host"][0]
     settings = Settings(
         data_dir=data_dir,

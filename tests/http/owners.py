@@ -28,6 +28,10 @@ class Tenant:
     names: dict[str, Any] = field(default_factory=dict)
     """Values of path parameters and of queries that mean its goods."""
 
+    @property
+    def tag(self) -> str:
+        return self.owner.replace(" ", "")
+
     def __getitem__(self, role: Role) -> httpx.AsyncClient:
         return self.clients[role]
 
@@ -48,10 +52,9 @@ async def tenant(gateway: Gateway, owner: str) -> Tenant:
     return Tenant(owner, clients, of(owner, stock(4)))
 
 
-async def settled(it: Tenant, carrier: httpx.AsyncClient, until: Any) -> None:
+async def settled(it: Tenant, carrier: httpx.AsyncClient, admin: httpx.AsyncClient, until: Any) -> None:
     """Everything that an owner may have: goods, moves, events, a mapping, incidents, sightings and alerts."""
-    goods, tag = it.goods, it.owner.replace(" ", "")
-    goods_in, manager = it[Role.GOODS_IN], it[Role.INCIDENT_MANAGER]
+    goods, tag, goods_in, manager = it.goods, it.tag, it[Role.GOODS_IN], it[Role.INCIDENT_MANAGER]
     spoilt = stock(1).imeis[0]
     wrong = f"{spoilt[:14]}{(int(spoilt[14]) + 1) % 10}"
     receipt = await goods_in.post(
@@ -82,20 +85,21 @@ async def settled(it: Tenant, carrier: httpx.AsyncClient, until: Any) -> None:
     captures = (await goods_in.get("/epcis/capture")).json()
     await goods_in.put(f"/v1/mappings/{tag}", json={"columns": {f"{tag} column": "serial"}})
     title = f"{tag} theft"
-    said = {"title": title, "scope": {"imeis": [goods.phones[0][0]], "pallets": [goods.pallet]}}
+    said = {"title": title, "site": tag, "scope": {"imeis": [goods.phones[0][0]], "pallets": [goods.pallet]}}
     incident = (await manager.post("/v1/incidents", json=said)).json()["id"]
     await decided(manager, incident, "submit")
     await decided(it[Role.APPROVER], incident, "approve")
     assert await statuses(carrier, [goods.phones[0][0]]) == ["blocked"]
     await until(manager, f"/v1/sightings?incident={incident}", lambda found: found["sightings"])
     alert = (await manager.get("/v1/alerts")).json()["alerts"][0]["id"]
-    sold = await goods_in.post("/v1/devices/sold", json={"imeis": [goods.phones[3][0]]})
-    assert sold.json()["changed"] == 1
+    proposal = await waiting(admin, manager, incident, tag, goods.phones[1][0])
+    await sold(goods_in, goods.phones[3][0])
     numbers = {written for phone in goods.phones for one in phone for written in (one[:14], urn(one))}
     it.marks |= numbers | {spoilt[:14], tag, it.owner, goods.pallet, aside, goods.pallet[:17]}
     it.names |= {
         "receipt_id": receipt.json()["receipt_id"],
         "incident_id": incident,
+        "proposal_id": proposal,
         "device": goods.phones[0][0],
         "capture_id": captures[0]["captureID"],
         "event_id": event_id,
@@ -108,6 +112,23 @@ async def settled(it: Tenant, carrier: httpx.AsyncClient, until: Any) -> None:
         "serial": f"{tag}SN{goods.lines[1].split('SN')[1][:6]}",
         "supplier": f"{tag} supplier",
     }
+
+
+async def sold(goods_in: httpx.AsyncClient, number: str) -> None:
+    answer = await goods_in.post("/v1/devices/sold", json={"imeis": [number]})
+    assert answer.json()["changed"] == 1
+
+
+async def waiting(
+    admin: httpx.AsyncClient, manager: httpx.AsyncClient, incident: int, site: str, found: str
+) -> int:
+    """The number of a release that somebody else must approve."""
+    rule = {"subject": "lift", "approvers": 1, "sites": [site]}
+    assert (await admin.post("/v1/rules", json=rule)).status_code == 201
+    proposal = await manager.post(f"/v1/incidents/{incident}/lift", json={"scope": {"imeis": [found]}})
+    assert proposal.status_code == 202, proposal.text
+    number: int = proposal.json()["id"]
+    return number
 
 
 def urn(number: str) -> str:

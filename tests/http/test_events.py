@@ -74,6 +74,7 @@ async def test_an_incident_is_watched_to_its_end(gateway, partner, goods_in, man
     read = (await manager.get(f"/v1/incidents/{incident}")).json()
     assert (read.pop("scope"), read.pop("preview")["devices"]) == ({"pallets": [goods.pallet]}, 5)
     assert (read.pop("acknowledged"), read.pop("include_sold")) == ([], False)
+    assert (len(read.pop("frozen")), read.pop("round")) == (64, 1)
     assert last == read
     assert (last["named"]["pallets"], last["devices"], last["identifiers"]) == (1, 5, 10)
 

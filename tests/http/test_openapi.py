@@ -12,7 +12,8 @@ from litestar.routes import HTTPRoute
 from openapi_spec_validator import validate
 
 from app.api import openapi
-from app.api.examples import ANSWERS, BOUNDARY
+from app.api.answers import ANSWERS
+from app.api.examples import BOUNDARY
 from app.api.routes import application
 
 from .asking import decided, drafted, problem
@@ -166,6 +167,24 @@ async def _privately(send: Callable[[str, str], Awaitable[Any]]) -> None:
     assert (await send("changePerson.json", f"/v1/people/{person}"))["role"] == "incident-manager"
 
 
+async def _urgently(gateway: Gateway, send: Callable[[str, str], Awaitable[Any]]) -> None:
+    """Rules, and what does without them."""
+    assert (await send("addRule.json", "/v1/rules"))["rule_id"]
+    own, other = [await drafted(gateway["incident-manager"], serials=[name]) for name in ("OWN", "TRUCK")]
+    assert (await send("submitIncident.json", f"/v1/incidents/{own}/submit"))["state"] == "submitted"
+    assert (await send("breakGlass.json", f"/v1/incidents/{own}/break-glass"))["state"] == "approved"
+    await decided(gateway["incident-manager"], other, "submit")
+    await decided(gateway["incident-manager"], other, "break-glass", reason="They are leaving.")
+    assert (await send("reviewIncident.json", f"/v1/incidents/{other}/review"))["verdict"] == "upheld"
+    await gateway["admin"].post("/v1/rules", json={"subject": "lift", "approvers": 1})
+    found = {"json": {"scope": {"serials": ["OWN"]}}}
+    for who, verb in (("incident-manager", "reject"), ("admin", "withdraw"), ("incident-manager", "approve")):
+        waits = await gateway[who].post(f"/v1/incidents/{own}/lift", **found)
+        place = f"{waits.headers['location']}/{verb}"
+        ended = await send(f"{verb}Proposal.json", place)
+        assert ended["state"] == {"reject": "rejected", "withdraw": "withdrawn", "approve": "done"}[verb]
+
+
 async def test_every_example_of_a_request_is_taken(fresh):
     left = {path.name for path in (ROOT / "openapi" / "examples").iterdir()}
 
@@ -186,8 +205,8 @@ async def test_every_example_of_a_request_is_taken(fresh):
     assert draft["preview"]["devices"] == 2
     path = f"/v1/incidents/{draft['id']}"
     assert (await send("previewIncident.json", "/v1/incidents/preview"))["devices"] == 2
-    assert (await send("submitIncident.json", f"{path}/submit"))["state"] == "submitted"
-    await decided(fresh["approver"], draft["id"], "approve")
+    await decided(fresh["incident-manager"], draft["id"], "submit")
+    assert (await send("approveIncident.json", f"{path}/approve"))["state"] == "approved"
     answers = await send("askStatuses.json", "/v1/status")
     told = ANSWERS["askStatuses"]["results"]
     assert answers["results"] == [{**one, "incidents": []} for one in told]
@@ -203,6 +222,7 @@ async def test_every_example_of_a_request_is_taken(fresh):
     other = await drafted(fresh["incident-manager"], serials=["OTHER"])
     await decided(fresh["incident-manager"], other, "submit")
     assert (await send("rejectIncident.json", f"/v1/incidents/{other}/reject"))["state"] == "rejected"
+    await _urgently(fresh, send)
     partner = await send("addPartner.json", "/v1/partners")
     assert (await send("changePartner.json", f"/v1/partners/{partner['id']}"))["paused"] is True
     assert (await send("tryPartner.json", f"/v1/partners/{partner['id']}/try"))["taken"] is False

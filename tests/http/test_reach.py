@@ -51,18 +51,18 @@ async def tenants(gateway: Gateway) -> AsyncIterator[tuple[Tenant, Tenant]]:
 
 
 @pytest.fixture
-async def theirs(tenants, carrier, until) -> Tenant:
+async def theirs(tenants, carrier, admin, until) -> Tenant:
     it: Tenant = tenants[0]
     if not it.marks:
-        await settled(it, carrier, until)
+        await settled(it, carrier, admin, until)
     return it
 
 
 @pytest.fixture
-async def ours(tenants, carrier, until) -> Tenant:
+async def ours(tenants, carrier, admin, until) -> Tenant:
     it: Tenant = tenants[1]
     if not it.marks:
-        await settled(it, carrier, until)
+        await settled(it, carrier, admin, until)
     return it
 
 
@@ -93,6 +93,10 @@ def said(name: str, one: Operation, names: dict[str, Any]) -> dict[str, Any]:
         "sellDevices": {"imeis": [names["imei"]]},
         "returnDevices": {"imeis": [names["imei"]]},
         "eraseDevices": {"imeis": [names["imei"]], "reason": "none of yours"},
+        "breakGlass": {"reason": "none of yours"},
+        "reviewIncident": {"verdict": "reversed", "reason": "none of yours"},
+        "rejectProposal": {"reason": "none of yours"},
+        "withdrawProposal": {"reason": "none of yours"},
         "rejectIncident": {"reason": "none of yours"},
         "withdrawIncident": {"reason": "none of yours"},
     }
@@ -142,6 +146,8 @@ READS = {
     "readEvent",
     "listSightings",
     "listAlerts",
+    "listProposals",
+    "readProposal",
 }
 
 

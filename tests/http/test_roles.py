@@ -49,7 +49,16 @@ MAY: dict[str, set[Role]] = {
     "readIncident": LOOKS,
     "submitIncident": DRAFTS,
     "approveIncident": DECIDES,
+    "breakGlass": DRAFTS,
+    "reviewIncident": DECIDES,
     "rejectIncident": DECIDES,
+    "listRules": LOOKS,
+    "addRule": {Role.ADMIN},
+    "listProposals": LOOKS,
+    "readProposal": LOOKS,
+    "approveProposal": DECIDES,
+    "rejectProposal": DECIDES,
+    "withdrawProposal": LOOKS,
     "withdrawIncident": DRAFTS,
     "liftDevices": DRAFTS | DECIDES,
     "listRefusals": LOOKS,
@@ -134,7 +143,16 @@ HARMLESS: dict[str, Any] = {
 }
 
 
-PARTS = ("receipt_id", "import_id", "incident_id", "partner_id", "capture_id", "alert_id", "entry_id")
+PARTS = (
+    "receipt_id",
+    "import_id",
+    "incident_id",
+    "partner_id",
+    "capture_id",
+    "alert_id",
+    "entry_id",
+    "proposal_id",
+)
 
 
 def test_every_route_has_an_entry():
