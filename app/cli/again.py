@@ -11,12 +11,14 @@ import rich_click as click
 from app.access.roles import Permission, Principal
 from app.adapters import registry
 from app.adapters.contract import Lists
-from app.cli import desk, options, show
+from app.cli import desk, options, proposing, show
 from app.core.db import Connection
 from app.delivery import again as telling
 from app.delivery import asking, partners
 from app.delivery.again import Again, Replay, Which
+from app.delivery.partners import Partner
 from app.delivery.progress import GivenUp, given_up
+from app.proposals.partners import RemovePartner
 
 
 @click.command()
@@ -150,10 +152,10 @@ def remove(name: str, leave_blocks: bool) -> None:
       $ imei-gateway partner remove "Operator Nord"
     """
 
-    async def work(conn: Connection, actor: Principal, now: datetime) -> str:
+    async def named(conn: Connection, actor: Principal) -> Partner:
         actor.require(Permission.PARTNERS_WRITE)
-        found = await partners.named(conn, name)
-        await telling.remove(conn, actor, found.id, leave_blocks=leave_blocks, now=now)
-        return found.name
+        return await partners.named(conn, name)
 
-    show.say(f"Partner {desk.change(work)} is removed.")
+    found = desk.read(named)
+    proposing.do(RemovePartner(found.id, leave_blocks))
+    show.say(f"Partner {found.name} is removed.")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import rich_click as click
 
-from app.cli import declare, desk, options, scope, show, warned
+from app.cli import declare, desk, options, proposing, scope, show, warned
 from app.cli.options import Number
-from app.incidents import decide
+from app.incidents import decide, emergency
+from app.incidents.emergency import Review
 from app.incidents.incident import Report, report
 from app.incidents.lift import Lifted
-from app.incidents.lift import lift as lift_scope
+from app.proposals.goods import Lift, Withdraw
 
 _incident = click.argument("incident_id", metavar="INCIDENT", type=Number("an incident"))
 _reason = click.option("--reason", required=True, help="Why; it stays on the record.")
@@ -53,6 +54,41 @@ def approve(incident_id: int, as_json: bool) -> None:
     _tell(incident_id, as_json)
 
 
+@click.command("break-glass")
+@_incident
+@_reason
+@options.as_json
+@options.acting
+def break_glass(incident_id: int, reason: str, as_json: bool) -> None:
+    """In an emergency: block what is submitted at once, alone. Everybody is alerted, and somebody else reviews it.
+
+    \b
+    Example
+      $ imei-gateway break-glass 7 --reason "The trucks are leaving, and nobody answers" --key imei_k_…
+    """
+    hours = desk.settings().review_hours
+    desk.change(lambda conn, actor, now: emergency.break_glass(conn, actor, incident_id, reason, hours, now))
+    _tell(incident_id, as_json)
+
+
+@click.command()
+@_incident
+@click.argument("verdict", type=click.Choice(["upheld", "reversed"]))
+@_reason
+@options.as_json
+@options.acting
+def review(incident_id: int, verdict: Literal["upheld", "reversed"], reason: str, as_json: bool) -> None:
+    """Say, as another person, whether breaking the glass was right; reversed: all of it is released at once.
+
+    \b
+    Example
+      $ imei-gateway review 7 upheld --reason "Seen on the camera of dock 4" --key imei_k_…
+    """
+    said = Review(verdict, reason)
+    desk.change(lambda conn, actor, now: emergency.review(conn, actor, incident_id, said, now))
+    _tell(incident_id, as_json)
+
+
 @click.command()
 @_incident
 @_reason
@@ -77,11 +113,13 @@ def reject(incident_id: int, reason: str, as_json: bool) -> None:
 def withdraw(incident_id: int, reason: str, as_json: bool) -> None:
     """Take a whole incident back, at once: what was blocked for it alone is released at every partner.
 
+    Later than an hour after its approval (IMEI_GATEWAY_UNDO_MINUTES) others approve that first.
+
     \b
     Example
       $ imei-gateway withdraw 7 --reason "Wrong shipment"
     """
-    desk.change(lambda conn, actor, now: decide.withdraw(conn, actor, incident_id, reason, now))
+    proposing.do(Withdraw(incident_id, reason), as_json)
     _tell(incident_id, as_json)
 
 
@@ -93,7 +131,8 @@ def withdraw(incident_id: int, reason: str, as_json: bool) -> None:
 def lift(incident_id: int, as_json: bool, **named: Any) -> None:
     """Release devices that were found: the incident lets go of them, and partners are told to unblock them.
 
-    A device comes with all of its IMEIs. What another incident holds stays blocked.
+    A device comes with all of its IMEIs. What another incident holds stays blocked. Others approve it first, as many
+    as the rules say ('rule list').
 
     \b
     Examples
@@ -102,7 +141,8 @@ def lift(incident_id: int, as_json: bool, **named: Any) -> None:
     """
     wanted, places = scope.scope(**named)
     with places.told():
-        lifted = desk.change(lambda conn, actor, now: lift_scope(conn, actor, incident_id, wanted, now))
+        found = proposing.propose(Lift(incident_id, wanted))
+    lifted: Lifted = proposing.done(found, as_json)
     if as_json:
         show.json(lifted)
     else:
@@ -126,6 +166,12 @@ def _outcome(found: Report) -> str:
     if incident.state == "approved":
         blocked = show.count(claims.active, "identifier is", "identifiers are")
         return f"{named}: {blocked} blocked for it, on {show.count(claims.devices_active, 'device')}."
+    if incident.state == "submitted":
+        so_far = (
+            f"approved by {', '.join(incident.assents)}" if incident.assents else "approved by nobody yet"
+        )
+        of = incident.demand.people if incident.demand else 1
+        return f"{named}: {so_far} ({len(incident.assents)} of {of}). Until the others have, its devices stay suspect."
     return f"{named}; it holds nothing."
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import getpass
 import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any
 
 import rich_click as click
 
@@ -13,11 +14,13 @@ from app.access.ends import Ends
 from app.access.keys import Key, NewKey
 from app.access.roles import Permission, Principal, Role
 from app.audit.record import Entry, record
-from app.cli import desk, ending, ground, options, show
+from app.cli import desk, ending, ground, options, proposing, show
 from app.core.clock import utc_now
 from app.core.config import Settings
 from app.core.db import Connection, transaction
 from app.core.reach import Reach
+from app.proposals.proposal import Proposal
+from app.proposals.rights import ChangeKey, CreateKey, RotateKey
 
 _QUOTA = click.IntRange(0, 10**9)
 
@@ -55,6 +58,9 @@ def key() -> None:
     help="It is good from there alone, as 10.1.0.0/16; may be repeated.",
 )
 @click.option("--expires", callback=options.moment, help="When it ends by itself, as 2027-12-31T00:00:00Z.")
+@click.option(
+    "--operator", is_flag=True, help="As whoever has the database: nobody else is asked, and the log says so."
+)
 @options.as_json
 @options.acting
 def create(
@@ -65,12 +71,13 @@ def create(
     sites: tuple[str, ...],
     networks: tuple[str, ...],
     expires: datetime | None,
+    operator: bool,
     as_json: bool,
-) -> None:
+) -> int | None:
     """Create a key and print it, once: only its hash is kept.
 
-    Acts with --key, or the administrator's key of the data directory. Where there is neither, the operator
-    of this machine creates it, and the audit log says so.
+    Acts with --key, or the administrator's key of the data directory. Where there is neither, or with --operator,
+    the operator of this machine creates it, and the audit log says so. Somebody else approves a key that decides.
 
     \b
     Examples
@@ -79,32 +86,45 @@ def create(
       $ imei-gateway key create --name "Dock of Logistics SA" --role goods-in --owner "Retailer SA" --site PAR1
     """
     ends = Ends(Reach.of(owners or None, sites or None), networks or None, expires)
-    made = ending.run(_create(desk.settings(), name, role, quota, ends))
-    if as_json:
-        show.json({"id": made.key_id, "key": made.key})
-        return
-    show.say(f"Key {made.key_id} for {name} ({role}). It is shown this once:")
-    click.echo(made.key)
+    about = f"for {name} ({role})"
+    # Whoever has the database has everything, so its operator needs no key to make one.
+    if operator or (options.key() is None and not (desk.settings().data_dir / ground.ADMIN_KEY).exists()):
+        _show(ending.run(_first(desk.settings(), name, role, quota, ends)), about, as_json)
+        return None
+    made, written = keys.write(secrets.token_bytes)
+    whose = (owners or None, sites or None, networks or None, expires)
+    return _told(made, proposing.propose(CreateKey(written, name, role, quota, *whose)), about, as_json)
 
 
-async def _create(settings: Settings, name: str, role: str, quota: int | None, ends: Ends) -> NewKey:
-    given = options.key()
+async def _first(settings: Settings, name: str, role: str, quota: int | None, ends: Ends) -> NewKey:
+    by = f"operator:{getpass.getuser()}"
 
     async def work(conn: Connection) -> NewKey:
-        by = await _creator(conn, settings, given)
         return await ground.new_key(conn, name=name, role=role, by=by, now=utc_now(), quota=quota, ends=ends)
 
     async with ground.opened(settings) as pool:
         return await transaction(pool, work)
 
 
-async def _creator(conn: Connection, settings: Settings, given: str | None) -> str:
-    """Whoever has the database has everything, so its operator needs no key to make one."""
-    if given is None and not (settings.data_dir / ground.ADMIN_KEY).exists():
-        return f"operator:{getpass.getuser()}"
-    actor = await ground.principal(conn, settings, given)
-    actor.require(Permission.KEYS_WRITE)
-    return actor.label
+def _told(made: NewKey, found: Any, about: str, as_json: bool) -> int | None:
+    """Shows a secret, which nobody is shown again, also where it is good only when others have approved it."""
+    if not isinstance(found, Proposal):
+        _show(made, about, as_json)
+        return None
+    if as_json:
+        show.json({"id": made.key_id, "key": made.key, "proposal": found})
+    else:
+        proposing.say(found)
+        _show(made, f"{about} will be this one then", as_json)
+    return proposing.WAITS
+
+
+def _show(made: NewKey, about: str, as_json: bool) -> None:
+    if as_json:
+        show.json({"id": made.key_id, "key": made.key})
+        return
+    show.say(f"Key {made.key_id} {about}. It is shown this once:")
+    click.echo(made.key)
 
 
 @key.command("list")
@@ -195,7 +215,7 @@ def _in_words(quota: int | None) -> str:
 )
 @options.as_json
 @options.acting
-def rotate(key_id: str, overlap: float, as_json: bool) -> None:
+def rotate(key_id: str, overlap: float, as_json: bool) -> int | None:
     """Give a key another secret, without a gap: for some hours both are good. It is the same key in all else.
 
     \b
@@ -203,22 +223,9 @@ def rotate(key_id: str, overlap: float, as_json: bool) -> None:
       $ imei-gateway key rotate k_mfzwizlt
       $ imei-gateway key rotate k_mfzwizlt --overlap 0      # at once: the present one may be known to others
     """
-
-    async def work(conn: Connection, actor: Principal, now: datetime) -> NewKey:
-        actor.require(Permission.KEYS_WRITE)
-        made = await keys.rotate(conn, key_id, timedelta(hours=overlap), secrets.token_bytes)
-        detail = {"overlap_hours": overlap}
-        await record(conn, [Entry("key.rotated", f"key:{key_id}", actor.label, now, detail)])
-        return made
-
-    made = desk.change(work)
-    if as_json:
-        show.json({"id": made.key_id, "key": made.key})
-        return
-    show.say(
-        f"Key {key_id} has another secret, shown this once; the present one is good for {overlap:g} hours more:"
-    )
-    click.echo(made.key)
+    made, written = keys.write(secrets.token_bytes, key_id)
+    about = f"has another secret; the present one is good for {overlap:g} hours more"
+    return _told(made, proposing.propose(RotateKey(written, overlap)), about, as_json)
 
 
 def _end(ctx: click.Context, param: click.Parameter, value: str) -> datetime | None:
@@ -237,17 +244,30 @@ def expire(key_id: str, when: datetime | None, as_json: bool) -> None:
     Example
       $ imei-gateway key expire k_mfzwizlt 2027-12-31T00:00:00Z
     """
-
-    async def work(conn: Connection, actor: Principal, now: datetime) -> None:
-        actor.require(Permission.KEYS_WRITE)
-        await keys.set_end(conn, key_id, when, now)
-        await record(conn, [Entry("key.limited", f"key:{key_id}", actor.label, now, {"expires_at": when})])
-
-    desk.change(work)
+    proposing.do(ChangeKey(key_id, expires_at=when), as_json)
     if as_json:
         show.json({"id": key_id, "expires_at": when})
         return
     show.say(f"Key {key_id} ends {show.moment(when) if when else 'when it is revoked'}.")
+
+
+@key.command("groups")
+@click.argument("key_id", metavar="ID")
+@click.argument("groups", metavar="GROUP…", nargs=-1)
+@options.as_json
+@options.acting
+def groups_(key_id: str, groups: tuple[str, ...], as_json: bool) -> None:
+    """Say which teams a key stands for, as approval rules name them; none: of no team.
+
+    \b
+    Example
+      $ imei-gateway key groups k_mfzwizlt security
+    """
+    proposing.do(ChangeKey(key_id, groups=groups), as_json)
+    if as_json:
+        show.json({"id": key_id, "groups": sorted({*groups})})
+        return
+    show.say(f"Key {key_id} stands for {', '.join(sorted({*groups})) or 'no team'}.")
 
 
 @key.command("networks")
@@ -263,13 +283,7 @@ def networks_(key_id: str, networks: tuple[str, ...], as_json: bool) -> None:
       $ imei-gateway key networks k_mfzwizlt 10.1.0.0/16 2001:db8::/32
     """
     wanted = None if networks == ("anywhere",) else networks
-
-    async def work(conn: Connection, actor: Principal, now: datetime) -> None:
-        actor.require(Permission.KEYS_WRITE)
-        await keys.set_networks(conn, key_id, wanted)
-        await record(conn, [Entry("key.limited", f"key:{key_id}", actor.label, now, {"networks": wanted})])
-
-    desk.change(work)
+    proposing.do(ChangeKey(key_id, networks=wanted), as_json)
     if as_json:
         show.json({"id": key_id, "networks": wanted})
         return

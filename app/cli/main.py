@@ -22,6 +22,8 @@ _COMMANDS = {
     "serve": ("app.cli.serving:serve", "Start the API alone."),
     "work": ("app.cli.serving:work", "Start the worker alone: it tells the partners."),
     "s13": ("app.cli.s13:s13", "Answer 4G and 3G cores that ask by Diameter (S13)."),
+    "rule": ("app.cli.rules:rule", "How many people it takes to decide."),
+    "proposal": ("app.cli.proposals:proposal", "What waits for others to approve it."),
     "migrate": ("app.cli.serving:migrate", "Bring the database up to this release."),
     "demo": ("app.demo.command:demo", "See a theft from goods-in to the last partner."),
     "register": ("app.cli.goods:register", "Register the devices of a goods-in file."),
@@ -37,6 +39,8 @@ _COMMANDS = {
     "declare": ("app.cli.declare:declare", "Declare devices stolen; a second person approves."),
     "submit": ("app.cli.incidents:submit", "Submit a draft for approval."),
     "approve": ("app.cli.incidents:approve", "Approve an incident, as the second person: block it all."),
+    "break-glass": ("app.cli.incidents:break_glass", "Block at once, alone, as an emergency."),
+    "review": ("app.cli.incidents:review", "Say whether an emergency was one."),
     "reject": ("app.cli.incidents:reject", "Reject an incident, as the second person."),
     "withdraw": ("app.cli.incidents:withdraw", "Take a whole incident back, at once."),
     "lift": ("app.cli.incidents:lift", "Release devices that were found."),
@@ -107,6 +111,7 @@ def cli() -> None:
       4    watch: partners were not done within --timeout
       5    audit verify, evidence verify: the log, or the pack, has a fault
       6    not allowed: the key is unknown, or may not do this
+      7    nothing is done yet: others must approve it first ('proposal list')
       130  interrupted with Ctrl-C
     """
 

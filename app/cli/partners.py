@@ -14,14 +14,16 @@ import rich_click as click
 from app.access.roles import Permission, Principal
 from app.adapters import registry
 from app.adapters.contract import Kind
-from app.cli import again, desk, kinds, options, show, trial
+from app.cli import again, desk, kinds, options, proposing, show, trial
 from app.core.db import Connection
 from app.core.errors import Flaw, Invalid
 from app.delivery import partners, tls
 from app.delivery.partners import Limits, Partner
 from app.delivery.progress import Outstanding, is_worked, outstanding
 from app.delivery.scope import KINDS, PartnerScope
+from app.delivery.tls import Tls
 from app.devices import tac
+from app.proposals.partners import AddPartner, NewPartner
 
 
 @click.group()
@@ -117,29 +119,25 @@ def add(
     )
     limits = Limits(max_inflight, rate, burst)
     files = {"ca": ca, "certificate": certificate, "private_key": private_key}
-    spoken = {name: _text(file) for name, file in files.items() if file}
-    keyring = desk.keyring()
-
-    async def work(conn: Connection, actor: Principal, now: datetime) -> tuple[Partner, list[str]]:
-        actor.require(Permission.PARTNERS_WRITE)
-        number = await partners.add(
-            conn, name=name, adapter=adapter, settings=settings, scope=scope, limits=limits, now=now,
-            allow_private=allow_private, tls=spoken, keyring=keyring,
-        )  # fmt: skip
-        added = await partners.remember(conn, "partner.added", number, actor, now)
-        return added, await tac.unheard(conn, added.scope.brands)
-
+    spoken = Tls(**{name: _text(file) for name, file in files.items() if file})
+    said = NewPartner(name, adapter, settings, scope, limits, allow_private, spoken)
     with _as_typed():
-        added, unheard = desk.change(work)
+        found = proposing.propose(AddPartner(said))
+    if not as_json:
+        _warn(said)
+    added: Partner = proposing.done(found, as_json)
     _tell(
         added,
         Outstanding(),
         as_json,
         f"Partner {added.id} ({added.name}) is added; it is told of everything from now on.",
     )
-    if not as_json:
-        kinds.warn_of_files(settings.values())
-    if unheard and not as_json:
+
+
+def _warn(said: NewPartner) -> None:
+    """Of what a partner would not be told, or nobody finds."""
+    kinds.warn_of_files(said.settings.values())
+    if unheard := desk.read(lambda conn, _: tac.unheard(conn, said.scope.brands)):
         show.say(
             f"No TAC is known yet of: {', '.join(unheard)}. 'imei-gateway tac import' brings them.", "yellow"
         )

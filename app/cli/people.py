@@ -12,8 +12,9 @@ from app.access import people
 from app.access.people import Invitation, NewPerson, Person, PersonChanges
 from app.access.roles import Permission, Principal, Role
 from app.audit.record import Entry, record
-from app.cli import desk, options, show
+from app.cli import desk, options, proposing, show
 from app.core.db import Connection
+from app.proposals.rights import AddPerson, ChangePerson, ResetFactor
 
 _ROLES = click.Choice([role.value for role in Role])
 
@@ -53,15 +54,7 @@ def add(
       $ imei-gateway person add --name "Marie Lenoir" --email marie@retailer.example --role approver --group security
     """
     said = NewPerson(name, email, role, groups, owners or None, sites or None)
-
-    async def work(conn: Connection, actor: Principal, now: datetime) -> Invitation:
-        actor.require(Permission.PEOPLE_WRITE)
-        made = await people.add(conn, said, by=actor.label, now=now, random=secrets.token_bytes)
-        detail = {"role": role, "groups": groups, "owners": said.owners, "sites": said.sites}
-        await record(conn, [Entry("person.added", f"person:{made.person_id}", actor.label, now, detail)])
-        return made
-
-    _told(desk.change(work), as_json)
+    _told(proposing.do(AddPerson(said), as_json), as_json)
 
 
 def _told(made: Invitation, as_json: bool) -> None:
@@ -108,14 +101,7 @@ def reset_factor(person_id: str, as_json: bool) -> None:
     Example
       $ imei-gateway person reset-factor p_mfzwizlt
     """
-
-    async def work(conn: Connection, actor: Principal, now: datetime) -> Invitation:
-        actor.require(Permission.PEOPLE_WRITE)
-        made = await people.reset(conn, person_id, now, secrets.token_bytes)
-        await record(conn, [Entry("person.reset", f"person:{person_id}", actor.label, now)])
-        return made
-
-    _told(desk.change(work), as_json)
+    _told(proposing.do(ResetFactor(person_id), as_json), as_json)
 
 
 @person.command("list")
@@ -163,15 +149,7 @@ def role(person_id: str, role: str, groups: tuple[str, ...], as_json: bool) -> N
     Example
       $ imei-gateway person role p_mfzwizlt incident-manager
     """
-    said = PersonChanges(role, groups or msgspec.UNSET)
-
-    async def work(conn: Connection, actor: Principal, now: datetime) -> None:
-        actor.require(Permission.PEOPLE_WRITE)
-        after = await people.change(conn, actor, person_id, said)
-        detail = {"role": after.role, "groups": after.groups, "owners": after.owners, "sites": after.sites}
-        await record(conn, [Entry("person.changed", f"person:{person_id}", actor.label, now, detail)])
-
-    desk.change(work)
+    proposing.do(ChangePerson(person_id, PersonChanges(role, groups or msgspec.UNSET)), as_json)
     if as_json:
         show.json({"id": person_id, "role": role})
         return

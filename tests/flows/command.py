@@ -46,6 +46,13 @@ class Commands:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def approved(self, *arguments: str, key: str | None = None, by: str | None = None) -> Any:
+        """What somebody proposes with a command, and somebody else approves; the proposal when it is done."""
+        done = self.run(*arguments, "--json", key=key)
+        assert done.returncode == 7, done.stderr
+        waits = json.loads(done.stdout)["proposal"]
+        return self.told("proposal", "approve", str(waits["id"]), "--digest", waits["digest"], key=by)
+
     @contextmanager
     def started(self, *arguments: str, until: str) -> Iterator[subprocess.Popen[str]]:
         """A command in the background, once it has said `until`; told to end afterwards."""

@@ -120,8 +120,8 @@ def test_a_theft_from_goods_in_to_release(
         _assert_everybody_is_told(gateway, number)
         _assert_a_question_is_noted(gateway, number, carrier)
 
-        lifted = gateway.told("lift", number, "--imei", STOLEN, key=approver)
-        assert (lifted["released"], lifted["state"]) == (1, "approved")
+        lifted = gateway.approved("lift", number, "--imei", STOLEN, key=approver)
+        assert (lifted["state"], lifted["would"]["identifiers"]) == ("done", 1)
         assert gateway.told("status", STOLEN)["results"][0]["status"] == "clear"
         _assert_everybody_is_told(gateway, number)
 
@@ -221,7 +221,7 @@ def test_nothing_is_declared_where_nobody_can_be_asked(gateway: Gateway) -> None
     assert "Nobody" not in gateway.run("incidents").stdout
 
 
-def test_partners_are_added_paused_and_resumed(gateway: Gateway, tmp_path: Path) -> None:
+def test_partners_are_added_paused_and_resumed(gateway: Gateway, approver: str, tmp_path: Path) -> None:
     settings = tmp_path / "settings.json"
     settings.write_text('{"username": "u", "password": "hunter-2"}')
     texts = (
@@ -232,7 +232,11 @@ def test_partners_are_added_paused_and_resumed(gateway: Gateway, tmp_path: Path)
     )
     pairs = [part for text in texts for part in ("--setting", text)]
     pairs.append("--allow-private")
-    added = gateway.told("partner", "add", "Nord", "--adapter", "ceir", "--settings", str(settings), *pairs)
+    said = ("partner", "add", "Nord", "--adapter", "ceir", "--settings", str(settings), *pairs)
+    proposal = gateway.approved(*said, by=approver)
+    assert "hunter-2" not in json.dumps(proposal)
+    (added,) = (it for it in gateway.told("partner", "list")["partners"] if it["name"] == "Nord")
+    assert proposal["place"] == f"partner:{added['id']}"
     assert added["allow_private"] is True
     assert added["settings"]["devices_per_call"] == 20
     assert (added["settings"]["reasons"], added["settings"]["stolen_waits"]) == ({"theft": "Vol"}, True)

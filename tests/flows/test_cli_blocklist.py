@@ -27,9 +27,13 @@ SERIAL = "(01)09521234543213(21)ABC 1"
 
 
 @pytest.fixture
-def declare(desk: Commands) -> Callable[..., str]:
+def approver(desk: Commands) -> str:
+    return str(desk.told("key", "create", "--name", "Marie", "--role", "approver")["key"])
+
+
+@pytest.fixture
+def declare(desk: Commands, approver: str) -> Callable[..., str]:
     """Has IMEIs and serials blocked; gives the number of the incident."""
-    approver = desk.told("key", "create", "--name", "Marie", "--role", "approver")["key"]
 
     def declared(*imeis: str, serials: tuple[str, ...] = ()) -> str:
         named = [part for number in imeis for part in ("--imei", number)]
@@ -60,7 +64,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
     return said
 
 
-async def test_a_copy_is_written_and_followed(desk, declare, tmp_path: Path) -> None:
+async def test_a_copy_is_written_and_followed(desk, declare, approver, tmp_path: Path) -> None:
     incident = declare(A, B, serials=(SERIAL,))
     path = tmp_path / "blocked.ndjson"
     done = desk.told("blocklist", "download", str(path))
@@ -77,7 +81,7 @@ async def test_a_copy_is_written_and_followed(desk, declare, tmp_path: Path) -> 
         assert process.stdout
         changes = [json.loads(process.stdout.readline()) for _ in range(2)]
         assert [(it["imei"], it["status"]) for it in changes] == [(C[:14], "suspect"), (C[:14], "blocked")]
-        desk.told("lift", incident, "--serial", SERIAL)
+        desk.approved("lift", incident, "--serial", SERIAL, by=approver)
         let_go = json.loads(process.stdout.readline())
         assert (let_go["status"], let_go["serial"], let_go["gtin"]) == ("clear", "ABC 1", "09521234543213")
         assert [position_of(it["cursor"]) for it in (*changes, let_go)] == [

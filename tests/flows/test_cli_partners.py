@@ -23,8 +23,9 @@ async def given_up(desk: Commands, conn: Connection) -> tuple[Commands, int]:
     nord = desk.told("partner", "add", "Nord & Co", *settings)["id"]
     incident: int = await conn.fetchval(
         "INSERT INTO incident (title, kind, site, police_reference, scope, state, drafted_by, drafted_at,"
-        " submitted_by, submitted_at, approved_by, approved_at) VALUES ('Dock 4', 'theft', '', '', '{}', 'approved',"
-        " 'x', now(), 'x', now(), 'y', now()) RETURNING incident_id"
+        " submitted_by, submitted_at, approved_by, approved_at, assents)"
+        " VALUES ('Dock 4', 'theft', '', '', '{}', 'approved', 'x', now(), 'x', now(), 'y', now(), '{y}')"
+        " RETURNING incident_id"
     )
     command = await conn.fetchval(
         "INSERT INTO command (op, incident_id, identifiers, ordered_at, ordered_by)"

@@ -216,19 +216,21 @@ def _go_wrong(ear: Ear, approver: str, gossip: str, pair: dict[str, str]) -> Non
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{free.getsockname()[1]}"
-    numbers = []
+    numbers, other = [], Ear(ear.url, approver)
     for name, kind, url in [
         ("fails", "ceir", gossip), ("refuses", "ceir", f"{gossip}/401"), ("away", "webhook", dead),
         ("gossips", "webhook", gossip), ("brand", "knox_guard", gossip), ("rows", "eir_rest", gossip),
         ("no TLS", "knox_guard", gossip.replace("http:", "https:")),
     ]:  # fmt: skip
         said = {"name": name, "adapter": kind, "settings": {"url": url, **NAMED[kind]}, "allow_private": True}
-        numbers.append(ear.ask("POST", "/v1/partners", {**said, "tls": pair})["id"])
+        waits = ear.ask("POST", "/v1/partners", {**said, "tls": pair})
+        added = other.ask("POST", f"/v1/proposals/{waits['id']}/approve", {"digest": waits["digest"]})
+        numbers.append(int(added["place"].removeprefix("partner:")))
     _refused(ear, numbers[0], pair)
     ear.ask("POST", "/v1/receipts", {"devices": [{"imeis": [IMEI]}]})
     incident = ear.ask("POST", "/v1/incidents", {"title": "Night", "scope": {"imeis": [IMEI]}})["id"]
     ear.ask("POST", f"/v1/incidents/{incident}/submit")
-    Ear(ear.url, approver).ask("POST", f"/v1/incidents/{incident}/approve")
+    other.ask("POST", f"/v1/incidents/{incident}/approve")
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         listed = ear.ask("GET", "/v1/partners")["partners"]
@@ -239,6 +241,7 @@ def _go_wrong(ear: Ear, approver: str, gossip: str, pair: dict[str, str]) -> Non
     paths = [f"/v1/partners/{number}" for number in numbers]
     paths += [
         "/v1/adapters",
+        "/v1/proposals",
         f"/v1/incidents/{incident}",
         "/v1/audit/entries?limit=1000",
         "/metrics",
@@ -246,6 +249,7 @@ def _go_wrong(ear: Ear, approver: str, gossip: str, pair: dict[str, str]) -> Non
     ]
     for path in paths:
         ear.ask("GET", path)
+    ear.heard += other.heard
 
 
 def _refused(ear: Ear, number: int, pair: dict[str, str]) -> None:
