@@ -46,8 +46,8 @@ def _scope(kind: str, brand: Brand) -> dict[str, Any]:
     return {"tacs": tacs, "gtins": sorted(brand.gtins)}
 
 
-async def introduce(gateway: Line, admin: str, sandbox: Running, brand: Brand) -> int:
-    """Adds a practice partner to the gateway; its number there."""
+async def introduce(gateway: Line, admin: str, approver: str, sandbox: Running, brand: Brand) -> int:
+    """Adds a practice partner to the gateway, which two people do; its number there."""
     player = PLAYERS[sandbox.kind]
     said = {
         "name": player.name,
@@ -57,9 +57,10 @@ async def introduce(gateway: Line, admin: str, sandbox: Running, brand: Brand) -
         "limits": player.limits,
         "allow_private": True,
     }
-    added = await gateway.told("POST", "/v1/partners", admin, said)
-    number: int = added["id"]
-    return number
+    waits = await gateway.told("POST", "/v1/partners", admin, said)
+    seen = {"digest": waits["digest"]}
+    added = await gateway.told("POST", f"/v1/proposals/{waits['id']}/approve", approver, seen)
+    return int(added["place"].partition(":")[2])
 
 
 async def misbehave(partner: Line, kind: str, **other: float) -> None:

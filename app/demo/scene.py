@@ -111,7 +111,9 @@ async def scene(wanted: Settings, goods: Goods, screen: Screen, seed: int) -> As
                 kind: await stack.enter_async_context(line(each.url)) for kind, each in sandboxes.items()
             }
             numbers = {
-                kind: await introduce(gateway, held.administrator, sandboxes[kind], goods.brand)
+                kind: await introduce(
+                    gateway, held.administrator, held.approver, sandboxes[kind], goods.brand
+                )
                 for kind in PLAYERS
             }
             url = running.url + CALLBACK.format(numbers["knox_guard"])
