@@ -111,10 +111,18 @@ def _facts(asked: Asked, it: Summary) -> list[list[str]]:
         ["Where", ", ".join(filter(None, (it.site, it.country))) if asked.to is not For.PARTNER else it.country],
         ["When", when],
         ["Police reference", it.police_reference if asked.to is not For.PARTNER else ""],
-        ["Declared by", asked.who(it.submitted_by or it.drafted_by)], ["Approved by", asked.who(it.approved_by)],
+        ["Declared by", asked.who(it.submitted_by or it.drafted_by)], *_approved(asked, it),
         ["Reason", it.reason if asked.decisions else ""],
     ]  # fmt: skip
     return [row for row in rows if row[1]]
+
+
+def _approved(asked: Asked, it: Summary) -> list[list[str]]:
+    """By all who did; or in an emergency by one, whom another one reviewed."""
+    if it.glass_broken_by is None:
+        return [["Approved by", ", ".join(map(asked.who, it.assents))]]
+    reviewed = f"{it.verdict} by {asked.who(it.reviewed_by)}" if it.verdict else "by nobody yet"
+    return [["Approved alone", asked.who(it.glass_broken_by)], ["Reviewed", reviewed]]
 
 
 def _figures(asked: Asked, found: Found) -> list[list[str]]:

@@ -153,7 +153,8 @@ async def test_a_partner_that_holds_our_blocks_is_not_removed_by_mistake(town, p
     incident = await town.incident()
     await town.block(incident, keys(10))
     await pool.execute(
-        "UPDATE incident SET state = 'approved', submitted_by = 'a', approved_by = 'b' WHERE incident_id = $1",
+        "UPDATE incident SET state = 'approved', submitted_by = 'a', approved_by = 'b', assents = '{b}'"
+        " WHERE incident_id = $1",
         incident,
     )
     async with town.worker():

@@ -159,7 +159,7 @@ async def measure(devices: int, partners: int) -> None:
                     frozen = decide.digest(keys)
                     await conn.execute(
                         "UPDATE incident SET frozen = $2, state = 'approved', submitted_by = 'a', submitted_at = now(),"
-                        " approved_by = 'b', approved_at = now(), identifiers = $3, devices = $4"
+                        " approved_by = 'b', assents = '{b}', approved_at = now(), identifiers = $3, devices = $4"
                         " WHERE incident_id = $1",
                         incident, frozen, len(keys), devices,
                     )  # fmt: skip

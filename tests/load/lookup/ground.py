@@ -203,11 +203,11 @@ INSERT INTO device_imei (key, device_id) SELECT keys[1], device_id FROM made
 _DECIDE = """
 INSERT INTO incident (
     title, kind, site, police_reference, scope, state, drafted_by, drafted_at, submitted_by, submitted_at,
-    approved_by, approved_at
+    approved_by, approved_at, assents
 )
 SELECT
     'Load', (ARRAY['theft', 'robbery', 'loss', 'fraud'])[1 + place % 4], '', '',
-    jsonb_build_object('pallets', ARRAY[pallet]), 'approved', 'one', now(), 'one', now(), 'another', now()
+    jsonb_build_object('pallets', ARRAY[pallet]), 'approved', 'one', now(), 'one', now(), 'another', now(), '{another}'
 FROM unnest($1::text []) WITH ORDINALITY AS p (pallet, place)
 """
 _CLAIM = """
