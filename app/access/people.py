@@ -326,6 +326,16 @@ async def shows_recovery_code(conn: Connection, who: Account, code: str) -> bool
     return bool(taken)
 
 
+async def reseal(conn: Connection, keyring: Keyring) -> int:
+    """Seals all second factors with the key that seals now, and gives how many were sealed with another one. Raises
+    keyring.Locked where one cannot be opened; none is sealed then."""
+    rows = await conn.fetch(_SQL.hold_factors)
+    sealed = [keyring.resealed(row["totp_secret"], _place(row["person_id"])) for row in rows]
+    told = [row["person_id"] for row in rows], [row["totp_secret"] for row in rows]
+    await conn.execute(_SQL.keep_factors, *told, sealed)
+    return sum(new != row["totp_secret"] for new, row in zip(sealed, rows, strict=True))
+
+
 async def set_password(conn: Connection, who: Account, password_hash: str, session: str) -> None:
     """Another password; all his sessions but this one end, and his browsers are known no longer."""
     await conn.execute(_SQL.set_password, who.person_id, password_hash)

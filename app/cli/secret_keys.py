@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets as chance
+from functools import partial
 
 import rich_click as click
 
+from app.access import people
 from app.access.roles import Permission, Principal
 from app.cli import desk, options, show
 from app.core.clock import utc_now
@@ -15,6 +17,7 @@ from app.core.keyring import Keyring, new_key
 from app.delivery import partners
 from app.delivery.partners import Partner
 from app.delivery.reseal import reseal
+from app.proposals import proposal
 
 
 @click.group()
@@ -50,9 +53,10 @@ def new_key_(as_json: bool) -> None:
 @options.as_json
 @options.acting
 def rotate(as_json: bool) -> int | None:
-    """Seal every partner's secrets with the first key, those too that were stored before there were keys.
+    """Seal all secrets with the first key: partners', those too that were stored before there were keys, second
+    factors, and what waits for approval.
 
-    Partners are told meanwhile. Exit code 1 where secrets of a partner cannot be opened; the others are sealed.
+    Partners are told meanwhile. Exit code 1 where secrets cannot be opened; the others are sealed.
 
     \b
     Example
@@ -61,13 +65,29 @@ def rotate(as_json: bool) -> int | None:
     keyring = desk.keyring()
     number = keyring.first
     sealed, failed = desk.on_pool(lambda pool, actor: _rotate(pool, actor, keyring))
+    others, failed_too = desk.on_pool(lambda pool, actor: _others(pool, keyring))
+    failed |= failed_too
     if as_json:
-        show.json({"key": number, "sealed": sealed, "failed": failed})
+        show.json({"key": number, "sealed": sealed, **others, "failed": failed})
     else:
+        factors, proposals = others["second_factors"], others["proposals"]
         show.say(f"{show.count(len(sealed), 'partner')} sealed anew with the key {number}.")
+        show.say(f"Also {show.count(factors, 'second factor')} and {show.count(proposals, 'proposal')}.")
         for name, why in failed.items():
             show.say(f"{name}: {why}", "red", stderr=True)
     return 1 if failed else None
+
+
+async def _others(pool: Pool, keyring: Keyring) -> tuple[dict[str, int], dict[str, str]]:
+    """How many of each were sealed anew, and why others could not be."""
+    counts: dict[str, int] = {}
+    failed: dict[str, str] = {}
+    for name, seal in (("second_factors", people.reseal), ("proposals", proposal.reseal)):
+        try:
+            counts[name] = await transaction(pool, partial(seal, keyring=keyring))
+        except GatewayError as error:
+            counts[name], failed[name] = 0, error.detail
+    return counts, failed
 
 
 async def _rotate(pool: Pool, actor: Principal, keyring: Keyring) -> tuple[list[str], dict[str, str]]:

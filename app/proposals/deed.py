@@ -40,6 +40,7 @@ class Deed(msgspec.Struct, frozen=True, tag_field="deed"):
 
     needs: ClassVar[Permission]
     approved_with: ClassVar[Permission] = Permission.CHANGES_APPROVE
+    has_secrets: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

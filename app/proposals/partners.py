@@ -47,6 +47,7 @@ class PartnerChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _OfPartner(Deed, frozen=True):
     needs: ClassVar[Permission] = Permission.PARTNERS_WRITE
+    has_secrets: ClassVar[bool] = True
 
 
 class AddPartner(_OfPartner, frozen=True, tag="partner-add"):

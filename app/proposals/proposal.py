@@ -68,9 +68,9 @@ class Held(msgspec.Struct, frozen=True):
 
     def deed(self, keyring: Keyring) -> Deed:
         """What is to be done. Raises keyring.Locked."""
-        found: Deed = msgspec.json.decode(
-            keyring.open(self.content, _place(self.proposal.digest)), type=_forms()
-        )
+        is_open = self.content.startswith("{")
+        held = self.content if is_open else keyring.open(self.content, _place(self.proposal.digest))
+        found: Deed = msgspec.json.decode(held, type=_forms())
         return found
 
 
@@ -98,7 +98,7 @@ async def add(
     content = msgspec.json.encode(deed)
     digest = hashlib.sha256(content).digest()
     kept = (msgspec.to_builtins(would), msgspec.to_builtins(matter), approvals.stored(demand))
-    sealed = keyring.seal(content, _place(digest.hex()))
+    sealed = keyring.seal(content, _place(digest.hex())) if deed.has_secrets else content.decode()
     number = await conn.fetchval(
         _SQL.add, deed.name, deed.place, deed.incident, sealed, digest, *kept, until, actor.label, now
     )
@@ -136,6 +136,16 @@ async def finish(
     """It waits no longer, and what was to be done is forgotten. `place`: what was made."""
     await conn.execute(_SQL.finish, number, state, by, now, reason, place)
     return (await hold(conn, number, now)).proposal
+
+
+async def reseal(conn: Connection, keyring: Keyring) -> int:
+    """Seals what waits with the key that seals now; how much was sealed with another one. Raises keyring.Locked."""
+    changed = 0
+    for number, digest, content in await conn.fetch(_SQL.sealed):
+        sealed = keyring.resealed(content, _place(digest.hex()))
+        await conn.execute(_SQL.reseal, number, sealed)
+        changed += sealed != content
+    return changed
 
 
 async def late(conn: Connection, now: datetime) -> list[dict[str, Any]]:

@@ -86,3 +86,27 @@ UPDATE invitation SET password_hash = $2, totp_secret = $3 WHERE token_hash = $1
 
 -- name: uninvite
 DELETE FROM invitation WHERE person_id = $1;
+
+-- name: hold_factors
+-- Second factors, and those that are chosen and not confirmed yet.
+SELECT person_id, totp_secret FROM (
+    SELECT person_id, totp_secret FROM person WHERE totp_secret IS NOT NULL FOR UPDATE
+) AS enrolled
+UNION ALL
+SELECT person_id, totp_secret FROM (
+    SELECT person_id, totp_secret FROM invitation WHERE totp_secret IS NOT NULL FOR UPDATE
+) AS chosen;
+
+-- name: keep_factors
+-- $1 whose, $2 as they were, $3 as they are sealed now.
+WITH sealed AS (SELECT * FROM unnest($1::text [], $2::text [], $3::text []) AS s (person_id, former, now)),
+
+chosen AS (
+    UPDATE invitation AS i SET totp_secret = s.now
+    FROM sealed AS s
+    WHERE i.person_id = s.person_id AND i.totp_secret = s.former
+)
+
+UPDATE person AS p SET totp_secret = s.now
+FROM sealed AS s
+WHERE p.person_id = s.person_id AND p.totp_secret = s.former;

@@ -47,3 +47,13 @@ UPDATE proposal AS p SET reminders = late.stage
 FROM late
 WHERE p.proposal_id = late.proposal_id AND p.reminders < late.stage
 RETURNING p.proposal_id, p.deed, p.incident_id, p.proposed_by, p.approve_until, late.stage;
+
+-- name: sealed
+-- What waits, and is sealed.
+SELECT proposal_id, digest, content FROM proposal
+WHERE state = 'waiting' AND content NOT LIKE '{%'
+ORDER BY proposal_id
+FOR UPDATE;
+
+-- name: reseal
+UPDATE proposal SET content = $2 WHERE proposal_id = $1;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import socket
 import stat
 import subprocess
@@ -12,11 +13,18 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
+
+from app.access import people
+from app.core.config import Settings
+from app.core.db import Connection
+from app.core.keyring import Keyring, load
 
 from ..authority import Authority
 from .command import Commands, Gateway
@@ -96,6 +104,36 @@ def test_keys_are_replaced_while_everything_goes_on(desk: Commands) -> None:
     assert new not in failed.stderr
 
 
+async def test_second_factors_and_what_waits_are_sealed_anew_too(desk: Commands, conn: Connection) -> None:
+    old, now = desk.environ(None)["IMEI_GATEWAY_SECRETS_KEY"], datetime.now(UTC)
+    approver = desk.told("key", "create", "--name", "Marie", "--role", "approver")["key"]
+    said = ("--name", "Ann", "--email", "ann@retailer.example", "--role", "auditor")
+    token = desk.told("person", "add", *said)["token"]
+    chosen = await people.choose(conn, token, "x", ring(old), now, secrets.token_bytes)
+    code = pyotp.TOTP(chosen.secret).at(now)
+    ann, _ = await people.confirm(conn, token, code, ring(old), now, secrets.token_bytes)
+    waits = desk.run(*_adding("Nord", "ceir"), "--setting", "url=https://ceir.example", "--json")
+    new = desk.told("secrets", "new-key")["key"]
+    desk._environ["IMEI_GATEWAY_SECRETS_KEY"] = f"{new},{old}"
+    rotated = desk.told("secrets", "rotate")
+    assert (rotated["second_factors"], rotated["proposals"]) == (1, 1)
+    desk._environ["IMEI_GATEWAY_SECRETS_KEY"] = new
+    again = desk.told("secrets", "rotate")
+    assert (again["second_factors"], again["proposals"], again["failed"]) == (0, 0, {})
+    later = now + timedelta(seconds=60)
+    who = await people.by_id(conn, ann.person_id)
+    assert who
+    assert await people.shows_code(conn, who, pyotp.TOTP(chosen.secret).at(later), ring(new), later)
+    number = str(json.loads(waits.stdout)["proposal"]["id"])
+    assert desk.told("proposal", "approve", number, key=approver)["state"] == "done"
+    desk._environ["IMEI_GATEWAY_SECRETS_KEY"] = old
+    assert desk.run("secrets", "rotate").returncode == 1
+
+
+def ring(key: str) -> Keyring:
+    return load(Settings(data_dir=Path(), secrets_key=key), secrets.token_bytes)
+
+
 def test_without_a_key_no_secret_is_stored_on_a_database_of_ones_own(desk: Commands) -> None:
     del desk._environ["IMEI_GATEWAY_SECRETS_KEY"]
     refused = desk.run(*_adding("Nord", "ceir"), "--setting", "url=https://ceir.example")
@@ -105,6 +143,9 @@ def test_without_a_key_no_secret_is_stored_on_a_database_of_ones_own(desk: Comma
     assert desk.told("partner", "list")["partners"] == []
     desk.told("partner", "add", "Open", "--adapter", "eir_push", "--setting", "url=https://eir.example")
     assert desk.run("secrets", "rotate").returncode == 1
+    # What holds no secret waits for others all the same.
+    desk.told("key", "create", "--name", "Marie", "--role", "approver")
+    assert desk.run("key", "create", "--name", "Paul", "--role", "approver").returncode == 7
 
 
 def test_a_key_that_is_none_ends_the_service_with_a_sentence(desk: Commands, tmp_path: Path) -> None:
