@@ -37,12 +37,13 @@ class Subject(StrEnum):
 
 
 class Matter(msgspec.Struct, frozen=True):
-    """What is to be decided. `worth`: amounts by currency; None where nobody knows it, and it may be any."""
+    """What is to be decided. `worth`: amounts by currency; None under '' where nobody knows it, and it may be any.
+    `sites`: all that it concerns."""
 
     subject: Subject
     devices: int = 0
     worth: Mapping[str, Decimal | None] = {}
-    site: str = ""
+    sites: tuple[str, ...] = ()
     kind: str = ""
 
 
@@ -123,7 +124,7 @@ def _fits(rule: Rule, matter: Matter) -> bool:
     return (
         rule.subject is matter.subject
         and rule.least_devices <= matter.devices
-        and (rule.sites is None or matter.site in rule.sites)
+        and (rule.sites is None or not {*rule.sites}.isdisjoint(matter.sites))
         and (rule.kinds is None or matter.kind in rule.kinds)
         and (not rule.currency or _is_worth(rule, matter))
     )
@@ -131,10 +132,8 @@ def _fits(rule: Rule, matter: Matter) -> bool:
 
 def _is_worth(rule: Rule, matter: Matter) -> bool:
     """An amount that nobody knows reaches any."""
-    if rule.currency not in matter.worth:
-        return False
-    amount = matter.worth[rule.currency]
-    return amount is None or amount >= rule.least_value
+    amount = matter.worth.get(rule.currency)
+    return "" in matter.worth or (amount is not None and amount >= rule.least_value)
 
 
 def _demand(rule: Rule) -> Demand:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
@@ -12,10 +10,12 @@ from app.access import approvals
 from app.access.approvals import NewRule, Rule
 from app.access.roles import Permission, Principal
 from app.api import body
+from app.api.doing import Doing
 from app.api.notes import Notes
 from app.api.once import Once
-from app.audit.record import Entry, record
 from app.core.db import Connection, Pool
+from app.proposals.proposal import Proposal
+from app.proposals.rights import AddRule
 
 
 class RuleList(msgspec.Struct, frozen=True):
@@ -40,23 +40,16 @@ async def listed(actor: NamedDependency[Principal], pool: NamedDependency[Pool])
     operation_id="addRule",
     summary="Add an approval rule",
     request_max_body_size=body.FEW,
-    opt=Notes(needs=Permission.RULES_WRITE).opt,
+    opt=Notes(needs=Permission.RULES_WRITE, proposes=True).opt,
 )
 async def add(
-    said: NamedDependency[NewRule],
-    actor: NamedDependency[Principal],
-    once: NamedDependency[Once],
-    now: NamedDependency[datetime],
-) -> Response[RuleAdded]:
-    """A rule only ever demands more, so one person adds it."""
-    actor.require_fresh()
+    said: NamedDependency[NewRule], doing: NamedDependency[Doing], once: NamedDependency[Once]
+) -> Response[RuleAdded | Proposal]:
+    """It may demand so many that nothing is blocked any more, so that others approve it too."""
 
-    async def work(conn: Connection) -> RuleAdded:
-        number = await approvals.add_rule(conn, said, actor.label, now)
-        await record(
-            conn, [Entry("rule.added", f"rule:{number}", actor.label, now, msgspec.to_builtins(said))]
-        )
-        return RuleAdded(number)
+    async def work(conn: Connection) -> RuleAdded | Proposal:
+        found = await doing(conn, AddRule(said))
+        return found if isinstance(found, Proposal) else RuleAdded(found)
 
     return await once(work)
 

@@ -5,18 +5,15 @@ Whoever has the database has everything; so that an operator who makes it easier
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 import rich_click as click
 
 from app.access import approvals
 from app.access.approvals import NewRule, Rule, Subject
 from app.access.roles import Permission, Principal
-from app.audit.record import Entry, record
 from app.cli import desk, options, proposing, show
 from app.core.db import Connection
-from app.proposals.rights import EndRule
+from app.proposals.rights import AddRule, EndRule
 
 _COLUMNS = ("#id", "for", "from", "at", "takes", "within", "since", "by")
 
@@ -111,16 +108,7 @@ def add(
         NewRule,
         strict=False,
     )  # fmt: skip
-
-    async def work(conn: Connection, actor: Principal, now: datetime) -> int:
-        actor.require(Permission.RULES_WRITE)
-        number = await approvals.add_rule(conn, said, actor.label, now)
-        await record(
-            conn, [Entry("rule.added", f"rule:{number}", actor.label, now, msgspec.to_builtins(said))]
-        )
-        return number
-
-    number = desk.change(work)
+    number = proposing.do(AddRule(said), as_json)
     if as_json:
         show.json({"rule_id": number})
         return

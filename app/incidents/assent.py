@@ -30,18 +30,24 @@ class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def demand(conn: Connection, incident: Incident, shown: Preview) -> Demand:
     """What it takes by the rules in force now, at least one other person."""
-    return await approvals.demanded(conn, matter(Subject.BLOCK, incident, shown))
+    return await approvals.demanded(conn, await matter(conn, Subject.BLOCK, incident, shown))
 
 
-def matter(subject: Subject, incident: Incident, shown: Preview) -> Matter:
-    """As rules look at it. What nobody registered is a device each; where some devices have no value, those that have
-    one stand for them, and where none has, it may be any."""
+async def matter(conn: Connection, subject: Subject, incident: Incident, shown: Preview) -> Matter:
+    """As rules look at it: its sites are those that it names and those of the devices that it claims; what nobody
+    registered is a device each."""
     unregistered = 0 if shown.unknown.left_out else len(shown.unknown.imeis) + len(shown.unknown.serials)
-    worth: dict[str, Decimal | None] = {}
-    for one in shown.value:
-        valued = one.devices
-        worth[one.currency] = one.amount * (valued + one.unvalued) / valued if valued else None
-    return Matter(subject, shown.devices + unregistered, worth, incident.site, incident.kind)
+    devices = shown.devices + unregistered
+    sites = {incident.site, *await conn.fetchval(_SQL.sites, incident.id)} - {""}
+    return Matter(subject, devices, _worth(shown, devices), tuple(sorted(sites)), incident.kind)
+
+
+def _worth(shown: Preview, devices: int) -> dict[str, Decimal | None]:
+    """Where half of the devices have a value, they stand for the others; else nobody knows, in any currency."""
+    valued = sum(one.devices for one in shown.value)
+    if 2 * valued < devices:
+        return {"": None}
+    return {one.currency: one.amount * devices / valued for one in shown.value if one.devices}
 
 
 async def begin(conn: Connection, incident: Incident, shown: Preview, now: datetime) -> Demand:

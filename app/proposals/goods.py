@@ -42,7 +42,7 @@ class Lift(_OfIncident, frozen=True, tag="lift"):
         found = await incident.hold(conn, self.incident_id, "approved", to="lifted")
         lifted = await lift(conn, actor, self.incident_id, self.scope, now)
         becomes = {name: getattr(lifted, name) for name in ("devices", "identifiers", "frozen")}
-        return Done(lifted, becomes, _matter(found, lifted.devices))
+        return Done(lifted, becomes, await _matter(conn, found, lifted.devices))
 
 
 class Withdraw(_OfIncident, frozen=True, tag="withdraw"):
@@ -57,10 +57,11 @@ class Withdraw(_OfIncident, frozen=True, tag="withdraw"):
         is_new = found.approved_at is None or now - found.approved_at <= means.undo
         withdrawn = await decide.withdraw(conn, actor, self.incident_id, self.reason, now)
         becomes = {"state": withdrawn.state, "reason": withdrawn.reason}
-        return Done(withdrawn, becomes, None if is_new else _matter(found, found.devices))
+        return Done(withdrawn, becomes, None if is_new else await _matter(conn, found, found.devices))
 
 
-def _matter(found: Incident, devices: int) -> Matter:
+async def _matter(conn: Connection, found: Incident, devices: int) -> Matter:
     """Of its value nobody knows what part this is, so that it counts as all of it."""
     assert found.preview is not None
-    return msgspec.structs.replace(assent.matter(Subject.LIFT, found, found.preview), devices=devices)
+    whole = await assent.matter(conn, Subject.LIFT, found, found.preview)
+    return msgspec.structs.replace(whole, devices=devices)

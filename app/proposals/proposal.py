@@ -22,6 +22,7 @@ from app.proposals.goods import Lift, Withdraw
 from app.proposals.partners import AddPartner, ChangePartner, RemovePartner
 from app.proposals.rights import (
     AddPerson,
+    AddRule,
     ChangeKey,
     ChangePerson,
     CreateKey,
@@ -33,7 +34,7 @@ from app.proposals.rights import (
 _SQL = queries("proposals")
 _Any = (
     Lift | Withdraw | AddPartner | ChangePartner | RemovePartner | AddPerson | ChangePerson | ResetFactor
-    | CreateKey | RotateKey | ChangeKey | EndRule
+    | CreateKey | RotateKey | ChangeKey | AddRule | EndRule
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from app.access import approvals, keys, people
-from app.access.approvals import Matter, Subject
+from app.access.approvals import Matter, NewRule, Subject
 from app.access.ends import Ends
 from app.access.keys import Written
 from app.access.people import NewPerson, PersonChanges
@@ -159,6 +159,20 @@ class ChangeKey(Deed, frozen=True, tag="key-change"):
         detail = {name: value for name in named if (value := getattr(self, name)) is not msgspec.UNSET}
         await record(conn, [Entry("key.limited", self.place, actor.label, now, detail)])
         return Done(self.key_id, msgspec.to_builtins(detail), _matter(role))
+
+
+class AddRule(Deed, frozen=True, tag="rule-add"):
+    """Let it take more people from now on: so many, maybe, that nothing is blocked any more."""
+
+    needs: ClassVar[Permission] = Permission.RULES_WRITE
+
+    said: NewRule
+
+    async def do(self, conn: Connection, actor: Principal, means: Means, now: datetime) -> Done:
+        number = await approvals.add_rule(conn, self.said, actor.label, now)
+        told, place = msgspec.to_builtins(self.said), f"rule:{number}"
+        await record(conn, [Entry("rule.added", place, actor.label, now, told)])
+        return Done(number, told, Matter(Subject.RULE), place)
 
 
 class EndRule(Deed, frozen=True, tag="rule-end"):

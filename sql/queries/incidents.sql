@@ -113,6 +113,10 @@ UPDATE incident SET lifted_identifiers = lifted_identifiers + $2, lifted_devices
 WHERE incident_id = $1
 RETURNING identifiers - lifted_identifiers AS active;
 
+-- name: sites
+-- Of the devices that an incident claims.
+SELECT coalesce(array_agg(site ORDER BY site), '{}') FROM incident_site WHERE incident_id = $1;
+
 -- name: begin_round
 -- $1 incident, $2 what is demanded, $3 until when approvals count: those of the rounds before count no more.
 UPDATE incident SET round = round + 1, demand = $2, approve_until = $3, assents = '{}', reminders = 0

@@ -77,6 +77,10 @@ async def test_value_counts_and_what_has_none_may_be_worth_anything(strict):
     for count, state in ((2, "approved"), (3, "submitted")):
         incident, _ = await submitted(strict, count, "VALUE")
         assert (await decided(strict["approver"], incident, "approve"))["state"] == state
+    said = {"title": "Night", "site": "VALUE", "scope": {"serials": ["NEVER REGISTERED"]}}
+    unknown = (await strict["incident-manager"].post("/v1/incidents", json=said)).json()["id"]
+    await decided(strict["incident-manager"], unknown, "submit")
+    assert (await decided(strict["approver"], unknown, "approve"))["state"] == "submitted"
 
 
 async def test_approvers_come_from_different_groups(strict):
@@ -85,6 +89,13 @@ async def test_approvers_come_from_different_groups(strict):
     people = [await approver_of(strict, *groups) for groups in ((), ("stock",), ("stock",), ("security",))]
     states = [(await decided(one, incident, "approve"))["state"] for one in people]
     assert states == ["submitted"] * 3 + ["approved"]
+
+
+async def test_a_rule_of_a_site_holds_for_its_goods_whatever_the_incident_says(strict):
+    await rule(strict, approvers=2, sites=["PAR-1"])
+    incident, _ = await submitted(strict, 1, "ELSEWHERE")
+    assert (await decided(strict["approver"], incident, "approve"))["state"] == "submitted"
+    await strict.execute("UPDATE approval_rule SET ended_at = now(), ended_by = 'x' WHERE sites = '{PAR-1}'")
 
 
 async def test_a_key_is_none_where_people_are_wanted(strict):

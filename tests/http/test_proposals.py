@@ -220,7 +220,8 @@ async def test_it_waits_for_so_long(ruled):
 
 async def test_more_rules_more_people(ruled):
     said = {"subject": "lift", "approvers": 2, "least_devices": 3}
-    assert (await ruled["admin"].post("/v1/rules", json=said)).status_code == 201
+    more = await proposed(await ruled["admin"].post("/v1/rules", json=said))
+    await verdict(ruled["approver"], more, "approve")
     incident, goods, phones = await blocked(ruled, 3)
     large = {"json": {"scope": {"pallets": [goods.pallet]}}}
     found = await proposed(await ruled["incident-manager"].post(f"/v1/incidents/{incident}/lift", **large))
