@@ -152,5 +152,5 @@ def _say_who_approves(found: Incident, approvers: list[Key]) -> None:
         show.say('Make one: imei-gateway key create --name "their name" --role approver')
         return
     who = ", ".join(f"{key.name} ({key.role}, {key.key_id})" for key in approvers)
-    show.say(f"A second person must approve it, with their own key: {who}")
+    show.say(f"It takes {found.lacking} to approve it, with a key of their own: {who}")
     show.say(f"They run: imei-gateway approve {found.id} --key THEIR_KEY")

@@ -125,15 +125,15 @@ def _decisions(it: Incident) -> Iterator[tuple[str, str]]:
         if by := getattr(it, f"{name}_by"):
             yield name, f"{show.moment(getattr(it, f'{name}_at'))} by {by}"
     if it.state == "submitted" and it.demand and it.approve_until:
-        so_far = f"{', '.join(it.assents) or 'nobody'} ({len(it.assents)} of {it.demand.people})"
-        yield "approved so far", f"by {so_far}; it counts until {show.moment(it.approve_until)}"
+        so_far = ", ".join(it.assents) or "nobody"
+        yield "approved so far", f"by {so_far}; it takes {it.lacking}, by {show.moment(it.approve_until)}"
     if len(it.assents) > 1 and it.state != "submitted":
         yield "approved by", ", ".join(it.assents)
     if it.glass_broken_by and it.review_until:
         reviewed = f"{it.verdict} by {it.reviewed_by}" if it.verdict else "by nobody yet"
         yield (
             "blocked alone",
-            f"by {it.glass_broken_by}; reviewed {reviewed}, due {show.moment(it.review_until)}",
+            f"by {it.glass_broken_by}; review: {reviewed}, due {show.moment(it.review_until)}",
         )
 
 

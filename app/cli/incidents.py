@@ -170,8 +170,7 @@ def _outcome(found: Report) -> str:
         so_far = (
             f"approved by {', '.join(incident.assents)}" if incident.assents else "approved by nobody yet"
         )
-        of = incident.demand.people if incident.demand else 1
-        return f"{named}: {so_far} ({len(incident.assents)} of {of}). Until the others have, its devices stay suspect."
+        return f"{named}, {so_far}: it takes {incident.lacking}. Until then its devices stay suspect."
     return f"{named}; it holds nothing."
 
 

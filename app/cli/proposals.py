@@ -127,8 +127,8 @@ def withdraw(number: int, reason: str, as_json: bool) -> None:
 
 def _outcome(it: Proposal) -> str:
     if it.state == "waiting":
-        so_far = f"approved by {', '.join(it.assents)} ({len(it.assents)} of {it.demand.people})"
-        return f"Proposal {it.id} waits still: {so_far}."
+        so_far = f"approved by {', '.join(it.assents) or 'nobody yet'}"
+        return f"Proposal {it.id} waits still, {so_far}; it takes {it.lacking}."
     return f"Proposal {it.id} ({it.deed} {it.place}".rstrip() + f") is {it.state}."
 
 
@@ -139,7 +139,7 @@ def _tell(it: Proposal, as_json: bool) -> None:
     show.say(_outcome(it), "bold")
     facts = [("proposed by", f"{it.proposed_by}, {show.moment(it.proposed_at)}")]
     facts.append(("approvals until", show.moment(it.approve_until)))
-    facts += [(name, text) for name, text in _flat(it.would) if text]
+    facts += [(name, text) for name, text in _flat(it.would) if text not in ("", "null", "[]")]
     show.draw(show.facts([*facts, ("digest", it.digest)]))
 
 

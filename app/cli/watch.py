@@ -168,7 +168,7 @@ def _headline(seen: Seen) -> str:
         return f"{named}; nothing happens before it is submitted"
     if incident.state == "submitted":
         suspects = show.count(claims.suspected, "identifier is", "identifiers are")
-        return f"{named}; {suspects} suspect, and a second person must approve"
+        return f"{named}; {suspects} suspect, and it takes {incident.lacking} to approve it"
     if incident.approved_at is None:
         return f"{named}; nothing was ever blocked for it"
     blocked = show.count(claims.active, "identifier")

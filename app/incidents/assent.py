@@ -54,7 +54,8 @@ async def begin(conn: Connection, incident: Incident, shown: Preview, now: datet
     """A round of approvals, of what is submitted now."""
     wanted = await demand(conn, incident, shown)
     until = now + timedelta(hours=wanted.hours)
-    await conn.execute(_SQL.begin_round, incident.id, approvals.stored(wanted), until)
+    lacking = approvals.lacking(wanted, [])
+    await conn.execute(_SQL.begin_round, incident.id, approvals.stored(wanted), until, lacking)
     return wanted
 
 
@@ -80,7 +81,8 @@ async def give(conn: Connection, actor: Principal, incident: Incident, frozen: s
     await approvals.endorse(conn, MATTER, incident.id, incident.round, actor, digest, now)
     so_far = await approvals.given(conn, MATTER, incident.id, incident.round, digest)
     lacking = approvals.lacking(wanted, so_far)
-    await conn.execute(_SQL.assented, incident.id, [one.label for one in so_far], approvals.stored(wanted))
+    labels = [one.label for one in so_far]
+    await conn.execute(_SQL.assented, incident.id, labels, approvals.stored(wanted), lacking)
     return lacking
 
 

@@ -62,6 +62,7 @@ class Summary(msgspec.Struct, frozen=True):
     approved_by: str | None
     approved_at: datetime | None
     assents: list[str]
+    lacking: str
     demand: Demand | None
     approve_until: datetime | None
     glass_broken_by: str | None

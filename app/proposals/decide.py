@@ -125,8 +125,9 @@ async def _assent(conn: Connection, actor: Principal, held: Held, now: datetime)
     digest = bytes.fromhex(found.digest)
     await approvals.endorse(conn, MATTER, found.id, 0, actor, digest, now)
     given = await approvals.given(conn, MATTER, found.id, 0, digest)
-    await proposal.assented(conn, found.id, [one.label for one in given], wanted)
-    return approvals.lacking(wanted, given)
+    lacking = approvals.lacking(wanted, given)
+    await proposal.assented(conn, found.id, [one.label for one in given], wanted, lacking)
+    return lacking
 
 
 async def _carry_out(conn: Connection, held: Held, means: Means, now: datetime) -> Done:

@@ -54,6 +54,7 @@ class Proposal(msgspec.Struct, frozen=True):
     demand: Demand
     approve_until: datetime
     assents: list[str]
+    lacking: str
     ended_by: str | None
     ended_at: datetime | None
     reason: str
@@ -101,7 +102,17 @@ async def add(
     kept = (msgspec.to_builtins(would), msgspec.to_builtins(matter), approvals.stored(demand))
     sealed = keyring.seal(content, _place(digest.hex())) if deed.has_secrets else content.decode()
     number = await conn.fetchval(
-        _SQL.add, deed.name, deed.place, deed.incident, sealed, digest, *kept, until, actor.label, now
+        _SQL.add,
+        deed.name,
+        deed.place,
+        deed.incident,
+        sealed,
+        digest,
+        *kept,
+        until,
+        actor.label,
+        now,
+        approvals.lacking(demand, []),
     )
     return (await hold(conn, number, now)).proposal
 
@@ -126,9 +137,9 @@ async def latest(
     return [_held(row, row["proposal_id"], now).proposal for row in rows]
 
 
-async def assented(conn: Connection, number: int, labels: list[str], demand: Demand) -> None:
-    """Who has approved it by now, and what it takes."""
-    await conn.execute(_SQL.assented, number, labels, approvals.stored(demand))
+async def assented(conn: Connection, number: int, labels: list[str], demand: Demand, lacking: str) -> None:
+    """Who has approved it by now, what it takes, and whom it still takes."""
+    await conn.execute(_SQL.assented, number, labels, approvals.stored(demand), lacking)
 
 
 async def finish(

@@ -1,5 +1,5 @@
--- What takes several people before it is done, and waits for them. content is sealed where secrets may be in it, and is
--- gone once it was decided; digest is of it as it was open, and would is what it comes to, as others are shown.
+-- What takes several people before it is done, and waits for them. content is sealed, for partners' secrets may be in
+-- it, and is gone once it was decided; digest is of what was sealed, and would is what it comes to, as others are shown.
 CREATE TABLE proposal (
     proposal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     deed text NOT NULL,

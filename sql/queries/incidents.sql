@@ -33,6 +33,7 @@ SELECT
     approved_by,
     approved_at,
     assents,
+    lacking,
     demand,
     approve_until,
     glass_broken_by,
@@ -79,6 +80,7 @@ SELECT
     approved_by,
     approved_at,
     assents,
+    lacking,
     demand,
     approve_until,
     glass_broken_by,
@@ -118,13 +120,15 @@ RETURNING identifiers - lifted_identifiers AS active;
 SELECT coalesce(array_agg(site ORDER BY site), '{}') FROM incident_site WHERE incident_id = $1;
 
 -- name: begin_round
--- $1 incident, $2 what is demanded, $3 until when approvals count: those of the rounds before count no more.
-UPDATE incident SET round = round + 1, demand = $2, approve_until = $3, assents = '{}', reminders = 0
+-- $1 incident, $2 what is demanded, $3 until when approvals count: those of the rounds before count no more; $4 whom it
+-- takes, in words.
+UPDATE incident SET
+    round = round + 1, demand = $2, approve_until = $3, lacking = $4, assents = '{}', reminders = 0
 WHERE incident_id = $1;
 
 -- name: assented
--- $1 incident, $2 who has approved, $3 what is demanded by now.
-UPDATE incident SET assents = $2, demand = $3 WHERE incident_id = $1;
+-- $1 incident, $2 who has approved, $3 what is demanded by now, $4 whom it still takes.
+UPDATE incident SET assents = $2, demand = $3, lacking = $4 WHERE incident_id = $1;
 
 -- name: break_glass
 -- $1 incident, $2 who, $3 until when it is to be reviewed.

@@ -1,8 +1,8 @@
 -- name: add
 INSERT INTO proposal (
-    deed, place, incident_id, content, digest, would, matter, demand, approve_until, proposed_by, proposed_at
+    deed, place, incident_id, content, digest, would, matter, demand, approve_until, proposed_by, proposed_at, lacking
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 RETURNING proposal_id;
 
 -- name: hold
@@ -24,8 +24,8 @@ ORDER BY proposal_id DESC
 LIMIT $3;
 
 -- name: assented
--- $1 proposal, $2 who has approved, $3 what is demanded by now.
-UPDATE proposal SET assents = $2, demand = $3 WHERE proposal_id = $1;
+-- $1 proposal, $2 who has approved, $3 what is demanded by now, $4 whom it still takes.
+UPDATE proposal SET assents = $2, demand = $3, lacking = $4 WHERE proposal_id = $1;
 
 -- name: finish
 -- $1 proposal, $2 state, $3 who, $4 now, $5 why, $6 what was made ('' if nothing was).

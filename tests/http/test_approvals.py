@@ -91,6 +91,17 @@ async def test_approvers_come_from_different_groups(strict):
     assert states == ["submitted"] * 3 + ["approved"]
 
 
+async def test_whom_it_still_takes_is_said(strict):
+    await rule(strict, approvers=2, groups=["security"], distinct_groups=True, sites=["SAID"])
+    incident, _ = await submitted(strict, 1, "SAID")
+    path = f"/v1/incidents/{incident}"
+    assert (await strict["approver"].get(path)).json()["lacking"] == "somebody of security"
+    found = await decided(await approver_of(strict, "security"), incident, "approve")
+    assert found["lacking"] == "1 person more of another group"
+    done = await decided(await approver_of(strict, "stock"), incident, "approve")
+    assert (done["state"], done["lacking"]) == ("approved", "")
+
+
 async def test_a_rule_of_a_site_holds_for_its_goods_whatever_the_incident_says(strict):
     await rule(strict, approvers=2, sites=["PAR-1"])
     incident, _ = await submitted(strict, 1, "ELSEWHERE")
