@@ -14,6 +14,7 @@ from app.access.roles import Role
 
 from .asking import decided, drafted, problem, register, statuses, stock
 from .conftest import Gateway, serving
+from .signing_in import a_browser, signed_in, somebody
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,15 @@ async def test_a_key_is_none_where_people_are_wanted(strict):
     await rule(strict, approvers=1, people_only=True, sites=["PEOPLE"])
     incident, _ = await submitted(strict, 1, "PEOPLE")
     problem(await strict["approver"].post(f"/v1/incidents/{incident}/approve"), 403, "people-only")
+
+
+async def test_a_person_counts_where_people_are_wanted(strict):
+    await rule(strict, approvers=1, people_only=True, groups=["security"], sites=["PERSON"])
+    incident, phones = await submitted(strict, 1, "PERSON")
+    async with a_browser(strict) as browser:
+        await signed_in(await somebody(strict, groups=["security"]), browser)
+        assert (await decided(browser, incident, "approve"))["state"] == "approved"
+    assert await statuses(strict["carrier"], phones) == ["blocked"]
 
 
 async def test_a_rule_that_came_meanwhile_counts_as_well(strict):
