@@ -44,7 +44,7 @@ class Matter(msgspec.Struct, frozen=True):
     devices: int = 0
     worth: Mapping[str, Decimal | None] = {}
     sites: tuple[str, ...] = ()
-    kind: str = ""
+    kinds: tuple[str, ...] = ()
 
 
 class Demand(msgspec.Struct, frozen=True):
@@ -82,6 +82,10 @@ class Given(msgspec.Struct, frozen=True):
     label: str
     groups: tuple[str, ...]
     at: datetime
+
+    @property
+    def is_person(self) -> bool:
+        return self.identity.startswith("person:")
 
 
 class NewRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,7 +129,7 @@ def _fits(rule: Rule, matter: Matter) -> bool:
         rule.subject is matter.subject
         and rule.least_devices <= matter.devices
         and (rule.sites is None or not {*rule.sites}.isdisjoint(matter.sites))
-        and (rule.kinds is None or matter.kind in rule.kinds)
+        and (rule.kinds is None or not {*rule.kinds}.isdisjoint(matter.kinds))
         and (not rule.currency or _is_worth(rule, matter))
     )
 
@@ -144,6 +148,7 @@ def _demand(rule: Rule) -> Demand:
 
 def lacking(demand: Demand, given: Sequence[Given]) -> str:
     """What is missing; '' where it is enough. People stand for one group each (a matching of both)."""
+    given = [one for one in given if one.is_person or not demand.people_only]
     taken: dict[str, Given] = {}
     missing = [group for group in demand.groups if not _stands_for(group, given, taken, set())]
     if missing:
@@ -177,19 +182,24 @@ def stored(demand: Demand) -> object:
 
 
 async def endorse(
-    conn: Connection, matter: str, number: int, round_: int, actor: Principal, digest: bytes, now: datetime
+    conn: Connection, subject: str, number: int, round_: int, actor: Principal, digest: bytes, now: datetime
 ) -> bool:
     """His approval of what has this digest; False if he had approved it before."""
-    row = (matter, number, round_, actor.identity, actor.label, actor.groups, digest, now)
+    row = (subject, number, round_, actor.identity, actor.label, actor.groups, digest, now)
     return bool(await conn.fetchval(_SQL.endorse, *row))
 
 
-async def given(conn: Connection, matter: str, number: int, round_: int, digest: bytes) -> list[Given]:
+async def given(conn: Connection, subject: str, number: int, round_: int, digest: bytes) -> list[Given]:
     """The approvals of what has this digest, in their order."""
     return [
         msgspec.convert(dict(row), Given)
-        for row in await conn.fetch(_SQL.given, matter, number, round_, digest)
+        for row in await conn.fetch(_SQL.given, subject, number, round_, digest)
     ]
+
+
+async def forget(conn: Connection, identity: str) -> None:
+    """Approvals of what still waits, by somebody who is let in no longer or may do something else, count no more."""
+    await conn.execute(_SQL.forget, identity)
 
 
 def must_be_a_person(actor: Principal, demand: Demand) -> None:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import asyncpg
 import msgspec
 
+from app.access import approvals
 from app.access.ends import NO_ENDS, Ends, end_flaws, network_flaws
 from app.access.roles import Permission, Principal, Role
 from app.core.db import Connection
@@ -217,6 +218,7 @@ async def revoke(conn: Connection, key_id: str, by: str, now: datetime) -> bool:
     Raises Missing, and Conflict (`last-admin`) where nobody would be left to make keys.
     """
     await _keep_an_admin(conn, key_id)
+    await approvals.forget(conn, f"key:{key_id}")
     if await conn.fetchval(_SQL.revoke_key, key_id, now, by):
         return True
     if await conn.fetchval(_SQL.key_exists, key_id):

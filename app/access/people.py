@@ -17,7 +17,7 @@ from unicodedata import normalize
 import asyncpg
 import msgspec
 
-from app.access import passwords, second_factor, sessions
+from app.access import approvals, passwords, second_factor, sessions
 from app.access.passwords import Hashing
 from app.access.roles import Principal, Role
 from app.core.db import Connection
@@ -233,6 +233,7 @@ async def change(conn: Connection, actor: Principal, person_id: str, said: Perso
     after = msgspec.structs.replace(before, **named)
     await conn.execute(_SQL.change, person_id, after.role, after.groups, after.owners, after.sites)
     await sessions.end_others(conn, person_id)
+    await approvals.forget(conn, f"person:{person_id}")
     return after
 
 
@@ -240,13 +241,14 @@ async def end(conn: Connection, person_id: str, by: str, now: datetime) -> None:
     """He is no longer let in, and his sessions end. Raises Missing."""
     await held(conn, person_id)
     await conn.execute(_SQL.end, person_id, now, by)
+    await approvals.forget(conn, f"person:{person_id}")
     await _forget_proofs(conn, person_id)
     await conn.execute(_SQL.uninvite, person_id)
 
 
 async def invite(conn: Connection, person_id: str, now: datetime, random: Random) -> Invitation:
     """Another invitation for somebody who has not enrolled; the one before is over. Raises Conflict (`enrolled`)."""
-    if (await held(conn, person_id)).totp_secret:
+    if (await held(conn, person_id)).totp_secret or await conn.fetchval(_SQL.is_linked, person_id):
         raise Conflict(
             "This person has enrolled; where the second factor is lost, reset it: that gives an invitation.",
             "enrolled",

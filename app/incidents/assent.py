@@ -19,7 +19,7 @@ from app.incidents.incident import Incident
 from app.incidents.preview import Preview
 
 _SQL = queries("incidents")
-MATTER = "incident"
+OF = "incident"
 
 
 class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +39,7 @@ async def matter(conn: Connection, subject: Subject, incident: Incident, shown: 
     unregistered = 0 if shown.unknown.left_out else len(shown.unknown.imeis) + len(shown.unknown.serials)
     devices = shown.devices + unregistered
     sites = {incident.site, *await conn.fetchval(_SQL.sites, incident.id)} - {""}
-    return Matter(subject, devices, _worth(shown, devices), tuple(sorted(sites)), incident.kind)
+    return Matter(subject, devices, _worth(shown, devices), tuple(sorted(sites)), (incident.kind,))
 
 
 def _worth(shown: Preview, devices: int) -> dict[str, Decimal | None]:
@@ -63,9 +63,11 @@ async def give(conn: Connection, actor: Principal, incident: Incident, frozen: s
     """His approval; gives what is still lacking, '' where it is enough. The rules of today count as well as those of
     the day of its submission. Raises Conflict (`approval-over`, `frozen-differs`), Forbidden (`people-only`)."""
     assert incident.preview is not None
-    if incident.approve_until is not None and now > incident.approve_until:
+    wanted = (incident.demand or Demand()).and_(await demand(conn, incident, incident.preview))
+    until = _until(incident, wanted)
+    if now > until:
         raise Conflict(
-            f"The time to approve incident {incident.id} was over at {incident.approve_until.isoformat()}, and"
+            f"The time to approve incident {incident.id} was over at {until.isoformat()}, and"
             " approvals so far count no more. Submit it again: its devices stay suspect meanwhile.",
             "approval-over",
         )
@@ -75,15 +77,21 @@ async def give(conn: Connection, actor: Principal, incident: Incident, frozen: s
             " seen. Look at it again.",
             "frozen-differs",
         )
-    wanted = (incident.demand or Demand()).and_(await demand(conn, incident, incident.preview))
     approvals.must_be_a_person(actor, wanted)
     digest = bytes.fromhex(incident.frozen)
-    await approvals.endorse(conn, MATTER, incident.id, incident.round, actor, digest, now)
-    so_far = await approvals.given(conn, MATTER, incident.id, incident.round, digest)
+    await approvals.endorse(conn, OF, incident.id, incident.round, actor, digest, now)
+    so_far = await approvals.given(conn, OF, incident.id, incident.round, digest)
     lacking = approvals.lacking(wanted, so_far)
     labels = [one.label for one in so_far]
     await conn.execute(_SQL.assented, incident.id, labels, approvals.stored(wanted), lacking)
     return lacking
+
+
+def _until(incident: Incident, wanted: Demand) -> datetime:
+    """Until when approvals count, by what is demanded today too."""
+    assert incident.submitted_at is not None
+    by_rules = incident.submitted_at + timedelta(hours=wanted.hours)
+    return min(incident.approve_until or by_rules, by_rules)
 
 
 def must_be_another(actor: Principal, incident: Incident, verb: str) -> None:

@@ -69,6 +69,12 @@ async def lift(conn: Connection, actor: Principal, incident_id: int, scope: Scop
     return lifted
 
 
+async def lifted_unregistered(conn: Connection, incident_id: int, now: datetime) -> int:
+    """How many identifiers of no registered device were let go of at this moment; rules count each as a device."""
+    found: int = await conn.fetchval(_SQL.lifted_unregistered, incident_id, now)
+    return found
+
+
 async def _remember(
     conn: Connection, actor: Principal, incident_id: int, lifted: Lifted, now: datetime
 ) -> None:

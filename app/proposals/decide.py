@@ -24,7 +24,7 @@ from app.proposals import proposal
 from app.proposals.deed import Deed, Done, Means
 from app.proposals.proposal import Held, Proposal
 
-MATTER = "proposal"
+OF = "proposal"
 ALONE_AFTER = timedelta(hours=72)
 """After so long without anybody else who could approve, an administrator acts alone; nobody gets there at once by
 ending the others."""
@@ -70,7 +70,7 @@ async def _propose(
     now: datetime,
 ) -> Proposal:
     until = now + timedelta(hours=wanted.hours)
-    made = await proposal.add(conn, actor, deed, becomes, matter, wanted, means.keyring, until, now)
+    made = await proposal.add(conn, actor, deed, becomes, matter, wanted, means, until, now)
     detail = {"deed": made.deed, "digest": made.digest, "approvers": wanted.people, "until": until}
     await _remember(conn, "proposed", made, actor, now, detail)
     return made
@@ -121,10 +121,12 @@ async def _assent(conn: Connection, actor: Principal, held: Held, now: datetime)
     """His approval; what is still lacking then. The rules of today count as well as those of the proposal's day."""
     found = held.proposal
     wanted = found.demand.and_(await approvals.demanded(conn, held.matter))
+    if now > found.proposed_at + timedelta(hours=wanted.hours):
+        raise proposal.over(found)
     approvals.must_be_a_person(actor, wanted)
     digest = bytes.fromhex(found.digest)
-    await approvals.endorse(conn, MATTER, found.id, 0, actor, digest, now)
-    given = await approvals.given(conn, MATTER, found.id, 0, digest)
+    await approvals.endorse(conn, OF, found.id, 0, actor, digest, now)
+    given = await approvals.given(conn, OF, found.id, 0, digest)
     lacking = approvals.lacking(wanted, given)
     await proposal.assented(conn, found.id, [one.label for one in given], wanted, lacking)
     return lacking

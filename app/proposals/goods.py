@@ -12,7 +12,7 @@ from app.access.roles import Permission, Principal
 from app.core.db import Connection
 from app.incidents import assent, decide, incident
 from app.incidents.incident import Incident
-from app.incidents.lift import lift
+from app.incidents.lift import lift, lifted_unregistered
 from app.incidents.scope import Scope
 from app.proposals.deed import Deed, Done, Means
 
@@ -42,7 +42,8 @@ class Lift(_OfIncident, frozen=True, tag="lift"):
         found = await incident.hold(conn, self.incident_id, "approved", to="lifted")
         lifted = await lift(conn, actor, self.incident_id, self.scope, now)
         becomes = {name: getattr(lifted, name) for name in ("devices", "identifiers", "frozen")}
-        return Done(lifted, becomes, await _matter(conn, found, lifted.devices))
+        devices = lifted.devices + await lifted_unregistered(conn, self.incident_id, now)
+        return Done(lifted, becomes, await _matter(conn, found, devices))
 
 
 class Withdraw(_OfIncident, frozen=True, tag="withdraw"):
@@ -57,11 +58,11 @@ class Withdraw(_OfIncident, frozen=True, tag="withdraw"):
         is_new = found.approved_at is None or now - found.approved_at <= means.undo
         withdrawn = await decide.withdraw(conn, actor, self.incident_id, self.reason, now)
         becomes = {"state": withdrawn.state, "reason": withdrawn.reason}
-        return Done(withdrawn, becomes, None if is_new else await _matter(conn, found, found.devices))
+        return Done(withdrawn, becomes, None if is_new else await _matter(conn, found))
 
 
-async def _matter(conn: Connection, found: Incident, devices: int) -> Matter:
-    """Of its value nobody knows what part this is, so that it counts as all of it."""
+async def _matter(conn: Connection, found: Incident, devices: int | None = None) -> Matter:
+    """All of it, or so many devices; of its value nobody knows what part that is, so that it counts as all of it."""
     assert found.preview is not None
     whole = await assent.matter(conn, Subject.LIFT, found, found.preview)
-    return msgspec.structs.replace(whole, devices=devices)
+    return whole if devices is None else msgspec.structs.replace(whole, devices=devices)

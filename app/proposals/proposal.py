@@ -17,7 +17,7 @@ from app.core.db import Connection
 from app.core.errors import Conflict, Missing
 from app.core.keyring import Keyring
 from app.core.sql import queries
-from app.proposals.deed import Deed
+from app.proposals.deed import Deed, Means
 from app.proposals.goods import Lift, Withdraw
 from app.proposals.partners import AddPartner, ChangePartner, RemovePartner
 from app.proposals.rights import (
@@ -32,6 +32,7 @@ from app.proposals.rights import (
 )
 
 _SQL = queries("proposals")
+_SALTED = b"\n"
 _Any = (
     Lift | Withdraw | AddPartner | ChangePartner | RemovePartner | AddPerson | ChangePerson | ResetFactor
     | CreateKey | RotateKey | ChangeKey | AddRule | EndRule
@@ -71,8 +72,8 @@ class Held(msgspec.Struct, frozen=True):
     def deed(self, keyring: Keyring) -> Deed:
         """What is to be done. Raises keyring.Locked."""
         is_open = self.content.startswith("{")
-        held = self.content if is_open else keyring.open(self.content, _place(self.proposal.digest))
-        found: Deed = msgspec.json.decode(held, type=_forms())
+        held = self.content.encode() if is_open else keyring.open(self.content, _place(self.proposal.digest))
+        found: Deed = msgspec.json.decode(held.rpartition(_SALTED)[2], type=_forms())
         return found
 
 
@@ -92,15 +93,16 @@ async def add(
     would: dict[str, Any],
     matter: Matter,
     demand: Demand,
-    keyring: Keyring,
+    means: Means,
     until: datetime,
     now: datetime,
 ) -> Proposal:
-    """A new one, which waits."""
-    content = msgspec.json.encode(deed)
+    """A new one, which waits. With secrets goes a salt, or whoever reads the digest could guess them by it."""
+    salt = means.random(16).hex().encode() + _SALTED if deed.has_secrets else b""
+    content = salt + msgspec.json.encode(deed)
     digest = hashlib.sha256(content).digest()
     kept = (msgspec.to_builtins(would), msgspec.to_builtins(matter), approvals.stored(demand))
-    sealed = keyring.seal(content, _place(digest.hex())) if deed.has_secrets else content.decode()
+    sealed = means.keyring.seal(content, _place(digest.hex())) if deed.has_secrets else content.decode()
     number = await conn.fetchval(
         _SQL.add,
         deed.name,
@@ -165,13 +167,15 @@ async def late(conn: Connection, now: datetime) -> list[dict[str, Any]]:
     return [dict(row) for row in await conn.fetch(_SQL.remind, now)]
 
 
+def over(found: Proposal) -> Conflict:
+    """Its time is over."""
+    return Conflict(f"The time to approve proposal {found.id} is over. Propose it again.", "approval-over")
+
+
 def must_wait(found: Proposal) -> None:
     """Raises Conflict (`proposal-state`, `approval-over`)."""
     if found.state == "over":
-        raise Conflict(
-            f"The time to approve proposal {found.id} was over at {found.approve_until.isoformat()}. Propose it again.",
-            "approval-over",
-        )
+        raise over(found)
     if found.state != "waiting":
         raise Conflict(
             f"Proposal {found.id} is {found.state}, since {found.ended_at}; nobody decides on it any more.",

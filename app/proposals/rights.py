@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from app.access import approvals, keys, people
-from app.access.approvals import Matter, NewRule, Subject
+from app.access.approvals import Matter, NewRule, Rule, Subject
 from app.access.ends import Ends
 from app.access.keys import Written
 from app.access.people import NewPerson, PersonChanges
@@ -21,9 +21,9 @@ from app.core.reach import Reach
 from app.proposals.deed import Deed, Done, Means
 
 
-def _matter(role: str) -> Matter:
+def _matter(*roles: str) -> Matter:
     """Rules name the roles that they are about as kinds."""
-    return Matter(Subject.KEY, kind=role)
+    return Matter(Subject.KEY, kinds=roles)
 
 
 class AddPerson(Deed, frozen=True, tag="person-add"):
@@ -63,7 +63,9 @@ class ChangePerson(_OfPerson, frozen=True, tag="person-change"):
         was, becomes = (PersonChanges(one.role, one.groups, one.owners, one.sites) for one in (before, after))
         detail = msgspec.to_builtins(becomes)
         await record(conn, [Entry("person.changed", self.place, actor.label, now, detail)])
-        return Done(becomes, {"was": msgspec.to_builtins(was), "becomes": detail}, _matter(after.role))
+        return Done(
+            becomes, {"was": msgspec.to_builtins(was), "becomes": detail}, _matter(before.role, after.role)
+        )
 
 
 class ResetFactor(_OfPerson, frozen=True, tag="person-reset-factor"):
@@ -187,8 +189,13 @@ class EndRule(Deed, frozen=True, tag="rule-end"):
         return f"rule:{self.rule_id}"
 
     async def do(self, conn: Connection, actor: Principal, means: Means, now: datetime) -> Done:
-        ended = await approvals.end_rule(conn, self.rule_id, actor.label, now)
-        await record(conn, [Entry("rule.ended", self.place, actor.label, now)])
-        alert = Raised(AlertKind.RULE_ENDED, self.place, {"by": actor.label})
-        await raise_(conn, [alert], actor.label, now)
+        ended = await end_rule(conn, self.rule_id, actor.label, now)
         return Done(self.rule_id, msgspec.to_builtins(ended), Matter(Subject.RULE))
+
+
+async def end_rule(conn: Connection, rule_id: int, by: str, now: datetime) -> Rule:
+    """Ends it, loudly. Raises what `approvals.end_rule` does."""
+    ended, place = await approvals.end_rule(conn, rule_id, by, now), f"rule:{rule_id}"
+    await record(conn, [Entry("rule.ended", place, by, now)])
+    await raise_(conn, [Raised(AlertKind.RULE_ENDED, place, {"by": by})], by, now)
+    return ended

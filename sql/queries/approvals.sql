@@ -23,7 +23,8 @@ RETURNING
     hours, made_by, made_at;
 
 -- name: are_there_others
--- $1 whom besides, $2 roles, $3 since when: keys, and people who have enrolled, that were let in then or are now.
+-- $1 whom besides, $2 roles, $3 since when: keys, and people who can sign in, that were let in then or are now. Who has
+-- ended has no proofs any more.
 SELECT
     EXISTS (
         SELECT FROM api_key
@@ -35,7 +36,7 @@ SELECT
         SELECT FROM person
         WHERE
             person_id <> $1 AND role = ANY ($2::text []) AND owners IS NULL AND sites IS NULL
-            AND coalesce(ended_at, 'infinity') > $3 AND totp_secret IS NOT NULL
+            AND (ended_at > $3 OR ended_at IS NULL AND (totp_secret IS NOT NULL OR issuer IS NOT NULL))
     );
 
 -- name: lock_rules
@@ -48,6 +49,16 @@ INSERT INTO approval (subject, number, round, identity, label, groups, digest, a
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING
 RETURNING true;
+
+-- name: forget
+-- $1 identity: who is let in no longer, or may do something else, has approved nothing that still waits.
+DELETE FROM approval AS a
+WHERE
+    a.identity = $1
+    AND (
+        EXISTS (SELECT FROM incident AS i WHERE a.subject = 'incident' AND i.incident_id = a.number AND i.state = 'submitted')
+        OR EXISTS (SELECT FROM proposal AS p WHERE a.subject = 'proposal' AND p.proposal_id = a.number AND p.state = 'waiting')
+    );
 
 -- name: given
 SELECT identity, label, groups, at FROM approval

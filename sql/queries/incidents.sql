@@ -344,6 +344,10 @@ WITH turned AS (
 )
 SELECT coalesce(array_agg(key ORDER BY key), '{}') AS keys, count(DISTINCT device_id) AS devices FROM turned;
 
+-- name: lifted_unregistered
+-- $1 incident, $2 now: how many identifiers of no registered device it has let go of just now.
+SELECT count(*)::integer FROM claim WHERE incident_id = $1 AND device_id IS NULL AND state = 2 AND lifted_at = $2;
+
 -- name: lift_scope
 -- $1 incident, $2 now: lifts its active claims on what the scope names. As above.
 WITH lifted AS (

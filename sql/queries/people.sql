@@ -33,6 +33,9 @@ SELECT person_id, name, email, role, groups, owners, sites, password_hash, totp_
 FROM person
 WHERE issuer = $1 AND subject = $2 AND ended_at IS NULL;
 
+-- name: is_linked
+SELECT issuer IS NOT NULL FROM person WHERE person_id = $1;
+
 -- name: link
 -- No row where he is linked already.
 UPDATE person SET issuer = $2, subject = $3

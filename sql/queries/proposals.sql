@@ -35,7 +35,8 @@ UPDATE proposal SET
 WHERE proposal_id = $1;
 
 -- name: remind
--- $1 now. Those of whose time three quarters are over, or all of it; each is told of once.
+-- $1 now. Those of whose time three quarters are over, or all of it; each is told of once. What nobody can approve any
+-- more is forgotten.
 WITH late AS (
     SELECT proposal_id, CASE WHEN $1 <= approve_until THEN 1 ELSE 2 END::smallint AS stage
     FROM proposal
@@ -43,7 +44,7 @@ WITH late AS (
     FOR UPDATE SKIP LOCKED
 )
 
-UPDATE proposal AS p SET reminders = late.stage
+UPDATE proposal AS p SET reminders = late.stage, content = CASE WHEN late.stage = 2 THEN '' ELSE p.content END
 FROM late
 WHERE p.proposal_id = late.proposal_id AND p.reminders < late.stage
 RETURNING p.proposal_id, p.deed, p.incident_id, p.proposed_by, p.approve_until, late.stage;

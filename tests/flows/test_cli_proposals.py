@@ -75,6 +75,16 @@ def test_a_rule_is_ended_by_two_and_the_last_one_stays(desk, approver) -> None:
     assert desk.told("partner", "add", "Nord", *url)["id"]
 
 
+def test_rules_that_nobody_can_meet_are_ended_by_the_operator(desk, approver) -> None:
+    ghost = ("rule", "add", "rule", "--approvers", "1", "--group", "ghosts")
+    number = desk.approved(*ghost, by=approver)["place"].removeprefix("rule:")
+    waits = json.loads(desk.run("rule", "end", number, "--json").stdout)["proposal"]
+    stuck = desk.told("proposal", "approve", str(waits["id"]), key=approver)
+    assert (stuck["state"], stuck["lacking"]) == ("waiting", "somebody of ghosts")
+    assert desk.told("rule", "end", number, "--operator")["ended"] is True
+    assert number not in {str(one["rule_id"]) for one in desk.told("rule", "list")["rules"]}
+
+
 def test_a_person_is_let_in_by_two_and_invited_then(desk, approver) -> None:
     said = ("--name", "Ann", "--email", "ann@retailer.example", "--role", "approver")
     proposal = desk.approved("person", "add", *said, by=approver)

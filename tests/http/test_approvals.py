@@ -11,6 +11,7 @@ import pytest
 
 from app.access import keys
 from app.access.roles import Role
+from app.core.clock import utc_now
 
 from .asking import decided, drafted, problem, register, statuses, stock
 from .conftest import Gateway, serving
@@ -136,6 +137,39 @@ async def test_a_rule_that_ended_meanwhile_counts_still(strict):
     incident, _ = await submitted(strict, 1, "EASED")
     await strict.execute("UPDATE approval_rule SET ended_at = now(), ended_by = 'x' WHERE sites = '{EASED}'")
     assert (await decided(strict["approver"], incident, "approve"))["state"] == "submitted"
+
+
+async def test_people_are_wanted_from_now_on_and_what_a_key_said_counts_no_more(strict):
+    await rule(strict, approvers=2, sites=["SINCE"])
+    incident, _ = await submitted(strict, 1, "SINCE")
+    await decided(strict["approver"], incident, "approve")
+    await rule(strict, approvers=1, people_only=True, sites=["SINCE"])
+    async with a_browser(strict) as one, a_browser(strict) as other:
+        await signed_in(await somebody(strict), one)
+        assert (await decided(one, incident, "approve"))["lacking"] == "1 person more"
+        await signed_in(await somebody(strict), other)
+        assert (await decided(other, incident, "approve"))["state"] == "approved"
+
+
+async def test_a_shorter_time_counts_from_now_on(strict):
+    incident, _ = await submitted(strict, 1, "HASTE")
+    await strict.execute(
+        "UPDATE incident SET submitted_at = now() - interval '2 h' WHERE incident_id = $1", incident
+    )
+    await rule(strict, approvers=1, hours=1, sites=["HASTE"])
+    problem(await strict["approver"].post(f"/v1/incidents/{incident}/approve"), 409, "approval-over")
+
+
+async def test_who_is_let_in_no_longer_has_approved_nothing(strict):
+    await rule(strict, approvers=2, sites=["GONE"])
+    incident, _ = await submitted(strict, 1, "GONE")
+    made = await strict.new_key(Role.APPROVER)
+    await decided(strict.client(made), incident, "approve")
+    async with strict.connected() as conn:
+        await keys.revoke(conn, made.key_id, "tests", utc_now())
+    found = await decided(strict["approver"], incident, "approve")
+    assert (found["state"], len(found["assents"])) == ("submitted", 1)
+    assert (await decided(strict["admin"], incident, "approve"))["state"] == "approved"
 
 
 async def test_what_is_approved_is_what_was_seen(strict):

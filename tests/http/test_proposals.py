@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from app.access.roles import Role
+from app.core.clock import utc_now
+from app.proposals import decide
 
 from .asking import Stock, decided, problem, register, statuses, stock
 from .conftest import Gateway, serving
@@ -232,6 +234,54 @@ async def test_more_rules_more_people(ruled):
     assert await statuses(ruled["carrier"], phones) == ["clear"] * 3
 
 
+async def test_what_nobody_registered_is_a_device_each(ruled):
+    said = {"subject": "lift", "approvers": 2, "least_devices": 5, "kinds": ["loss"]}
+    await verdict(
+        ruled["approver"], await proposed(await ruled["admin"].post("/v1/rules", json=said)), "approve"
+    )
+    names = [f"NOBODY{number}" for number in range(5)]
+    said = {"title": "Lost", "kind": "loss", "scope": {"serials": names}}
+    incident = (await ruled["incident-manager"].post("/v1/incidents", json=said)).json()["id"]
+    await decided(ruled["incident-manager"], incident, "submit")
+    await decided(ruled["approver"], incident, "approve")
+    for some, approvers in ((names[:2], 1), (names, 2)):
+        found = {"json": {"scope": {"serials": some}}}
+        waits = await proposed(
+            await ruled["incident-manager"].post(f"/v1/incidents/{incident}/lift", **found)
+        )
+        assert waits["demand"]["approvers"] == approvers
+
+
+async def test_a_secret_cannot_be_guessed_by_the_digest(ruled):
+    said = {**PARTNER, "name": "Guessed"}
+    first, second = [await proposed(await ruled["admin"].post("/v1/partners", json=said)) for _ in range(2)]
+    assert first["would"] == second["would"]
+    assert first["digest"] != second["digest"]
+
+
+async def test_what_nobody_can_approve_any_more_is_forgotten(ruled):
+    found = await proposed(await ruled["admin"].post("/v1/partners", json={**PARTNER, "name": "Late"}))
+    await ruled.execute(
+        "UPDATE proposal SET approve_until = now() - interval '1 s' WHERE proposal_id = $1", found["id"]
+    )
+    async with ruled.connected() as conn:
+        assert await decide.remind(conn, utc_now()) >= 1
+        query = "SELECT content FROM proposal WHERE proposal_id = $1"
+        assert await conn.fetchval(query, found["id"]) == ""
+        assert await decide.remind(conn, utc_now()) == 0
+    alerts = (await ruled["admin"].get("/v1/alerts")).json()["alerts"]
+    assert [one["kind"] for one in alerts if one["subject"] == f"proposal:{found['id']}"] == ["approval-over"]
+
+
+async def test_to_take_a_deciding_role_away_takes_two_and_who_has_a_provider_is_not_invited(ruled):
+    said = {"name": "Ann", "email": "ann@retailer.example", "role": "auditor"}
+    ann = (await ruled["admin"].post("/v1/people", json=said)).json()["person_id"]
+    await ruled.execute("UPDATE person SET issuer = 'https://op', subject = 'ann' WHERE person_id = $1", ann)
+    problem(await ruled["admin"].post(f"/v1/people/{ann}/invite"), 409, "enrolled")
+    await ruled.execute("UPDATE person SET role = 'approver' WHERE person_id = $1", ann)
+    await proposed(await ruled["admin"].patch(f"/v1/people/{ann}", json={"role": "auditor"}))
+
+
 async def test_two_who_approve_at_once_do_it_once(ruled):
     incident, _, phones = await blocked(ruled)
     found = await lift(ruled, incident, phones[0])
@@ -265,5 +315,15 @@ async def test_an_administrator_without_anybody_else_acts_alone_and_the_log_says
         assert added.status_code == 201
         waived = (await lone["auditor"].get("/v1/audit/entries?kind=approval.waived")).json()["entries"]
         assert [one["body"]["detail"]["deed"] for one in waived] == ["partner-add"]
+        ann = {"name": "Ann", "email": "ann@retailer.example", "role": "auditor"}
+        person = (await lone["admin"].post("/v1/people", json=ann)).json()["person_id"]
+        for state in (
+            "issuer = 'https://op', subject = 'ann'",
+            "issuer = null, subject = null, ended_at = now(), ended_by = 'x'",
+        ):
+            await lone.execute(f"UPDATE person SET role = 'approver', {state} WHERE person_id = $1", person)
+            await proposed(await lone["admin"].post("/v1/partners", json={**PARTNER, "name": "Ost"}))
+        await lone.execute("UPDATE person SET ended_at = now() - interval '73 h'")
+        assert (await lone["admin"].post("/v1/partners", json={**PARTNER, "name": "West"})).status_code == 201
         await lone.new_key(Role.APPROVER)
         await proposed(await lone["admin"].post("/v1/partners", json={**PARTNER, "name": "Sud"}))

@@ -101,7 +101,7 @@ def a_rule(number: int, **said: object) -> Rule:
         (Matter(Subject.BLOCK, devices=9), (1,)),
         (Matter(Subject.BLOCK, devices=10), (1, 2)),
         (Matter(Subject.BLOCK, sites=("NCE-9", "PAR-1")), (1, 3)),
-        (Matter(Subject.BLOCK, kind="fraud"), (1, 4)),
+        (Matter(Subject.BLOCK, kinds=("fraud",)), (1, 4)),
         (Matter(Subject.BLOCK, worth={"EUR": Decimal("99.99")}), (1,)),
         (Matter(Subject.BLOCK, worth={"EUR": Decimal(100)}), (1, 5)),
         (Matter(Subject.BLOCK, worth={"USD": Decimal(10_000)}), (1,)),
