@@ -31,7 +31,12 @@ def evidence() -> None:
 @evidence.command()
 @click.argument("incident_id", metavar="INCIDENT", type=Number("an incident"))
 @click.option(
-    "--for", "to", type=click.Choice([*For]), default=For.POLICE, show_default=True, help="Who is to have it."
+    "--for",
+    "to",
+    type=click.Choice([one.value for one in For]),
+    default="police",
+    show_default=True,
+    help="Who is to have it.",
 )
 @click.option("--partner", type=click.IntRange(1), help="Which partner, with --for partner.")
 @click.option("--owner", help="Only the devices of this owner.")

@@ -42,9 +42,11 @@ def submit(incident_id: int, acknowledged: tuple[str, ...], include_sold: bool, 
 @options.as_json
 @options.acting
 def approve(incident_id: int, as_json: bool) -> None:
-    """Approve an incident, as the second person: everything in it is blocked, and every partner is told.
+    """Approve an incident, as another person: with the last approval that it takes, everything in it is blocked, and
+    every partner is told.
 
-    The key that submitted it cannot approve it (exit code 6); 'incident' shows what you would approve.
+    The key that submitted it cannot approve it (exit code 6); 'incident' shows what you would approve, and whom it
+    takes.
 
     \b
     Example

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Any
-
 import rich_click as click
 
 from app.cli import desk, options, proposing, show
@@ -87,10 +83,7 @@ def approve(number: int, digest: str, as_json: bool) -> None:
     """
     means = proposing.means()
     found = desk.change(lambda conn, actor, now: decide.approve(conn, actor, number, digest, means, now))
-    if as_json:
-        show.json(found)
-        return
-    show.say(_outcome(found), "bold")
+    _tell(found, as_json)
 
 
 @proposal.command()
@@ -139,13 +132,4 @@ def _tell(it: Proposal, as_json: bool) -> None:
     show.say(_outcome(it), "bold")
     facts = [("proposed by", f"{it.proposed_by}, {show.moment(it.proposed_at)}")]
     facts.append(("approvals until", show.moment(it.approve_until)))
-    facts += [(name, text) for name, text in _flat(it.would) if text not in ("", "null", "[]")]
-    show.draw(show.facts([*facts, ("digest", it.digest)]))
-
-
-def _flat(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    for name, one in value.items():
-        if isinstance(one, dict):
-            yield from _flat(one, f"{above}{name} ")
-        else:
-            yield f"{above}{name}", one if isinstance(one, str) else json.dumps(one)
+    show.draw(show.facts([*facts, *proposing.shown(it), ("digest", it.digest)]))

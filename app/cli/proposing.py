@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -44,8 +46,22 @@ def done(found: Any, as_json: bool) -> Any:
     raise Exit(WAITS)
 
 
+def shown(found: Proposal) -> list[tuple[str, str]]:
+    """What it comes to, but for what is empty."""
+    return [(name, text) for name, text in _flat(found.would) if text not in ("", "null", "[]")]
+
+
+def _flat(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for name, one in value.items():
+        if isinstance(one, dict):
+            yield from _flat(one, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", one if isinstance(one, str) else json.dumps(one)
+
+
 def say(found: Proposal) -> None:
-    """Whom it waits for, and what they do."""
+    """What it comes to, whom it waits for, and what they do."""
+    show.draw(show.facts(shown(found)))
     people = show.count(found.demand.people, "other person", "other people")
     show.say(
         f"Nothing is done yet: {people} must approve it, by {show.moment(found.approve_until)}.",

@@ -166,7 +166,7 @@ async def _likeness(conn: Connection) -> list[Caution]:
         (
             "unvalued",
             row["unvalued"],
-            f"{row['unvalued']:,} devices have no value, which the sum leaves out.",
+            f"Devices without a value, which the sum leaves out: {row['unvalued']:,}.",
         ),
     )
     return [Caution(code, detail, code == "sites") for code, is_so, detail in told if is_so]

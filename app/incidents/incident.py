@@ -153,7 +153,8 @@ async def hold(conn: Connection, incident_id: int, *states: str, to: str) -> Inc
     incident = _whole(_there(await conn.fetchrow(_SQL.hold, incident_id), incident_id))
     if incident.state not in states:
         raise Conflict(
-            f"Incident {incident_id} is {incident.state}, so it cannot be {to}; it would be {' or '.join(states)}.",
+            f"Incident {incident_id} is {incident.state}, so it cannot be {to}: only one that is"
+            f" {' or '.join(states)} can.",
             "incident-state",
         )
     return incident
