@@ -19,6 +19,7 @@ from app.core import gs1, imei
 from app.sandbox.server import KINDS
 
 from .command import Gateway
+from .packs import assert_there_is_evidence
 
 PALLET = "34012345000000001" + str(gs1.check_digit("34012345000000001"))
 FIRST = 35209900000000
@@ -124,7 +125,7 @@ def test_a_theft_from_goods_in_to_release(
         assert (lifted["state"], lifted["would"]["identifiers"]) == ("done", 1)
         assert gateway.told("status", STOLEN)["results"][0]["status"] == "clear"
         _assert_everybody_is_told(gateway, number)
-        _assert_there_is_evidence(gateway, number, tmp_path / "pack.zip")
+        assert_there_is_evidence(gateway, number, tmp_path / "pack.zip")
 
     assert gateway.told("incident", number)["claims"]["lifted"] == 1
     assert [it["id"] for it in gateway.told("incidents")["incidents"]] == [int(number)]
@@ -220,16 +221,6 @@ def test_nothing_is_declared_where_nobody_can_be_asked(gateway: Gateway) -> None
     assert declared.returncode == 2
     assert "--yes" in declared.stderr
     assert "Nobody" not in gateway.run("incidents").stdout
-
-
-def _assert_there_is_evidence(gateway: Gateway, number: str, pack: Path) -> None:
-    made = gateway.run("evidence", "make", number, "--for", "insurer", "-o", str(pack))
-    assert (made.returncode, "SHA-256" in made.stdout) == (0, True), made.stderr
-    key = gateway.run("audit", "key").stdout.strip()
-    assert gateway.run("evidence", "verify", str(pack), "--key", key).returncode == 0
-    assert gateway.run("evidence", "verify", str(pack)).returncode == 3
-    pack.write_bytes(pack.read_bytes().replace(b"devices", b"Devices"))
-    assert gateway.run("evidence", "verify", str(pack), "--key", key).returncode == 5
 
 
 def test_partners_are_added_paused_and_resumed(gateway: Gateway, approver: str, tmp_path: Path) -> None:
