@@ -197,6 +197,17 @@ async def given(conn: Connection, subject: str, number: int, round_: int, digest
     ]
 
 
+async def unmet(conn: Connection, said: NewRule) -> str:
+    """What nobody can meet of a rule as things are; '' where nothing is known to stand against it."""
+    roles = [role for role, allowed in ALLOWED.items() if Permission.INCIDENTS_APPROVE in allowed]
+    teams = {row["team"] for row in await conn.fetch(_SQL.teams, roles)}
+    if missing := sorted({*said.groups} - teams):
+        return f"Nobody who may approve is of {', '.join(missing)}"
+    if said.distinct_groups and len(teams) < said.approvers:
+        return f"Those who may approve are of {len(teams)} teams, and it takes {said.approvers}"
+    return ""
+
+
 async def forget(conn: Connection, identity: str) -> None:
     """Approvals of what still waits, by somebody who is let in no longer or may do something else, count no more."""
     await conn.execute(_SQL.forget, identity)

@@ -107,7 +107,7 @@ def cli() -> None:
       0    it was done
       1    an error; the sentence on standard error says what would be right
       2    the command was written wrongly
-      3    register, tac import: some rows were rejected, the others are taken; evidence verify: nobody vouches
+      3    register, tac import, erase: some were rejected or kept, the others are done; evidence verify: nobody vouches
       4    watch: partners were not done within --timeout
       5    audit verify, evidence verify: the log, or the pack, has a fault
       6    not allowed: the key is unknown, or may not do this

@@ -63,8 +63,9 @@ def held(name: str) -> None:
 @click.option("--reason", required=True, help="Why; it stays on the record.")
 @options.as_json
 @options.acting
-def erase(names: tuple[str, ...], reason: str, as_json: bool) -> None:
-    """Forget whose sold devices are, where they stood and how they came. What an incident holds is kept.
+def erase(names: tuple[str, ...], reason: str, as_json: bool) -> int | None:
+    """Forget whose sold devices are, where they stood and how they came. What an incident holds is kept, and what
+    nobody told was sold ('sold'); exit code 3 where something is.
 
     \b
     Example
@@ -76,6 +77,7 @@ def erase(names: tuple[str, ...], reason: str, as_json: bool) -> None:
         show.json(found)
     else:
         _print_erased(found)
+    return 3 if found.kept or found.unknown else None
 
 
 def _print_erased(found: Erased) -> None:

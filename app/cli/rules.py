@@ -111,6 +111,9 @@ def add(
         NewRule,
         strict=False,
     )  # fmt: skip
+    unmet = desk.read(lambda conn, _: approvals.unmet(conn, said))
+    if unmet and not as_json:
+        show.say(f"{unmet}: 'key groups' and 'person role --group' say who is.", "yellow")
     number = proposing.do(AddRule(said), as_json)
     if as_json:
         show.json({"rule_id": number})

@@ -50,6 +50,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING
 RETURNING true;
 
+-- name: teams
+-- Of those who are let in, and may approve: $1 their roles.
+SELECT DISTINCT unnest(groups) AS team FROM (
+    SELECT groups FROM api_key
+    WHERE role = ANY ($1::text []) AND revoked_at IS NULL AND coalesce(expires_at, 'infinity') > now()
+    UNION ALL
+    SELECT groups FROM person WHERE role = ANY ($1::text []) AND ended_at IS NULL
+) AS let_in
+ORDER BY team;
+
 -- name: forget
 -- $1 identity: who is let in no longer, or may do something else, has approved nothing that still waits.
 DELETE FROM approval AS a

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -84,7 +85,9 @@ def test_what_is_sold_is_left_out_held_in_one_document_and_forgotten(strict: Com
     assert strict.told("sold", "S-1", "--returned")["changed"] == 1
     looked = strict.told("declare", "--title", "Lyon", *_named(2), "--preview")
     assert (looked["devices"], looked["sold"]["first"]) == (1, [number])
-    erased = strict.told("erase", number, "S-2", "--reason", "Ticket 4711")
+    done = strict.run("erase", number, "S-2", "--reason", "Ticket 4711", "--json")
+    erased = json.loads(done.stdout)
+    assert done.returncode == 3
     assert (erased["erased"], [(one["name"], one["code"]) for one in erased["kept"]]) == (
         1,
         [("S-2", "not-sold")],

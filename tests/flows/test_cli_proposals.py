@@ -77,6 +77,7 @@ def test_a_rule_is_ended_by_two_and_the_last_one_stays(desk, approver) -> None:
 
 def test_rules_that_nobody_can_meet_are_ended_by_the_operator(desk, approver) -> None:
     ghost = ("rule", "add", "rule", "--approvers", "1", "--group", "ghosts")
+    assert "Nobody who may approve is of ghosts" in desk.run(*ghost).stdout
     number = desk.approved(*ghost, by=approver)["place"].removeprefix("rule:")
     waits = json.loads(desk.run("rule", "end", number, "--json").stdout)["proposal"]
     stuck = desk.told("proposal", "approve", str(waits["id"]), key=approver)
