@@ -4,12 +4,13 @@ follow from its contents alone. Nothing of now stands in it: its moment is that 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import zipfile
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import asyncpg
 import msgspec
@@ -32,7 +33,6 @@ MANIFEST, SIGNATURE, CHECKPOINT, REPORT, VERIFY = (
     "manifest.json", "manifest.json.sig", "audit/checkpoint.txt", "report.pdf", "verify.py",
 )  # fmt: skip
 _PIECE = 1 << 18
-_LEVEL = 6
 _SQL = queries("incidents")
 
 
@@ -70,8 +70,8 @@ async def pack(
     told = report.data(asked, it, found, standings, head, origin, keys, _hashed(parts), unproven)
     (parts / REPORT).write_bytes(report.written(told))
     frozen = await conn.fetchrow(_SQL.find, asked.incident)
-    _manifest(parts, _said(asked, it, found, head, keys, frozen, unproven), signer)
-    return _zipped(parts, folder / "pack.zip", unproven)
+    said = _said(asked, it, found, head, keys, frozen, unproven)
+    return _zipped(parts, said, signer, folder / "pack.zip")
 
 
 async def _gather(
@@ -123,25 +123,34 @@ def _said(
     }
 
 
-def _manifest(parts: Path, said: dict[str, Any], signer: Signer) -> None:
-    listed = {name: {"size": size, "sha256": digest} for name, (size, digest) in _hashed(parts).items()}
-    text = json.dumps({**said, "files": listed}, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
-    (parts / MANIFEST).write_text(text, encoding="ascii")
+def _zipped(parts: Path, said: dict[str, Any], signer: Signer, path: Path) -> Packed:
+    with path.open("w+b") as file, zipfile.ZipFile(file, "w", allowZip64=False) as out:
+        listed = _hashed(parts)
+        for name in sorted(listed):
+            with (parts / name).open("rb") as part:
+                _add(out, name, part, zipfile.ZIP_DEFLATED)
+        file.seek(0)
+        # What is packed can be written in more than one way that unpacks alike: the manifest vouches for this one.
+        for name, text in _manifest(said, listed, hashlib.file_digest(file, "sha256").hexdigest(), signer):
+            _add(out, name, io.BytesIO(text.encode()), zipfile.ZIP_STORED)
+    shutil.rmtree(parts)
+    return Packed(_sha256(path), path.stat().st_size, said["not_yet_proven"])
+
+
+def _add(out: zipfile.ZipFile, name: str, part: BinaryIO, method: int) -> None:
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.compress_type, info.create_system, info.external_attr = method, 3, 0o100644 << 16
+    with out.open(info, "w") as entry:
+        shutil.copyfileobj(part, entry, _PIECE)
+
+
+def _manifest(
+    said: dict[str, Any], listed: dict[str, tuple[int, str]], before: str, signer: Signer
+) -> list[tuple[str, str]]:
+    """The manifest and its signature; `before` is the SHA-256 of all that stands before them in the zip."""
+    sizes = {name: {"size": size, "sha256": digest} for name, (size, digest) in listed.items()}
+    whole = {**said, "files": sizes, "before": before}
+    text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
     digest = hashlib.sha256(text.encode()).hexdigest()
     # No checkpoint looks like this: its second line is a number.
-    (parts / SIGNATURE).write_text(note.signed(f"{FORM}\nsha256 {digest}\n", [signer]), encoding="utf-8")
-
-
-def _zipped(parts: Path, path: Path, unproven: int) -> Packed:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, allowZip64=False, compresslevel=_LEVEL) as out:
-        for name in sorted(_hashed(parts)):
-            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            info.compress_type, info.create_system, info.external_attr = (
-                zipfile.ZIP_DEFLATED,
-                3,
-                0o100644 << 16,
-            )
-            with (parts / name).open("rb") as file, out.open(info, "w") as entry:
-                shutil.copyfileobj(file, entry, _PIECE)
-    shutil.rmtree(parts)
-    return Packed(_sha256(path), path.stat().st_size, unproven)
+    return [(MANIFEST, text), (SIGNATURE, note.signed(f"{FORM}\nsha256 {digest}\n", [signer]))]

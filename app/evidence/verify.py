@@ -64,7 +64,8 @@ class Zip:
         names = [info.filename for info in self.infos]
         must(len(names) == len(set(names)), "a name stands in the zip twice")
         must(set(names) <= KNOWN, "the zip has a file that no pack has: %r" % sorted(set(names) - KNOWN)[:3])
-        must(names == sorted(names), "the files of the zip are in no order")
+        last = [name for name in (MANIFEST, SIGNATURE) if name in names]
+        must(names == sorted(set(names) - set(last)) + last, "the files of the zip are in no order")
         must(sum(info.file_size for info in self.infos) <= MOST, "the zip is larger than any pack")
         self.by_name = {info.filename: info for info in self.infos}
         self._check_frame()
@@ -73,9 +74,8 @@ class Zip:
         directory, at = b"", 0
         for info in self.infos:
             name = info.filename.encode("ascii")
-            known = struct.pack(
-                "<HHHHHLLLHH", 20, 0, 8, 0, 33, info.CRC, info.compress_size, info.file_size, len(name), 0
-            )
+            sizes = (info.CRC, info.compress_size, info.file_size)
+            known = struct.pack("<HHHHHLLLHH", 20, 0, method(info), 0, 33, *sizes, len(name), 0)
             local = b"PK\3\4" + known + name
             self.file.seek(at)
             must(info.header_offset == at, "the zip has a gap")
@@ -97,13 +97,12 @@ class Zip:
         """The contents, never more than the zip says that they are."""
         info = self.by_name[name]
         self.file.seek(info.header_offset + 30 + len(name))
-        left, size, crc, opened = info.compress_size, 0, 0, zlib.decompressobj(-15)
+        left, size, crc = info.compress_size, 0, 0
+        opened = zlib.decompressobj(-15) if method(info) else Stored(left)
         while left > 0:
             packed = self.file.read(min(PIECE, left))
             must(packed, "the zip ends too early")
             left -= len(packed)
-            if not left:
-                before = opened.copy()
             while packed:
                 piece = self._open(opened, packed, name)
                 size, crc = size + len(piece), zlib.crc32(piece, crc)
@@ -115,7 +114,6 @@ class Zip:
                     break
         must(opened.eof and not opened.unused_data, "%s is not packed as it should be" % name)
         must(size == info.file_size and crc == info.CRC, "%s was changed" % name)
-        self._check_padding(before, info, name)
 
     @staticmethod
     def _open(opened, packed, name):
@@ -124,17 +122,16 @@ class Zip:
         except zlib.error:
             raise Fault("%s was changed: it cannot be unpacked" % name) from None
 
-    def _check_padding(self, before, info, name):
-        """The bits after the end of what is packed are zero, or one of them could be flipped unseen."""
-        begin = info.header_offset + 30 + len(name)
-        whole = (info.compress_size - 1) // PIECE * PIECE
-        self.file.seek(begin + whole)
-        tail = self.file.read(info.compress_size - whole)
-        told = unpacked(before, tail)
-        for bit in range(7, 2, -1):
-            if unpacked(before, tail[:-1] + bytes([tail[-1] ^ 1 << bit])) != told:
-                return
-            must(not tail[-1] & 1 << bit, "%s has something after its end" % name)
+    def before(self, name):
+        """The SHA-256 of all that stands before a file: how the others are packed, too."""
+        self.file.seek(0)
+        left, digest = self.by_name[name].header_offset, hashlib.sha256()
+        while left > 0:
+            piece = self.file.read(min(PIECE, left))
+            must(piece, "the zip ends too early")
+            digest.update(piece)
+            left -= len(piece)
+        return digest.hexdigest()
 
     def read(self, name):
         must(name in self.by_name, "%s is missing" % name)
@@ -150,18 +147,24 @@ class Zip:
         must(not kept, "%s ends in the middle of a line" % name)
 
 
-def unpacked(opened, tail):
-    opened = opened.copy()
-    try:
-        digest = hashlib.sha256()
-        while tail:
-            digest.update(opened.decompress(tail, PIECE))
-            if opened.eof:
-                return digest.digest(), len(opened.unused_data)
-            tail = opened.unconsumed_tail
-    except zlib.error:
-        pass
-    return None
+class Stored:
+    """What is not packed, as a decompressor that opens nothing."""
+
+    unconsumed_tail = unused_data = b""
+
+    def __init__(self, size):
+        self.left = size
+        self.eof = not size
+
+    def decompress(self, piece, most):
+        self.left -= len(piece)
+        self.eof = not self.left
+        return piece
+
+
+def method(info):
+    """Manifest and signature are stored: each of their bits counts. The others are packed, as the manifest vouches."""
+    return 0 if info.filename in (MANIFEST, SIGNATURE) else 8
 
 
 # --- notes and proofs ------------------------------------------------------------------------------------------------
@@ -272,6 +275,7 @@ def check_files(pack, manifest):
     listed = manifest["files"]
     there = set(pack.by_name) - {MANIFEST, SIGNATURE}
     must(there == set(listed), "files are missing, or too many: %s" % ", ".join(sorted(there ^ set(listed))))
+    must(pack.before(MANIFEST) == manifest["before"], "the zip was changed: it is packed in another way")
     for name, said in listed.items():
         must(pack.by_name[name].file_size == said["size"], "%s is not as long as the manifest says" % name)
         digest = hashlib.sha256()

@@ -19,28 +19,35 @@ from app.evidence.pack import FORM
 from .asking import decided, drafted, register, stock
 from .test_evidence import contents, fetched, verified
 
+LAST = ("manifest.json", "manifest.json.sig")
+
 
 def packed(files: dict[str, bytes], order: Callable[[list[str]], list[str]] = sorted) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as made:
-        for name in order(list(files)):
+    with zipfile.ZipFile(out, "w") as made:
+        for name in [*order([name for name in files if name not in LAST]), *(n for n in LAST if n in files)]:
             info = zipfile.ZipInfo(name)
-            info.compress_type, info.create_system, info.external_attr = (
-                zipfile.ZIP_DEFLATED,
-                3,
-                0o100644 << 16,
-            )
+            info.compress_type = zipfile.ZIP_STORED if name in LAST else zipfile.ZIP_DEFLATED
+            info.create_system, info.external_attr = 3, 0o100644 << 16
             made.writestr(info, files[name])
     return out.getvalue()
 
 
+def before(files: dict[str, bytes]) -> str:
+    """The SHA-256 of all that stands before the manifest in the zip."""
+    pack = packed(files)
+    with zipfile.ZipFile(io.BytesIO(pack)) as read:
+        return hashlib.sha256(pack[: read.getinfo(LAST[0]).header_offset]).hexdigest()
+
+
 def signed(files: dict[str, bytes], signer: note.Signer, **said: object) -> bytes:
     """A pack whose manifest says what its files are, and what else is `said`, signed by whoever this is."""
-    names = [name for name in files if not name.startswith("manifest.json")]
+    names = [name for name in files if name not in LAST]
     listed = {
         name: {"size": len(files[name]), "sha256": hashlib.sha256(files[name]).hexdigest()} for name in names
     }
-    manifest = json.dumps({**json.loads(files["manifest.json"]), **said, "files": listed}).encode()
+    whole = {**json.loads(files["manifest.json"]), "before": before(files), **said, "files": listed}
+    manifest = json.dumps(whole).encode()
     text = f"{FORM}\nsha256 {hashlib.sha256(manifest).hexdigest()}\n"
     return packed(
         {**files, "manifest.json": manifest, "manifest.json.sig": note.signed(text, [signer]).encode()}
@@ -206,6 +213,15 @@ def test_a_name_that_stands_there_twice_is_refused(packs, signer):
     refused(out.getvalue(), signer.verifier.written(), "twice")
 
 
-def test_a_bomb_is_refused_before_it_goes_off(packs, signer):
+def test_the_same_files_packed_in_another_way_are_refused(packs, signer):
+    files, out = contents(packs[0]), io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(packs[0])) as read, zipfile.ZipFile(out, "w", compresslevel=1) as made:
+        for info in read.infolist():
+            made.writestr(info, files[info.filename], compresslevel=1)
+    assert contents(out.getvalue()) == files
+    refused(out.getvalue(), signer.verifier.written(), "packed in another way")
+
+
+def test_a_manifest_without_end_is_refused_before_it_is_read(packs, signer):
     files = contents(packs[0]) | {"manifest.json": b" " * (64 * 2**20)}
     refused(packed(files), signer.verifier.written(), "too large")
